@@ -1,0 +1,238 @@
+"""What happened to mail: messages, bodies, routing records, deliveries, attempts and counters.
+
+Rows here are written by intake.py and delivery.py alone. They outlive what they point at in the
+control plane, so their references there carry no database constraint.
+"""
+
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from gateway.ids import uuid7
+from tenants.querysets import TenantQuerySet
+
+
+def loose(to: str) -> Any:
+    """A reference into the control plane that survives the row it names."""
+    return models.ForeignKey(
+        to,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+
+
+class Body(models.Model):
+    """The octets of a message as received, with our Received line on top.
+
+    The table is partitioned by `expires_on` and its partitions are dropped whole; the octets are
+    kept uncompressed (STORAGE EXTERNAL). Migrations make it by hand.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    expires_on = models.DateField()
+    octets = models.BinaryField()
+
+    class Meta:
+        managed = False
+        db_table = "gateway_body"
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class Message(models.Model):
+    """An accepted message: its envelope, where it came from and how large it is."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    queue_id = models.CharField(max_length=32, unique=True)
+    received_at = models.DateTimeField(db_index=True)
+    sender = models.CharField(max_length=320, blank=True, help_text="Empty is the null sender <>.")
+    client = models.GenericIPAddressField(null=True)
+    helo = models.CharField(max_length=255, blank=True)
+    protocol = models.CharField(max_length=16)
+    smtputf8 = models.BooleanField(default=False)
+    size_octets = models.PositiveBigIntegerField()
+    message_id = models.CharField(max_length=998, blank=True, db_index=True)
+    digest = models.BinaryField(help_text="SHA-256 of envelope and content: tells a repeat.")
+    body_id = models.UUIDField()
+    body_expires_on = models.DateField()
+    purged_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = [
+            models.Index(fields=["digest"], name="message_digest"),
+            models.Index(fields=["body_expires_on"], name="message_body_day"),
+        ]
+
+    def __str__(self) -> str:
+        return self.queue_id
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:gateway_message_change", args=[self.pk])
+
+
+class RoutingRecord(models.Model):
+    """What was decided for one recipient, by which rule, and what was answered."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, null=True, blank=True, related_name="records"
+    )
+    at = models.DateTimeField()
+    queue_id = models.CharField(max_length=32, db_index=True)
+    sender = models.CharField(max_length=320, blank=True)
+    recipient = models.CharField(max_length=320)
+    key = models.CharField(max_length=320)
+    client = models.GenericIPAddressField(null=True)
+    tenant = loose("tenants.Tenant")
+    domain = loose("tenants.Domain")
+    address = loose("tenants.Address")
+    strategy = models.CharField(max_length=20)
+    rule = models.CharField(max_length=400)
+    detail = models.CharField(max_length=64, blank=True)
+    token = models.CharField(
+        max_length=64, help_text="Correlates the record with logs and the sender's own trace."
+    )
+    accepted = models.BooleanField()
+    reason = models.CharField(max_length=40)
+    reply = models.CharField(max_length=300)
+    declared_octets = models.PositiveBigIntegerField(null=True, blank=True)
+    trace = models.JSONField(default=list)
+
+    objects = TenantQuerySet.as_manager()
+    tenant_path = "tenant"
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = [
+            models.Index(fields=["tenant", "-id"], name="record_by_tenant"),
+            models.Index(fields=["key", "-id"], name="record_by_key"),
+            models.Index(fields=["at"], name="record_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.recipient}: {self.reply}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:gateway_routingrecord_change", args=[self.pk])
+
+
+class Delivery(models.Model):
+    """One recipient and one target of a message: the row is the queue."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", "pending"
+        SENDING = "sending", "sending"
+        DEFERRED = "deferred", "deferred"
+        DELIVERED = "delivered", "delivered"
+        FAILED = "failed", "failed"
+        QUARANTINED = "quarantined", "quarantined"
+        HELD = "held", "held"
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    record = models.ForeignKey(RoutingRecord, on_delete=models.CASCADE, related_name="deliveries")
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="deliveries")
+    tenant = loose("tenants.Tenant")
+    target = loose("tenants.Target")
+    hop = loose("tenants.NextHop")
+    kind = models.CharField(max_length=20)
+    recipient = models.CharField(max_length=320, blank=True)
+    destination = models.CharField(max_length=300, blank=True)
+    rewrites_sender = models.BooleanField(default=False)
+    null_sender = models.BooleanField(default=False)
+    state = models.CharField(max_length=12, choices=State, default=State.PENDING)
+    attempts_made = models.PositiveIntegerField(default=0)
+    crashes = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    lease_until = models.DateTimeField(null=True, blank=True)
+    fence = models.PositiveBigIntegerField(
+        default=0, help_text="Goes up with each claim; only its holder may settle."
+    )
+    last_reply = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet.as_manager()
+    tenant_path = "tenant"
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name_plural = "deliveries"
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(state__in=["pending", "deferred"]),
+                name="delivery_due",
+            ),
+            models.Index(
+                fields=["lease_until"], condition=Q(state="sending"), name="delivery_leased"
+            ),
+            models.Index(fields=["tenant", "-id"], name="delivery_by_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.recipient or self.kind}: {self.state}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:gateway_delivery_change", args=[self.pk])
+
+
+class Attempt(models.Model):
+    """One try to deliver, and what the other side said."""
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    outcome = models.CharField(max_length=12)
+    remote = models.CharField(max_length=300, blank=True)
+    reply = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("delivery", "number")
+
+    def __str__(self) -> str:
+        return f"attempt {self.number}: {self.outcome}"
+
+
+class Counter(models.Model):
+    """A counter over the rolling hour (`minute`, `counts`) or a stored total (`total`)."""
+
+    key = models.CharField(primary_key=True, max_length=100)
+    minute = models.BigIntegerField(default=0)
+    counts = ArrayField(models.IntegerField(), default=list)
+    total = models.BigIntegerField(default=0)
+    full_since = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("key",)
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class RefusalCount(models.Model):
+    """How many recipients of a domain were refused for a reason in a minute."""
+
+    domain_name = models.CharField(max_length=255)
+    reason = models.CharField(max_length=40)
+    minute = models.DateTimeField()
+    count = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        ordering = ("-minute", "domain_name", "reason")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["domain_name", "reason", "minute"], name="refusal_count_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.domain_name} {self.reason}: {self.count}"

@@ -1,0 +1,60 @@
+"""What resolve() returns: the reply, where the message goes, what to count, and every step taken."""
+
+from dataclasses import dataclass, field
+
+from gateway.routing.address import Address
+from gateway.routing.facts import Hop
+from gateway.routing.replies import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a trace: what was looked at, what came of it, and the row it was about."""
+
+    name: str
+    outcome: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.outcome}" + (f" ({self.note})" if self.note else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One place a message is to be delivered to: becomes one Delivery row."""
+
+    kind: str
+    target_id: int | None = None
+    recipient: Address | None = None  # RCPT TO at the next hop
+    hop: Hop | None = None
+    rewrites_sender: bool = False  # forwards carry an SRS return path
+    null_sender: bool = False  # a bounce on its way back
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """A counter that storing one recipient charges, its limit, and the reply where it is full."""
+
+    counter: str
+    limit: int
+    reply: Reply
+    is_storage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to one recipient. `rule` names what decided, in an operator's words."""
+
+    reply: Reply
+    strategy: str
+    rule: str
+    trace: tuple[Step, ...]
+    destinations: tuple[Destination, ...] = ()
+    takes: tuple[Take, ...] = ()
+    tenant_id: int | None = None
+    domain_id: int | None = None
+    address_id: int | None = None
+    detail: str = ""
+    max_octets: int | None = None
+    retention_days: int = 30
+    tenants: frozenset[int] = field(default_factory=frozenset)

@@ -1,0 +1,184 @@
+"""The facts a decision is made from: rows as frozen values, read by a Directory in one go.
+
+Absent is None or a missing key. A look-up that failed raises LookupFailed and never looks like
+absence. Sizes are octets, times are aware and come from the database's clock.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from gateway.routing.address import Address
+
+
+class LookupFailed(Exception):
+    """The directory could not answer; the shell says 451."""
+
+
+class TenantState(StrEnum):
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    SUSPENDED_FOR_ABUSE = "abuse"
+    CLOSED = "closed"
+
+
+class DomainState(StrEnum):
+    PENDING = "pending"
+    ACTIVE = "active"
+    DEGRADED = "degraded"
+    RELEASED = "released"
+
+
+class AddressKind(StrEnum):
+    ALIAS = "alias"
+    ROLE = "role"
+
+
+class RuleAction(StrEnum):
+    DELIVER = "deliver"
+    REFUSE = "refuse"
+    RETARGET = "retarget"
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A next hop: where a mailbox's or forward's mail is handed over."""
+
+    id: int
+    protocol: str  # "smtp" or "lmtp"
+    host: str
+    port: int
+    tls: str = "opportunistic"  # "none", "opportunistic", "required", "implicit"
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    id: int
+    address: Address
+    hop: Hop
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an address delivers to. `mailbox` or `forward_to` is set where the kind needs it."""
+
+    id: int
+    kind: str
+    mailbox: Mailbox | None = None
+    forward_to: Address | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SubaddressRule:
+    action: RuleAction
+    targets: tuple[Target, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    id: int
+    name: str
+    state: TenantState
+    state_since: datetime
+    max_message_octets: int | None = None
+    messages_per_hour: int | None = None
+    stored_octets_limit: int | None = None
+    retention_days: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A verified domain; `delimiters` is the set of its subaddress delimiters."""
+
+    id: int
+    name: str
+    tenant: Tenant
+    state: DomainState
+    environment: str = "production"
+    delimiters: str = "+"
+    local_part_pattern: str = ""
+    local_part_max_octets: int | None = None
+    hides_disabled: bool = False
+    role_holder: Mailbox | None = None
+    smarthost: Hop | None = None
+
+    @property
+    def is_receiving(self) -> bool:
+        """Degraded receives like active: DNS trouble changes no routing."""
+        return self.state in (DomainState.ACTIVE, DomainState.DEGRADED)
+
+
+@dataclass(frozen=True, slots=True)
+class HostedAddress:
+    """An alias or role address with its targets in order and its subaddress rules by detail."""
+
+    id: int
+    key: str
+    kind: AddressKind
+    enabled: bool = True
+    expires_at: datetime | None = None
+    allowed_senders: tuple[str, ...] = ()
+    accepts_bounces: bool = False
+    max_message_octets: int | None = None
+    rate_per_hour: int | None = None
+    holder: Mailbox | None = None
+    targets: tuple[Target, ...] = ()
+    rules: Mapping[str, SubaddressRule] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a counter stands at: units in the rolling hour, or a stored total."""
+
+    total: int = 0
+    full_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What is true of the whole installation."""
+
+    hostname: str
+    bounce_domain: str
+    max_message_octets: int
+    smarthost: Hop | None = None
+    srs_secrets: tuple[bytes, ...] = ()
+    environments: frozenset[str] = frozenset()  # empty: every environment is served
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything one decision may look at; keys are normalised address keys and A-labels."""
+
+    platform: Platform
+    now: datetime
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+    addresses: Mapping[str, HostedAddress] = field(default_factory=dict)
+    usage: Mapping[str, Usage] = field(default_factory=dict)
+    return_paths: Mapping[str, Address] = field(default_factory=dict)
+
+    def usage_of(self, counter: str) -> Usage:
+        return self.usage.get(counter) or Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What the sender has said so far. `sender` is None for the null sender `<>`."""
+
+    sender: Address | None
+    declared_octets: int | None = None
+    client: str = ""
+
+
+class Directory(Protocol):
+    """The only read of routing data for decisions."""
+
+    async def facts(self, recipients: Sequence[Address]) -> Facts:
+        """The facts for these recipients and for hosted addresses that their targets name.
+
+        Raises LookupFailed.
+        """
+        ...

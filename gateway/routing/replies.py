@@ -1,0 +1,65 @@
+"""The reply catalogue: every text that the gateway answers to MAIL, RCPT and DATA stands here once.
+
+Codes: RFC 5321 §4.2, enhanced codes: RFC 3463, 5248 and 7372. No text names a mechanism inside.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An SMTP reply; `reason` is its stable name in records, metrics and the API."""
+
+    reason: str
+    code: int
+    enhanced: str
+    text: str
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.code < 400
+
+    @property
+    def is_temporary(self) -> bool:
+        return 400 <= self.code < 500
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.enhanced} {self.text}"
+
+
+ACCEPTED = Reply("accepted", 250, "2.1.5", "Recipient ok")
+SENDER_OK = Reply("sender-ok", 250, "2.1.0", "Sender ok")
+
+UNKNOWN_ADDRESS = Reply("unknown-address", 550, "5.1.1", "No such address here")
+RELAY_DENIED = Reply("relay-denied", 550, "5.7.1", "Relaying denied")
+NOT_ALLOWED_HERE = Reply("policy", 550, "5.7.1", "Recipient address refused by the domain's policy")
+ADDRESS_DISABLED = Reply("disabled", 550, "5.2.1", "Address is disabled")
+ADDRESS_EXPIRED = Reply("expired", 550, "5.2.1", "Address has expired")
+TENANT_CLOSED = Reply("tenant-closed", 550, "5.2.1", "Address is no longer in service")
+TENANT_SUSPENDED = Reply("tenant-suspended", 450, "4.2.1", "Address is temporarily out of service")
+TENANT_SUSPENDED_LONG = Reply("tenant-suspended", 550, "5.2.1", "Address is out of service")
+TENANT_SUSPENDED_ABUSE = Reply("tenant-suspended-abuse", 550, "5.7.1", "Delivery not authorized")
+SENDER_NOT_ALLOWED = Reply(
+    "sender-not-allowed", 550, "5.7.1", "Sender is not allowed to write to this address"
+)
+RETURN_PATH_ONLY = Reply("return-path-only", 550, "5.7.1", "This address takes only bounces")
+RATE_EXCEEDED = Reply("rate", 450, "4.2.1", "Address is receiving too much mail, try again later")
+TENANT_RATE_EXCEEDED = Reply("tenant-rate", 450, "4.7.1", "Quota exceeded, try again later")
+STORAGE_FULL = Reply("storage", 450, "4.2.2", "Quota exceeded, try again later")
+STORAGE_FULL_LONG = Reply("storage", 552, "5.2.2", "Quota exceeded")
+ADDRESS_SIZE = Reply("size", 552, "5.2.3", "Message size exceeds fixed limit")
+SYSTEM_SIZE = Reply("system-size", 552, "5.3.4", "Message size exceeds fixed limit")
+LOOP = Reply("loop", 554, "5.4.6", "Routing loop detected")
+TOO_MANY_HOPS = Reply("hops", 554, "5.4.6", "Too many hops")
+DEAD_END = Reply("dead-end", 550, "5.1.1", "Address has nowhere to deliver to")
+TOO_MANY_RECIPIENTS = Reply("too-many-recipients", 452, "4.5.3", "Too many recipients")
+TROUBLE = Reply("trouble", 451, "4.3.0", "Local trouble, please try again later")
+NO_SPACE = Reply("no-space", 452, "4.3.1", "Insufficient system storage, try again later")
+BAD_ADDRESS_SYNTAX = Reply("syntax-recipient", 553, "5.1.3", "Recipient address syntax is wrong")
+BAD_SENDER_SYNTAX = Reply("syntax-sender", 553, "5.1.7", "Sender address syntax is wrong")
+NEEDS_SMTPUTF8 = Reply("needs-smtputf8", 553, "5.6.7", "Address needs SMTPUTF8")
+
+
+def queued(queue_id: str) -> Reply:
+    """The answer to DATA once the message is durable."""
+    return Reply("queued", 250, "2.0.0", f"Ok: queued as {queue_id}")

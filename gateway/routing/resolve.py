@@ -1,0 +1,340 @@
+"""resolve(): the one function that decides, for the gateway, Explain, the API and Postfix alike.
+
+Order (docs: README, "An RCPT TO"): return addresses, domain, allow-policy, address, tenant and
+policies, targets. Every step appends to the trace, also one that did not match.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from gateway.routing import policy, replies, srs
+from gateway.routing.address import Address, Subaddress
+from gateway.routing.decision import Decision, Destination, Step, Take
+from gateway.routing.facts import (
+    AddressKind,
+    Domain,
+    Facts,
+    HostedAddress,
+    RuleAction,
+    Session,
+    SubaddressRule,
+    Target,
+)
+from gateway.routing.replies import Reply
+
+MAX_DEPTH = 10
+MAX_WIDTH = 100
+EXEMPT_ROLES = frozenset({"postmaster", "abuse"})
+INBOX = Target(id=0, kind="inbox")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What an address was found to be."""
+
+    strategy: str
+    rule: str
+    domain: Domain
+    address: HostedAddress | None
+    targets: tuple[Target, ...]
+    detail: str = ""
+    reply: Reply | None = None  # set where finding it already refuses
+
+    @property
+    def role_name(self) -> str:
+        """`postmaster` or `abuse` where policies do not apply, else empty."""
+        return self.rule.removeprefix("role ") if self.strategy == "role" else ""
+
+
+@dataclass(slots=True)
+class Walk:
+    """What has been gathered on the way through the alias graph."""
+
+    session: Session
+    facts: Facts
+    trace: list[Step] = field(default_factory=list)
+    destinations: dict[Destination, None] = field(default_factory=dict)
+    takes: dict[str, Take] = field(default_factory=dict)
+    limits: list[int] = field(default_factory=list)
+    tenants: set[int] = field(default_factory=set)
+
+    def note(self, name: str, outcome: str, note: str = "") -> None:
+        self.trace.append(Step(name, outcome, note))
+
+
+def resolve(address: Address, session: Session, facts: Facts) -> Decision:
+    """Decide one recipient. Never raises; a directory that failed never gets here."""
+    walk = Walk(session, facts)
+    if reply := policy.check_system_size(session, facts):
+        walk.note("system size", "refused", f"limit {facts.platform.max_message_octets} octets")
+        return _decision(walk, reply, "size", "system limit")
+    if address.domain == facts.platform.bounce_domain:
+        return _return_path(walk, address)
+    found = _find(walk, address)
+    if isinstance(found, Reply):
+        domain = facts.domains.get(address.domain)
+        strategy = "unknown" if domain else "relay"
+        return _decision(walk, found, strategy, f"domain {address.domain}", domain=domain)
+    reply = found.reply or _apply_policies(walk, found, is_outer=True)
+    if reply is None:
+        reply = _follow(walk, found, path=(address.key,))
+    return _decision(walk, reply or replies.ACCEPTED, found.strategy, found.rule, hit=found)
+
+
+def resolve_postmaster(session: Session, facts: Facts) -> Decision:
+    """`<postmaster>` without a domain: the platform's own, always accepted (RFC 5321 §4.5.1)."""
+    walk = Walk(session, facts)
+    walk.note("address", "hit", "the platform's postmaster")
+    walk.destinations[Destination("inbox")] = None
+    return _decision(walk, replies.ACCEPTED, "platform", "postmaster")
+
+
+def _return_path(walk: Walk, address: Address) -> Decision:
+    """SRS return paths, and the opaque ones we issue where SRS would be too long."""
+    facts = walk.facts
+    sender = facts.return_paths.get(address.key)
+    if sender is None and srs.is_return_path(address.local_part):
+        day = facts.now.toordinal()
+        try:
+            sender = srs.reverse(address.local_part, secrets=facts.platform.srs_secrets, day=day)
+        except srs.SrsError as error:
+            walk.note("return path", "refused", str(error))
+    if sender is None:
+        walk.note("return path", "no match", address.key)
+        return _decision(walk, replies.UNKNOWN_ADDRESS, "return path", "bounce domain")
+    if walk.session.sender is not None:
+        walk.note("return path", "refused", "only the null sender writes here")
+        return _decision(walk, replies.RETURN_PATH_ONLY, "return path", "bounce domain")
+    walk.note("return path", "hit", f"goes back to {sender}")
+    back = Destination(
+        "forward", recipient=sender, hop=facts.platform.smarthost, null_sender=True
+    )
+    walk.destinations[back] = None
+    return _decision(walk, replies.ACCEPTED, "return path", "bounce domain")
+
+
+def _find(walk: Walk, address: Address) -> Hit | Reply:
+    """Domain, allow-policy and address; first hit wins."""
+    facts = walk.facts
+    domain = facts.domains.get(address.domain)
+    if domain is None or not domain.is_receiving:
+        walk.note("domain", "no match", f"{address.domain} is not served here")
+        return replies.RELAY_DENIED
+    walk.note("domain", "hit", f"{domain.name}, {domain.state}, tenant {domain.tenant.name}")
+    split = address.subaddress(domain.delimiters)
+    local_part = address.folded_local_part
+    if local_part not in EXEMPT_ROLES and (
+        reply := policy.check_allowed(address, domain, facts)
+    ):
+        walk.note("allow-policy", "refused", f"local part {local_part}")
+        return reply
+    walk.note("allow-policy", "passed")
+    if hit := _exact(walk, address, domain) or _subaddress(walk, split, domain):
+        return hit
+    walk.note("unknown", "refused", address.key)
+    return replies.UNKNOWN_ADDRESS
+
+
+def _exact(walk: Walk, address: Address, domain: Domain) -> Hit | None:
+    """An exact alias, else a role address: its own row, else the domain's holder."""
+    local_part = address.folded_local_part
+    row = walk.facts.addresses.get(address.key)
+    is_exempt = local_part in EXEMPT_ROLES
+    if row is not None and row.kind is AddressKind.ALIAS:
+        if not (is_exempt and policy.check_alive(row, domain, walk.facts)):
+            walk.note("alias", "hit", row.key)
+            return Hit("alias", f"alias {row.key}", domain, row, row.targets)
+        walk.note("alias", "passed over", f"{row.key} is not in use, the role address answers")
+        row = None
+    else:
+        walk.note("alias", "no match", address.key)
+    if row is not None or is_exempt:
+        return _role(walk, local_part, domain, row)
+    walk.note("role address", "no match", local_part)
+    return None
+
+
+def _role(walk: Walk, name: str, domain: Domain, row: HostedAddress | None) -> Hit:
+    """The role's own targets or holder, else the domain's holder, else a stored inbox."""
+    holder = (row.holder if row else None) or domain.role_holder
+    if row and row.targets:
+        targets: tuple[Target, ...] = row.targets
+    elif holder:
+        targets = (Target(id=0, kind="mailbox", mailbox=holder),)
+    else:
+        targets = (INBOX,)
+    whose = "own row" if row else "every domain's"
+    walk.note("role address", "hit", f"{name}, {whose}")
+    strategy = "role" if name in EXEMPT_ROLES else "role address"
+    return Hit(strategy, f"role {name}", domain, row, targets)
+
+
+def _subaddress(walk: Walk, split: Subaddress | None, domain: Domain) -> Hit | None:
+    """Base and detail at the first of the domain's delimiters (RFC 5233)."""
+    base = walk.facts.addresses.get(split.base_key) if split else None
+    if split is None or base is None:
+        walk.note("subaddress", "no match", split.base_key if split else "no delimiter")
+        return None
+    rule = base.rules.get(split.detail)
+    walk.note("subaddress", "hit", f"{base.key}, detail {split.detail!r}")
+    if base.kind is AddressKind.ALIAS:
+        hit = Hit("subaddress", f"alias {base.key}", domain, base, base.targets, split.detail)
+    else:
+        role = _role(walk, split.base_key.rpartition("@")[0], domain, base)
+        hit = replace(role, strategy="subaddress", detail=split.detail)
+    return _with_rule(walk, hit, rule)
+
+
+def _with_rule(walk: Walk, hit: Hit, rule: SubaddressRule | None) -> Hit:
+    if rule is None:
+        walk.note("subaddress rule", "no match", hit.detail)
+        return hit
+    walk.note("subaddress rule", str(rule.action), hit.detail)
+    named = replace(hit, rule=f"{hit.rule}, subaddress rule {hit.detail}")
+    if rule.action is RuleAction.REFUSE:
+        return replace(named, reply=replies.UNKNOWN_ADDRESS)
+    if rule.action is RuleAction.RETARGET:
+        return replace(named, targets=rule.targets)
+    return named
+
+
+def _apply_policies(walk: Walk, hit: Hit, *, is_outer: bool) -> Reply | None:
+    """Tenant, enabled, expiry, sender, size, rate, quota; none for postmaster and abuse."""
+    tenant, facts, session, row = hit.domain.tenant, walk.facts, walk.session, hit.address
+    walk.tenants.add(tenant.id)
+    if hit.strategy == "role":
+        walk.note("policies", "exempt", f"{hit.role_name} is always reachable")
+        return None
+    checks: list[tuple[str, Reply | None]] = [("tenant", policy.check_tenant(tenant, facts))]
+    if row is not None:
+        sender = policy.check_sender(row, session) if is_outer else None
+        checks += [
+            ("enabled, not expired", policy.check_alive(row, hit.domain, facts)),
+            ("sender", sender),
+            ("size", policy.check_size(row, tenant, session)),
+            ("rate", policy.check_rate(row, facts)),
+        ]
+    checks.append(("quota", policy.check_quota(tenant, facts)))
+    for name, reply in checks:
+        if reply is not None:
+            walk.note(name, "refused", str(reply))
+            return reply
+        walk.note(name, "passed")
+    _charge(walk, hit)
+    return None
+
+
+def _charge(walk: Walk, hit: Hit) -> None:
+    """Remember what storing this recipient takes from which counter."""
+    tenant, row = hit.domain.tenant, hit.address
+    takes: list[Take] = []
+    if row is not None and row.rate_per_hour is not None:
+        counter = policy.rate_counter(row.id)
+        takes.append(Take(counter, row.rate_per_hour, replies.RATE_EXCEEDED))
+    if tenant.messages_per_hour is not None:
+        counter = policy.tenant_rate_counter(tenant.id)
+        takes.append(Take(counter, tenant.messages_per_hour, replies.TENANT_RATE_EXCEEDED))
+    if tenant.stored_octets_limit is not None:
+        counter = policy.storage_counter(tenant.id)
+        takes.append(Take(counter, tenant.stored_octets_limit, replies.STORAGE_FULL, True))
+    walk.takes.update((take.counter, take) for take in takes)
+    sizes = (row.max_message_octets if row else None, tenant.max_message_octets)
+    walk.limits.extend(size for size in sizes if size is not None)
+
+
+def _follow(walk: Walk, hit: Hit, *, path: tuple[str, ...]) -> Reply | None:
+    """Turn targets into destinations; a Reply only where none is left or one must wait."""
+    refusals: list[Reply] = []
+    before = len(walk.destinations)
+    for target in hit.targets:
+        reply = _follow_target(walk, hit, target, path)
+        if reply is not None and reply.is_temporary:
+            return reply
+        if reply is not None:
+            refusals.append(reply)
+    if refusals and len(walk.destinations) == before:
+        return refusals[0]
+    if not hit.targets:
+        walk.note("targets", "refused", "none is set")
+        return replies.DEAD_END
+    return None
+
+
+def _follow_target(walk: Walk, hit: Hit, target: Target, path: tuple[str, ...]) -> Reply | None:
+    if len(walk.destinations) >= MAX_WIDTH:
+        walk.note("target", "cut", f"more than {MAX_WIDTH} destinations")
+        return replies.LOOP
+    if target.forward_to is not None and target.forward_to.domain in walk.facts.domains:
+        return _follow_hosted(walk, hit, target.forward_to, path)
+    destination = _destination(target, hit.domain, walk.facts)
+    walk.note("target", target.kind, _describe(destination))
+    walk.destinations[destination] = None
+    return None
+
+
+def _follow_hosted(
+    walk: Walk, hit: Hit, address: Address, path: tuple[str, ...]
+) -> Reply | None:
+    """A forward whose domain is hosted here resolves on, with the inner address's policies."""
+    if address.key in path or len(path) > MAX_DEPTH:
+        walk.note("target", "cut", " → ".join((*path, address.key)))
+        return replies.LOOP
+    walk.note("target", "forward", f"{address} is hosted here")
+    inner = _find(walk, address)
+    if isinstance(inner, Reply):
+        return inner
+    if inner.domain.environment != hit.domain.environment:
+        walk.note("environment", "refused", f"{hit.domain.environment} to {inner.domain.environment}")
+        return replies.NOT_ALLOWED_HERE
+    reply = inner.reply or _apply_policies(walk, inner, is_outer=False)
+    return reply or _follow(walk, inner, path=(*path, address.key))
+
+
+def _destination(target: Target, domain: Domain, facts: Facts) -> Destination:
+    target_id = target.id or None
+    if target.mailbox is not None:
+        box = target.mailbox
+        return Destination("mailbox", target_id, box.address, box.hop)
+    if target.forward_to is not None:
+        hop = domain.smarthost or facts.platform.smarthost
+        return Destination("forward", target_id, target.forward_to, hop, rewrites_sender=True)
+    return Destination(target.kind, target_id)
+
+
+def _describe(destination: Destination) -> str:
+    hop = destination.hop
+    via = f" via {hop.protocol}:{hop.host}:{hop.port}" if hop else ""
+    return f"{destination.recipient or ''}{via}".strip()
+
+
+def _decision(
+    walk: Walk,
+    reply: Reply,
+    strategy: str,
+    rule: str,
+    *,
+    hit: Hit | None = None,
+    domain: Domain | None = None,
+) -> Decision:
+    domain = hit.domain if hit else domain
+    accepted = reply.is_accepted
+    walk.note("reply", "accepted" if accepted else "refused", str(reply))
+    return Decision(
+        reply=reply,
+        strategy=strategy,
+        rule=rule,
+        trace=tuple(walk.trace),
+        destinations=tuple(walk.destinations) if accepted else (),
+        takes=_sorted(walk.takes.values()) if accepted else (),
+        tenant_id=domain.tenant.id if domain else None,
+        domain_id=domain.id if domain else None,
+        address_id=hit.address.id if hit and hit.address else None,
+        detail=hit.detail if hit else "",
+        max_octets=min(walk.limits, default=None),
+        retention_days=domain.tenant.retention_days if domain else 30,
+        tenants=frozenset(walk.tenants),
+    )
+
+
+def _sorted(takes: Iterable[Take]) -> tuple[Take, ...]:
+    return tuple(sorted(takes, key=lambda take: take.counter))

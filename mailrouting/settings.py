@@ -1,0 +1,213 @@
+"""Settings, all of them from the environment; `.env.example` lists every name.
+
+Nothing here decides anything about mail. Without DATABASE_URL the embedded
+PostgreSQL of `manage.py up` is meant; `mailrouting.embedded` knows its address.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+import environ
+
+from mailrouting.embedded import data_root, database_url, secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+# True only for the try-out that `manage.py up` starts; production settings refuse it.
+EMBEDDED = env.bool("EMBEDDED", default=not env.str("DATABASE_URL", default=""))
+DATA_DIR = data_root()
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key()
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+INSTALLED_APPS = [
+    "mailrouting",
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "unfold.contrib.import_export",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "pgtrigger",
+    "pghistory",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "rest_framework",
+    "import_export",
+    "django_celery_beat",
+    "django_structlog",
+    "csp",
+    "tenants",
+    "gateway",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+]
+
+ROOT_URLCONF = "mailrouting.urls"
+WSGI_APPLICATION = "mailrouting.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- database -------------------------------------------------------------
+DATABASES = {
+    "default": {
+        **env.db_url("DATABASE_URL", default=database_url()),
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 2)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+PGHISTORY_APPEND_ONLY = True
+
+# --- sign-in --------------------------------------------------------------
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_REDIRECT_URL = "/admin/"
+LOGIN_URL = "account_login"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_ADAPTER = "mailrouting.accounts.ClosedSignupAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "Mail routing"
+# Staff may use the panel only with a second factor; the try-out may lift it.
+STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", default=True)
+
+# --- broker and schedules -------------------------------------------------
+BROKER_URL = env.str("BROKER_URL", default="filesystem://")
+CELERY_BROKER_URL = BROKER_URL
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {
+        "data_folder_in": str(DATA_DIR / "broker" / "queue"),
+        "data_folder_out": str(DATA_DIR / "broker" / "queue"),
+        "control_folder": str(DATA_DIR / "broker" / "control"),
+        "store_processed": False,
+        "polling_interval": 0.2,
+    }
+    if BROKER_URL.startswith("filesystem://")
+    else {}
+)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 1
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "sweep deliveries that are due": {
+        "task": "gateway.tasks.sweep",
+        "schedule": timedelta(seconds=env.int("SWEEP_SECONDS", default=5)),
+    },
+    "expire addresses": {
+        "task": "tenants.tasks.expire_addresses",
+        "schedule": timedelta(seconds=env.int("EXPIRE_SECONDS", default=30)),
+    },
+    "reconcile DNS": {
+        "task": "tenants.tasks.reconcile_dns",
+        "schedule": timedelta(seconds=env.int("DNS_RECONCILE_SECONDS", default=900)),
+    },
+    "purge by retention": {
+        "task": "gateway.tasks.purge",
+        "schedule": timedelta(seconds=env.int("PURGE_SECONDS", default=3600)),
+    },
+}
+
+# --- DNS ------------------------------------------------------------------
+# "host" or "host:port" of recursive resolvers; empty means the system's.
+DNS_RESOLVERS = env.list("DNS_RESOLVERS", default=[])
+# Port on which authoritative servers answer; other than 53 only in tests.
+DNS_AUTHORITATIVE_PORT = env.int("DNS_AUTHORITATIVE_PORT", default=53)
+
+# --- gateway --------------------------------------------------------------
+GATEWAY_HOSTNAME = env.str("GATEWAY_HOSTNAME", default="localhost")
+GATEWAY_HOST = env.str("GATEWAY_HOST", default="127.0.0.1")
+GATEWAY_PORT = env.int("GATEWAY_PORT", default=2525)
+GATEWAY_TLS_CERTIFICATE = env.str("GATEWAY_TLS_CERTIFICATE", default="")
+GATEWAY_TLS_KEY = env.str("GATEWAY_TLS_KEY", default="")
+GATEWAY_MAX_MESSAGE_OCTETS = env.int("GATEWAY_MAX_MESSAGE_OCTETS", default=50_000_000)
+GATEWAY_MAX_RECIPIENTS = env.int("GATEWAY_MAX_RECIPIENTS", default=1000)
+GATEWAY_DATA_BUDGET_OCTETS = env.int("GATEWAY_DATA_BUDGET_OCTETS", default=256 * 1024 * 1024)
+# The names mail hosts publish for this installation; shown on the domain page.
+MX_HOSTS = env.list("MX_HOSTS", default=[GATEWAY_HOSTNAME])
+SPF_INCLUDE = env.str("SPF_INCLUDE", default="")
+# Domain of rewritten return paths (SRS) and of <postmaster> without a domain.
+BOUNCE_DOMAIN = env.str("BOUNCE_DOMAIN", default=f"bounce.{GATEWAY_HOSTNAME}")
+# Newest first; older ones are still accepted on the way back.
+SRS_SECRETS = env.list("SRS_SECRETS", default=[]) or [SECRET_KEY]
+# smtp://user:password@host:port of the relay for forwards; empty means forwards wait.
+SMARTHOST_URL = env.str("SMARTHOST_URL", default="")
+RETRY_FIRST_SECONDS = env.int("RETRY_FIRST_SECONDS", default=300)
+DELIVERY_LEASE_SECONDS = env.int("DELIVERY_LEASE_SECONDS", default=600)
+
+# --- probes and metrics: one small HTTP listener per process ---------------
+PROBE_HOST = env.str("PROBE_HOST", default="127.0.0.1")
+GATEWAY_PROBE_PORT = env.int("GATEWAY_PROBE_PORT", default=9101)
+WORKER_PROBE_PORT = env.int("WORKER_PROBE_PORT", default=9102)
+BEAT_PROBE_PORT = env.int("BEAT_PROBE_PORT", default=9103)
+WEB_HOST = env.str("WEB_HOST", default="127.0.0.1")
+WEB_PORT = env.int("WEB_PORT", default=8000)
+
+# --- web ------------------------------------------------------------------
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+STATICFILES_DIRS: list[Path] = []
+WHITENOISE_USE_FINDERS = True
+SESSION_COOKIE_HTTPONLY = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"

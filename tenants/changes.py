@@ -1,0 +1,129 @@
+"""The one write path of the control plane: the only caller of save() and delete() in tenants/.
+
+Each change is attributed (who, through which surface, why), validated by the model's own rules,
+and must leave the row visible to whoever changed it. The history triggers record the rest.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Self, TypeVar
+
+import pghistory
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
+from django.db import connection, models, transaction
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who changes something: a user, or the system by the name of its job."""
+
+    surface: str  # "admin", "portal", "api", "task", "command", "import"
+    user: AbstractBaseUser | None = None
+    name: str = ""
+    request_id: str = ""
+    client: str = ""
+
+    @classmethod
+    def system(cls, name: str, *, surface: str = "command") -> Self:
+        return cls(surface=surface, name=name)
+
+    @property
+    def label(self) -> str:
+        return self.user.get_username() if self.user else self.name
+
+
+@contextmanager
+def attributed(actor: Actor, *, reason: str = "") -> Iterator[None]:
+    """One transaction whose every change carries actor, surface, reason and request id."""
+    about = asdict(actor) | {
+        "user": actor.user.pk if actor.user else None,
+        "actor": actor.label,
+        "reason": reason,
+    }
+    with transaction.atomic(), pghistory.context(**about):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")  # carries the context, so that a COPY after it has it too
+        yield
+
+
+def save(
+    row: Row,
+    *,
+    actor: Actor,
+    reason: str = "",
+    update_fields: Iterable[str] | None = None,
+) -> Row:
+    """Validate and save one row. Raises ValidationError naming the field, or PermissionDenied."""
+    return save_all([row], actor=actor, reason=reason, update_fields=update_fields)[0]
+
+
+def save_all(
+    rows: Iterable[Row],
+    *,
+    actor: Actor,
+    reason: str = "",
+    update_fields: Iterable[str] | None = None,
+) -> list[Row]:
+    """Save several rows in order, all or none."""
+    saved = []
+    with attributed(actor, reason=reason):
+        for row in rows:
+            _lock(row)
+            row.full_clean()
+            row.save(update_fields=list(update_fields) if update_fields else None)
+            _require_visible(row, actor)
+            saved.append(row)
+    return saved
+
+
+def delete(row: models.Model, *, actor: Actor, reason: str = "") -> None:
+    """Delete one row and what belongs to it. Raises ProtectedError where something still needs it."""
+    with attributed(actor, reason=reason):
+        _require_visible(row, actor)
+        row.delete()
+
+
+def update(rows: "models.QuerySet[Any]", *, actor: Actor, reason: str = "", **values: Any) -> int:
+    """Set the same values on many rows in one statement; the count comes back.
+
+    Only for values that no rule spanning rows depends on (enabled, expiry, state).
+    """
+    with attributed(actor, reason=reason):
+        return rows.update(**values)
+
+
+def _lock(row: models.Model) -> None:
+    """Changes to one tenant's routing wait for each other, so that rules over rows hold."""
+    tenant_id = tenant_id_of(row)
+    with connection.cursor() as cursor:
+        if tenant_id is not None:
+            cursor.execute("SELECT pg_advisory_xact_lock(7041, %s)", [tenant_id])
+        if row.pk is not None and row._meta.pk and not row._state.adding:
+            query = row.__class__._base_manager.select_for_update().filter(pk=row.pk)
+            list(query.values_list("pk"))
+
+
+def tenant_id_of(row: models.Model) -> int | None:
+    """The tenant a row belongs to, along its `tenant_path`; None for platform-wide rows."""
+    value: Any = getattr(row, "origin", row)
+    path = getattr(value, "tenant_path", None)
+    if path is None:
+        return None
+    for name in filter(None, path.split("__")):
+        value = getattr(value, f"{name}_id" if name == "tenant" else name, None)
+        if value is None or name == "tenant":
+            break
+    return value if isinstance(value, int) else getattr(value, "pk", None)
+
+
+def _require_visible(row: models.Model, actor: Actor) -> None:
+    """A change may not put a row out of its author's sight (another tenant's, for one)."""
+    if actor.user is None:
+        return
+    rows: Any = row.__class__._default_manager
+    if hasattr(rows, "visible_to") and not rows.visible_to(actor.user).filter(pk=row.pk).exists():
+        raise PermissionDenied(f"{row._meta.verbose_name} is not visible to {actor.label}.")

@@ -1,0 +1,29 @@
+"""Models of the control plane; rules stand here once, on the fields, clean() and constraints."""
+
+from tenants.models.address import (
+    Address,
+    Alias,
+    RoleAddress,
+    SubaddressRule,
+)
+from tenants.models.domain import Domain, DomainCheck
+from tenants.models.identity import SendAsIdentity
+from tenants.models.mailbox import Mailbox, NextHop
+from tenants.models.target import Target
+from tenants.models.tenant import Membership, Plan, Tenant
+
+__all__ = [
+    "Address",
+    "Alias",
+    "Domain",
+    "DomainCheck",
+    "Mailbox",
+    "Membership",
+    "NextHop",
+    "Plan",
+    "RoleAddress",
+    "SendAsIdentity",
+    "SubaddressRule",
+    "Target",
+    "Tenant",
+]

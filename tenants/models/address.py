@@ -1,0 +1,260 @@
+"""Address and its two kinds, Alias and RoleAddress, and the rules for their subaddresses.
+
+Both kinds stand in one table, so that one unique key per domain serves both and the gateway
+finds either in one look-up.
+"""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+
+from gateway.routing.address import fold
+from gateway.routing.facts import AddressKind, RuleAction
+from tenants.models.domain import Domain
+from tenants.models.fields import normalise_domain, normalise_sender, parse_address
+from tenants.models.history import tracked
+from tenants.querysets import AddressQuerySet, TenantQuerySet
+
+# RFC 2142 §2-§6, with noreply for the sender that nobody reads.
+ROLE_NAMES = (
+    "abuse",
+    "billing",
+    "ftp",
+    "hostmaster",
+    "info",
+    "marketing",
+    "news",
+    "noc",
+    "noreply",
+    "postmaster",
+    "sales",
+    "security",
+    "support",
+    "usenet",
+    "uucp",
+    "webmaster",
+    "www",
+)
+
+
+@tracked
+class Address(models.Model):
+    """An address that receives mail on a domain: an alias or a role address."""
+
+    class Kind(models.TextChoices):
+        ALIAS = AddressKind.ALIAS, "alias"
+        ROLE = AddressKind.ROLE, "role address"
+
+    kind = models.CharField(max_length=8, choices=Kind, default=Kind.ALIAS, editable=False)
+    domain = models.ForeignKey(Domain, on_delete=models.PROTECT, related_name="addresses")
+    local_part = models.CharField(max_length=64, help_text="What stands before the @.")
+    key = models.CharField(max_length=320, editable=False)
+    enabled = models.BooleanField(default=True, help_text="Off refuses the very next message.")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Who answers for this address.",
+    )
+    purpose = models.CharField(max_length=200, blank=True)
+    note = models.TextField(blank=True)
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="From this moment the address refuses mail."
+    )
+    allowed_senders = ArrayField(
+        models.CharField(max_length=320),
+        default=list,
+        blank=True,
+        help_text="Who may write here: name@example.com, @example.com or <>; empty means everyone.",
+    )
+    max_message_octets = models.PositiveBigIntegerField(
+        "largest message (octets)", null=True, blank=True
+    )
+    rate_per_hour = models.PositiveIntegerField("messages per hour", null=True, blank=True)
+    holder = models.ForeignKey(
+        "tenants.Mailbox",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="roles",
+        help_text="The mailbox that answers for the role; empty takes the domain's.",
+    )
+    accepts_forwards_from = ArrayField(
+        models.CharField(max_length=255),
+        default=list,
+        blank=True,
+        help_text="Domains of other tenants whose addresses may forward here.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = AddressQuerySet.as_manager()
+    tenant_path = "domain__tenant"
+
+    class Meta:
+        ordering = ("key", "id")
+        verbose_name_plural = "addresses"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["key", "domain"],
+                name="address_once_by_domain",
+                violation_error_message="This address exists already on the domain.",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=AddressKind.ROLE) | Q(kind=AddressKind.ALIAS, holder=None),
+                name="address_holder_is_a_role_s",
+                violation_error_message="Only a role address has a holder.",
+            ),
+            models.CheckConstraint(condition=~Q(key=""), name="address_key_set"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["expires_at"], condition=Q(enabled=True), name="address_to_expire"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+    def get_absolute_url(self) -> str:
+        return reverse(f"admin:tenants_{self._page()}_change", args=[self.pk])
+
+    def _page(self) -> str:
+        return "roleaddress" if self.kind == AddressKind.ROLE else "alias"
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
+    def clean(self) -> None:
+        super().clean()
+        if not self.domain_id:
+            return
+        address = parse_address(f"{self.local_part.strip()}@{self.domain.name}", "local_part")
+        self.local_part, self.key = str(address).rpartition("@")[0], address.key
+        self.allowed_senders = sorted({normalise_sender(entry) for entry in self.allowed_senders})
+        self.accepts_forwards_from = sorted(
+            {normalise_domain(entry, "accepts_forwards_from") for entry in self.accepts_forwards_from}
+        )
+        self._check_domain()
+        self._check_limit()
+        self._check_owner()
+
+    def _check_domain(self) -> None:
+        if self.domain.state == Domain.State.RELEASED:
+            raise ValidationError({"domain": "The domain has been released."})
+        if not self.pk:
+            return
+        before = Address.objects.filter(pk=self.pk).values_list("domain_id", flat=True).first()
+        if before is not None and before != self.domain_id:
+            raise ValidationError({"domain": "An address keeps its domain; make a new one there."})
+
+    def _check_limit(self) -> None:
+        if self.pk:
+            return
+        tenant = self.domain.tenant
+        limit = tenant.limit("max_addresses")
+        if limit is not None and Address.objects.of_tenant(tenant).count() >= limit:
+            raise ValidationError({"domain": f"The tenant's plan allows {limit} addresses."})
+
+    def _check_owner(self) -> None:
+        tenant = self.domain.tenant
+        if self.holder is not None and self.holder.tenant_id != tenant.pk:
+            raise ValidationError({"holder": "Choose a mailbox of the same tenant."})
+        if self.owner_id and not tenant.memberships.filter(user_id=self.owner_id).exists():
+            raise ValidationError({"owner": "The owner has to be a member of the tenant."})
+
+
+class AliasManager(models.Manager.from_queryset(AddressQuerySet)):  # type: ignore[misc]
+    """Addresses of kind alias."""
+
+    def get_queryset(self) -> AddressQuerySet:
+        queryset: AddressQuerySet = super().get_queryset().filter(kind=AddressKind.ALIAS)
+        return queryset
+
+
+class Alias(Address):
+    """An alias is an address that delivers to one or more targets, in order."""
+
+    objects = AliasManager()
+
+    class Meta:
+        proxy = True
+        verbose_name_plural = "aliases"
+
+
+class RoleAddressManager(models.Manager.from_queryset(AddressQuerySet)):  # type: ignore[misc]
+    """Addresses of kind role."""
+
+    def get_queryset(self) -> AddressQuerySet:
+        queryset: AddressQuerySet = super().get_queryset().filter(kind=AddressKind.ROLE)
+        return queryset
+
+
+class RoleAddress(Address):
+    """A role address (RFC 2142) belongs to a job, not a person; its holder's mailbox gets it.
+
+    postmaster and abuse answer on every active domain, with a row or without.
+    """
+
+    objects = RoleAddressManager()
+
+    class Meta:
+        proxy = True
+        verbose_name_plural = "role addresses"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not args:
+            self.kind = AddressKind.ROLE
+
+    def clean(self) -> None:
+        super().clean()
+        if fold(self.local_part) not in ROLE_NAMES:
+            names = ", ".join(ROLE_NAMES)
+            raise ValidationError({"local_part": f"A role address is one of: {names}."})
+
+
+@tracked
+class SubaddressRule(models.Model):
+    """What happens to one detail of an address: name+detail delivers, is refused, or goes elsewhere."""
+
+    class Action(models.TextChoices):
+        DELIVER = RuleAction.DELIVER, "deliver"
+        REFUSE = RuleAction.REFUSE, "refuse"
+        RETARGET = RuleAction.RETARGET, "retarget"
+
+    address = models.ForeignKey(Address, on_delete=models.CASCADE, related_name="rules")
+    detail = models.CharField(max_length=63, blank=True, help_text="What stands after the delimiter.")
+    action = models.CharField(max_length=16, choices=Action, default=Action.REFUSE)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TenantQuerySet.as_manager()
+    tenant_path = "address__domain__tenant"
+
+    class Meta:
+        ordering = ("address", "detail")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["address", "detail"],
+                name="subaddress_rule_once",
+                violation_error_message="The address has a rule for this detail already.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.address} detail “{self.detail}”: {self.action}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:tenants_subaddressrule_change", args=[self.pk])
+
+    def clean(self) -> None:
+        super().clean()
+        self.detail = fold(self.detail.strip())

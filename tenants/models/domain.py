@@ -1,0 +1,210 @@
+"""Domain and DomainCheck: which domains are served, for whom, and what their DNS says."""
+
+import secrets
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+
+from gateway.routing.address import DELIMITER_ALPHABET, to_u_label
+from gateway.routing.facts import DomainState
+from tenants.models.fields import normalise_domain, validate_pattern
+from tenants.models.history import tracked
+from tenants.models.tenant import Tenant
+from tenants.querysets import RECEIVING, DomainQuerySet, TenantQuerySet
+
+
+def new_token() -> str:
+    """A token that proves one claim of one tenant."""
+    return secrets.token_urlsafe(24)
+
+
+def validate_delimiters(value: str) -> None:
+    foreign = set(value) - set(DELIMITER_ALPHABET)
+    if foreign or len(set(value)) != len(value):
+        raise ValidationError(f"Choose delimiters out of {DELIMITER_ALPHABET}, each once.")
+
+
+@tracked
+class Domain(models.Model):
+    """A domain whose mail this installation takes for a tenant, once DNS proves the claim.
+
+    Pending and released domains are refused like foreign ones; degraded ones (DNS trouble that
+    lasted) still receive.
+    """
+
+    class State(models.TextChoices):
+        PENDING = DomainState.PENDING, "pending"
+        ACTIVE = DomainState.ACTIVE, "active"
+        DEGRADED = DomainState.DEGRADED, "degraded"
+        RELEASED = DomainState.RELEASED, "released"
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="domains")
+    name = models.CharField(
+        "domain", max_length=255, help_text="Stored as A-label: bücher.example is xn--bcher-kva.example."
+    )
+    u_label = models.CharField("as people read it", max_length=255, blank=True, editable=False)
+    environment = models.CharField(
+        max_length=40,
+        default="production",
+        help_text="Domains of different environments never forward to each other.",
+        validators=[RegexValidator(r"^[a-z0-9-]+$", "Use lower-case letters, digits and dashes.")],
+    )
+    state = models.CharField(
+        max_length=16, choices=State, default=State.PENDING, editable=False
+    )
+    state_since = models.DateTimeField(default=timezone.now, editable=False)
+    token = models.CharField(max_length=64, unique=True, default=new_token, editable=False)
+    delimiters = models.CharField(
+        "subaddress delimiters",
+        max_length=4,
+        default="+",
+        blank=True,
+        validators=[validate_delimiters],
+        help_text="The first of these characters splits name+detail; empty turns subaddresses off.",
+    )
+    local_part_pattern = models.CharField(
+        "allowed local parts",
+        max_length=200,
+        blank=True,
+        validators=[validate_pattern],
+        help_text="RE2 pattern for the whole local part, lower case; empty allows all.",
+    )
+    local_part_max_octets = models.PositiveSmallIntegerField(
+        "longest local part (octets)", null=True, blank=True
+    )
+    hides_disabled = models.BooleanField(
+        "disabled looks unknown",
+        default=False,
+        help_text="Disabled and expired addresses answer as if they never existed.",
+    )
+    default_role_holder = models.ForeignKey(
+        "tenants.Mailbox",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Gets postmaster@ and abuse@ where no row says otherwise; empty stores them.",
+    )
+    smarthost = models.ForeignKey(
+        "tenants.NextHop",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The relay for this domain's forwards; empty takes the installation's.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = DomainQuerySet.as_manager()
+    tenant_path = "tenant"
+
+    class Meta:
+        ordering = ("name", "id")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=Q(state__in=RECEIVING),
+                name="domain_verified_once",
+                violation_error_message="Another claim of this domain is verified already.",
+            ),
+            models.UniqueConstraint(
+                fields=["tenant", "name"],
+                condition=~Q(state=DomainState.RELEASED),
+                name="domain_claimed_once_by_tenant",
+                violation_error_message="The tenant has claimed this domain already.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.u_label or self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:tenants_domain_change", args=[self.pk])
+
+    @property
+    def is_receiving(self) -> bool:
+        return self.state in RECEIVING
+
+    def clean(self) -> None:
+        super().clean()
+        self.name = normalise_domain(self.name, "name")
+        self.u_label = to_u_label(self.name)
+        self._check_rename()
+        self._check_limit()
+        self._check_holder()
+
+    def _check_rename(self) -> None:
+        """Addresses carry the name in their keys: another name is another domain."""
+        if not self.pk:
+            return
+        before = Domain.objects.filter(pk=self.pk).values("name", "tenant_id").first()
+        if before and before["name"] != self.name:
+            raise ValidationError({"name": "A domain keeps its name; claim the other one anew."})
+        if before and before["tenant_id"] != self.tenant_id:
+            raise ValidationError({"tenant": "A domain keeps its tenant; release it and claim anew."})
+
+    def _check_limit(self) -> None:
+        if self.pk or not self.tenant_id:
+            return
+        limit = self.tenant.limit("max_domains")
+        if limit is not None and self.tenant.domains.claimed().count() >= limit:
+            raise ValidationError({"tenant": f"The tenant's plan allows {limit} domains."})
+
+    def _check_holder(self) -> None:
+        holder, hop = self.default_role_holder, self.smarthost
+        if holder is not None and holder.tenant_id != self.tenant_id:
+            raise ValidationError({"default_role_holder": "Choose a mailbox of the same tenant."})
+        if hop is not None and hop.tenant_id not in (None, self.tenant_id):
+            raise ValidationError({"smarthost": "Choose a next hop of the same tenant."})
+
+
+class DomainCheck(models.Model):
+    """What DNS said about one kind of record of a domain, and since when it has said so."""
+
+    class Kind(models.TextChoices):
+        OWNERSHIP = "ownership", "ownership TXT"
+        MX = "mx", "MX"
+        SPF = "spf", "SPF"
+        DKIM = "dkim", "DKIM"
+        DMARC = "dmarc", "DMARC"
+
+    class State(models.TextChoices):
+        PRESENT = "present", "present"
+        ABSENT = "absent", "absent"
+        WRONG = "wrong", "wrong"
+        UNKNOWN = "unknown", "unknown"
+
+    domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="checks")
+    kind = models.CharField(max_length=16, choices=Kind)
+    record_name = models.CharField(max_length=255)
+    record_type = models.CharField(max_length=10)
+    expected = models.TextField(blank=True)
+    state = models.CharField(max_length=16, choices=State, default=State.UNKNOWN)
+    found = ArrayField(models.TextField(), default=list, blank=True)
+    evidence = models.JSONField(default=list, blank=True)
+    advice = models.TextField(blank=True)
+    since = models.DateTimeField(default=timezone.now)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    times_in_row = models.PositiveIntegerField(default=0)
+
+    objects = TenantQuerySet.as_manager()
+    tenant_path = "domain__tenant"
+
+    class Meta:
+        ordering = ("domain", "id")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["domain", "kind", "record_name"], name="domain_check_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of {self.domain}"
+
+    def get_absolute_url(self) -> str:
+        return self.domain.get_absolute_url()

@@ -1,0 +1,120 @@
+"""Target: where an address's mail goes. A new kind is an entry in KINDS, a form and a transport."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from tenants.models.address import Address, SubaddressRule
+from tenants.models.fields import parse_address
+from tenants.models.graph import check_forward
+from tenants.models.history import tracked
+from tenants.querysets import TargetQuerySet
+
+
+@dataclass(frozen=True, slots=True)
+class TargetKind:
+    """How a kind of target is called and which fields it needs."""
+
+    label: str
+    needs: tuple[str, ...] = ()
+    validate: Callable[["Target"], None] | None = None
+
+
+KINDS: dict[str, TargetKind] = {
+    "mailbox": TargetKind("mailbox", needs=("mailbox",)),
+    "forward": TargetKind("forward", needs=("forward_to",)),
+    "inbox": TargetKind("stored inbox"),
+    "discard": TargetKind("discard"),
+}
+
+
+def kind_choices() -> list[tuple[str, str]]:
+    """The kinds this installation knows; a callable, so that a new kind needs no migration."""
+    return [(name, kind.label) for name, kind in KINDS.items()]
+
+
+@tracked
+class Target(models.Model):
+    """A target is one place that an address (or a subaddress rule) delivers to."""
+
+    address = models.ForeignKey(
+        Address, on_delete=models.CASCADE, related_name="targets", null=True, blank=True
+    )
+    rule = models.ForeignKey(
+        SubaddressRule, on_delete=models.CASCADE, related_name="targets", null=True, blank=True
+    )
+    position = models.PositiveSmallIntegerField(default=0, help_text="Lower ones come first.")
+    kind = models.CharField(max_length=20, choices=kind_choices, default="mailbox")
+    mailbox = models.ForeignKey(
+        "tenants.Mailbox", on_delete=models.PROTECT, null=True, blank=True, related_name="targets"
+    )
+    forward_to = models.CharField(max_length=320, blank=True)
+    forward_key = models.CharField(max_length=320, blank=True, editable=False, db_index=True)
+    options = models.JSONField(default=dict, blank=True, editable=False)
+
+    objects = TargetQuerySet.as_manager()
+    tenant_path = "address__domain__tenant"
+
+    class Meta:
+        ordering = ("position", "id")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(address=None, rule__isnull=False) | Q(address__isnull=False, rule=None),
+                name="target_of_one_parent",
+                violation_error_message="A target belongs to an address or to a subaddress rule.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="mailbox") | Q(mailbox__isnull=False),
+                name="target_mailbox_set",
+                violation_error_message="Choose the mailbox that this target delivers to.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="forward") | ~Q(forward_key=""),
+                name="target_forward_set",
+                violation_error_message="Write the address that this target forwards to.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        if self.kind == "mailbox":
+            return f"mailbox {self.mailbox}"
+        return f"forward to {self.forward_to}" if self.kind == "forward" else KINDS[self.kind].label
+
+    def get_absolute_url(self) -> str:
+        return self.origin.get_absolute_url()
+
+    @property
+    def origin(self) -> Address:
+        """The address whose mail this target takes."""
+        if self.rule is not None:
+            return self.rule.address
+        assert self.address is not None
+        return self.address
+
+    def clean(self) -> None:
+        super().clean()
+        kind = KINDS.get(self.kind)
+        if kind is None:
+            raise ValidationError({"kind": "Choose one of the kinds of target."})
+        self._keep_what_is_needed(kind)
+        if self.forward_to:
+            parsed = parse_address(self.forward_to, "forward_to")
+            self.forward_to, self.forward_key = str(parsed), parsed.key
+            check_forward(self.origin, parsed)
+        if self.mailbox is not None and self.mailbox.tenant_id != self.origin.domain.tenant_id:
+            raise ValidationError({"mailbox": "Choose a mailbox of the same tenant."})
+        if kind.validate:
+            kind.validate(self)
+
+    def _keep_what_is_needed(self, kind: TargetKind) -> None:
+        missing = [name for name in kind.needs if not getattr(self, name)]
+        if missing:
+            raise ValidationError({missing[0]: f"A target of kind {kind.label} needs this."})
+        if "mailbox" not in kind.needs:
+            self.mailbox = None
+        if "forward_to" not in kind.needs:
+            self.forward_to = self.forward_key = ""

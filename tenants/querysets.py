@@ -1,0 +1,74 @@
+"""Reads of the control plane, chainable. Nothing here writes.
+
+Every model names the way to its tenant in `tenant_path`; `visible_to` follows it.
+"""
+
+from typing import TYPE_CHECKING, Any, Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from gateway.routing.address import Address as ParsedAddress
+from gateway.routing.facts import DomainState
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+RECEIVING = (DomainState.ACTIVE, DomainState.DEGRADED)
+
+
+class TenantQuerySet(models.QuerySet[Any]):
+    """Rows that belong to a tenant."""
+
+    def visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> Self:
+        """What the user may see: staff everything, members their tenants', others nothing."""
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        if getattr(user, "is_staff", False):
+            return self
+        path = self.model.tenant_path
+        prefix = f"{path}__" if path else ""
+        return self.filter(**{f"{prefix}memberships__user": user}).distinct()
+
+    def of_tenant(self, tenant: Any) -> Self:
+        """Rows of one tenant; platform-wide rows are left out."""
+        return self.filter(**{self.model.tenant_path or "pk": getattr(tenant, "pk", tenant)})
+
+
+class DomainQuerySet(TenantQuerySet):
+    def receiving(self) -> Self:
+        """Verified domains: active, or degraded by DNS trouble."""
+        return self.filter(state__in=RECEIVING)
+
+    def claimed(self) -> Self:
+        """Everything but what has been released."""
+        return self.exclude(state=DomainState.RELEASED)
+
+
+class AddressQuerySet(TenantQuerySet):
+    def alive(self) -> Self:
+        """Enabled and not expired."""
+        now = timezone.now()
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), enabled=True)
+
+    def overdue(self) -> Self:
+        """Enabled, though the time they were bound to is over."""
+        return self.filter(enabled=True, expires_at__lte=timezone.now())
+
+    def for_address(self, address: ParsedAddress) -> Self:
+        """The row that receives for this very address, on a verified domain; at most one."""
+        return self.filter(key=address.key, domain__state__in=RECEIVING)
+
+
+class TargetQuerySet(TenantQuerySet):
+    def visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> Self:
+        """As TenantQuerySet; a target belongs to an address or to a subaddress rule."""
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        if getattr(user, "is_staff", False):
+            return self
+        return self.filter(
+            Q(address__domain__tenant__memberships__user=user)
+            | Q(rule__address__domain__tenant__memberships__user=user)
+        ).distinct()
