@@ -7,13 +7,14 @@ PostgreSQL of `manage.py up` is meant; `mailrouting.embedded` knows its address.
 from datetime import timedelta
 from pathlib import Path
 
-import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from mailrouting.embedded import data_root, database_url, secret_key
+from mailrouting.environment import Env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
+env = Env()
 env.read_env(BASE_DIR / ".env")
 
 # True only for the try-out that `manage.py up` starts; production settings refuse it.
@@ -21,7 +22,12 @@ EMBEDDED = env.bool("EMBEDDED", default=not env.str("DATABASE_URL", default=""))
 DATA_DIR = data_root()
 
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key()
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if not SECRET_KEY and not (EMBEDDED or DEBUG):
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set: with a database of your own, give it 50 random characters."
+    )
+SECRET_KEY = SECRET_KEY or secret_key()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -94,6 +100,9 @@ DATABASES = {
     }
 }
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 2)
+# A socket's folder comes as an option of the URL; `dbshell` looks for it here.
+if "host" in DATABASES["default"]["OPTIONS"]:
+    DATABASES["default"]["HOST"] = DATABASES["default"]["OPTIONS"].pop("host")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 PGHISTORY_APPEND_ONLY = True
@@ -196,8 +205,15 @@ PROBE_HOST = env.str("PROBE_HOST", default="127.0.0.1")
 GATEWAY_PROBE_PORT = env.int("GATEWAY_PROBE_PORT", default=9101)
 WORKER_PROBE_PORT = env.int("WORKER_PROBE_PORT", default=9102)
 BEAT_PROBE_PORT = env.int("BEAT_PROBE_PORT", default=9103)
+# Who may read /metrics of the web process, directly and not through a proxy.
+METRICS_NETWORKS = env.list("METRICS_NETWORKS", default=["127.0.0.0/8", "::1/128"])
 WEB_HOST = env.str("WEB_HOST", default="127.0.0.1")
 WEB_PORT = env.int("WEB_PORT", default=8000)
+
+# --- logs: each process calls mailrouting.logging.configure with its name ---
+LOGGING_CONFIG = None
+LOG_FORMAT = env.str("LOG_FORMAT", default="logfmt")
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 
 # --- web ------------------------------------------------------------------
 LANGUAGE_CODE = "en-gb"

@@ -1,0 +1,65 @@
+"""The Celery app: the bell that wakes workers, and the clock that beat strikes.
+
+No mail is ever in the broker: every job is a row, so a lost message costs seconds.
+Worker and beat answer their probes from here.
+"""
+
+import os
+import sys
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailrouting.settings")
+
+from celery import Celery, signals
+from django.conf import settings
+
+from mailrouting.embedded import make_root
+
+app = Celery("mailrouting")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+def make_broker_folders() -> None:
+    """Create what the filesystem broker of the try-out expects; others need nothing."""
+    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
+    folders = [value for key, value in options.items() if "folder" in key]
+    if folders:
+        make_root(settings.DATA_DIR)
+    for folder in folders:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+
+
+def broker() -> list[str]:
+    """What is missing: nothing, or the broker."""
+    with app.connection_for_read() as connection:
+        try:
+            connection.connect()
+        except connection.connection_errors:
+            return ["the broker does not answer"]
+    return []
+
+
+def _configure_logging(**_signal: object) -> None:
+    from mailrouting.logging import configure
+
+    configure("beat" if "beat" in sys.argv else "worker")
+
+
+def _serve_worker_probes(**_signal: object) -> None:
+    _serve(settings.WORKER_PROBE_PORT)
+
+
+def _serve_beat_probes(**_signal: object) -> None:
+    _serve(settings.BEAT_PROBE_PORT)
+
+
+def _serve(port: int) -> None:
+    from mailrouting import probes
+
+    probes.serve(port, lambda: probes.database() + broker())
+
+
+make_broker_folders()
+signals.setup_logging.connect(_configure_logging)
+signals.worker_ready.connect(_serve_worker_probes)
+signals.beat_init.connect(_serve_beat_probes)
