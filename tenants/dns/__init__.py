@@ -1,0 +1,47 @@
+"""What a domain publishes in DNS: expected, asked for, judged, remembered.
+
+Rule of this folder: no Django and no model; settings come in as arguments. One idea per
+file: expected (what to publish), answers (what a server said, and who asks), records (one
+server's records), judge (all servers' answers), observe (a whole check), standing (what a
+check makes of the domain), resolver (the only one that sends packets).
+"""
+
+from tenants.dns.answers import (
+    Delegation,
+    Lookup,
+    LookupFailed,
+    NameServer,
+    Outcome,
+    Resolver,
+    ServerAnswer,
+)
+from tenants.dns.expected import Expected, Kind, expected_records
+from tenants.dns.judge import Evidence, Finding, Hints, judge
+from tenants.dns.observe import observe
+from tenants.dns.records import State
+from tenants.dns.resolver import DnspythonResolver
+from tenants.dns.standing import DomainState, Standing, Step, next_state
+
+__all__ = [
+    "Delegation",
+    "DnspythonResolver",
+    "DomainState",
+    "Evidence",
+    "Expected",
+    "Finding",
+    "Hints",
+    "Kind",
+    "Lookup",
+    "LookupFailed",
+    "NameServer",
+    "Outcome",
+    "Resolver",
+    "ServerAnswer",
+    "Standing",
+    "State",
+    "Step",
+    "expected_records",
+    "judge",
+    "next_state",
+    "observe",
+]

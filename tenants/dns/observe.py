@@ -1,0 +1,102 @@
+"""From a list of expected records to findings.
+
+Rule of this file: all input and output of a check, and no judging. Every record is asked
+for first; what only words the advice is looked up with the time that is left.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tenants.dns.answers import (
+    Delegation,
+    Lookup,
+    LookupFailed,
+    NameServer,
+    Outcome,
+    Resolver,
+    ServerAnswer,
+)
+from tenants.dns.expected import Expected, Kind, normalise_name
+from tenants.dns.judge import Finding, Hints, judge
+from tenants.dns.records import State
+
+MOST_HINTED_HOSTS = 5
+"""MX hosts that are looked up to tell aliases from hosts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    expected: Expected
+    delegation: Delegation
+    answers: tuple[ServerAnswer, ...]
+    trouble: str = ""
+
+
+def observe(expected: Sequence[Expected], resolver: Resolver) -> list[Finding]:
+    """One finding per expected record of one domain, in their order. Raises nothing.
+
+    Each name has its own zone cut: `_dmarc` or `_domainkey` may be delegated elsewhere.
+    """
+    lookup = resolver.begin()
+    asked = [_ask(item, lookup) for item in expected]
+    return [_find(item, lookup) for item in asked]
+
+
+def _ask(expected: Expected, lookup: Lookup) -> _Asked:
+    try:
+        delegation = lookup.delegation(expected.name)
+    except LookupFailed as failure:
+        trouble = f"The name servers of {expected.name} cannot be found out: {failure}."
+        return _Asked(expected, Delegation("", ()), (), trouble)
+    answers = tuple(
+        lookup.query(server, expected.name, expected.rdtype) for server in delegation.servers
+    )
+    return _Asked(expected, delegation, answers)
+
+
+def _find(asked: _Asked, lookup: Lookup) -> Finding:
+    plain = judge(asked.expected, asked.answers, Hints(trouble=asked.trouble))
+    hints = _hints(asked, plain, lookup)
+    return judge(asked.expected, asked.answers, hints) if hints else plain
+
+
+def _hints(asked: _Asked, finding: Finding, lookup: Lookup) -> Hints | None:
+    if finding.state is State.ABSENT:
+        return _misplaced(asked, lookup)
+    if finding.state is State.WRONG and finding.kind is Kind.MX:
+        return _aliased(finding, lookup)
+    return None
+
+
+def _misplaced(asked: _Asked, lookup: Lookup) -> Hints | None:
+    """The record at its name with the zone's name appended once more."""
+    if not asked.delegation.zone:
+        return None
+    name = f"{asked.expected.name}.{asked.delegation.zone}"
+    answer = _first_answer(asked.delegation.servers, name, asked.expected.rdtype, lookup)
+    found = judge(replace(asked.expected, name=name), [answer] if answer else [])
+    return Hints(misplaced_at=name) if found.state is State.PRESENT else None
+
+
+def _aliased(finding: Finding, lookup: Lookup) -> Hints | None:
+    hosts = [normalise_name(value.split()[-1]) for value in finding.found]
+    foreign = [host for host in hosts if host and host not in finding.expected.wanted]
+    pairs = ((host, _alias_of(host, lookup)) for host in foreign[:MOST_HINTED_HOSTS])
+    aliases = tuple((host, target) for host, target in pairs if target)
+    return Hints(aliases=aliases) if aliases else None
+
+
+def _alias_of(host: str, lookup: Lookup) -> str:
+    try:
+        servers = lookup.delegation(host).servers
+    except LookupFailed:
+        return ""
+    answer = _first_answer(servers, host, "CNAME", lookup)
+    return normalise_name(answer.records[0]) if answer and answer.records else ""
+
+
+def _first_answer(
+    servers: Sequence[NameServer], name: str, rdtype: str, lookup: Lookup
+) -> ServerAnswer | None:
+    answers = (lookup.query(server, name, rdtype) for server in servers)
+    return next((answer for answer in answers if answer.outcome is not Outcome.FAILED), None)
