@@ -72,6 +72,7 @@ def save_all(
     saved = []
     with attributed(actor, reason=reason):
         for row in rows:
+            _take_parents_ids(row)
             _lock(row)
             row.full_clean()
             row.save(update_fields=list(update_fields) if update_fields else None)
@@ -80,8 +81,16 @@ def save_all(
     return saved
 
 
+def _take_parents_ids(row: models.Model) -> None:
+    """A parent saved earlier in the same call has an id by now; validation looks at that."""
+    for field in row._meta.concrete_fields:
+        if field.is_relation and getattr(row, field.attname) is None and field.is_cached(row):
+            parent = getattr(row, field.name)
+            setattr(row, field.name, parent)
+
+
 def delete(row: models.Model, *, actor: Actor, reason: str = "") -> None:
-    """Delete one row and what belongs to it. Raises ProtectedError where something still needs it."""
+    """Delete one row and what belongs to it. Raises ProtectedError where it is still needed."""
     with attributed(actor, reason=reason):
         _require_visible(row, actor)
         row.delete()
