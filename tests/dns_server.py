@@ -63,7 +63,7 @@ class Zone:
 
     def covers(self, name: str) -> bool:
         """Whether the name lies in this zone by its text."""
-        return self.origin == "" or name == self.origin or name.endswith(f".{self.origin}")
+        return self.origin in ("", name) or name.endswith(f".{self.origin}")
 
 
 @dataclass

@@ -9,7 +9,7 @@ check makes of the domain), resolver (the only one that sends packets).
 from tenants.dns.answers import (
     Delegation,
     Lookup,
-    LookupFailed,
+    LookupFailedError,
     NameServer,
     Outcome,
     Resolver,
@@ -32,7 +32,7 @@ __all__ = [
     "Hints",
     "Kind",
     "Lookup",
-    "LookupFailed",
+    "LookupFailedError",
     "NameServer",
     "Outcome",
     "Resolver",

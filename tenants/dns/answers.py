@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 
-class LookupFailed(Exception):
+class LookupFailedError(Exception):
     """The name servers of a name could not be found out; the text says why."""
 
 
@@ -67,7 +67,7 @@ class Lookup(Protocol):
     def delegation(self, name: str) -> Delegation:
         """The zone cut above `name` and its servers, in the order of their host names.
 
-        Raises LookupFailed when that cannot be found out.
+        Raises LookupFailedError when that cannot be found out.
         """
 
     def query(self, server: NameServer, name: str, rdtype: str) -> ServerAnswer:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from tenants.dns.answers import (
     Delegation,
     Lookup,
-    LookupFailed,
+    LookupFailedError,
     NameServer,
     Outcome,
     Resolver,
@@ -45,7 +45,7 @@ def observe(expected: Sequence[Expected], resolver: Resolver) -> list[Finding]:
 def _ask(expected: Expected, lookup: Lookup) -> _Asked:
     try:
         delegation = lookup.delegation(expected.name)
-    except LookupFailed as failure:
+    except LookupFailedError as failure:
         trouble = f"The name servers of {expected.name} cannot be found out: {failure}."
         return _Asked(expected, Delegation("", ()), (), trouble)
     answers = tuple(
@@ -89,7 +89,7 @@ def _aliased(finding: Finding, lookup: Lookup) -> Hints | None:
 def _alias_of(host: str, lookup: Lookup) -> str:
     try:
         servers = lookup.delegation(host).servers
-    except LookupFailed:
+    except LookupFailedError:
         return ""
     answer = _first_answer(servers, host, "CNAME", lookup)
     return normalise_name(answer.records[0]) if answer and answer.records else ""

@@ -25,7 +25,7 @@ import dns.rdtypes.ANY.TXT
 import dns.resolver
 import dns.rrset
 
-from tenants.dns.answers import Delegation, LookupFailed, NameServer, Outcome, ServerAnswer
+from tenants.dns.answers import Delegation, LookupFailedError, NameServer, Outcome, ServerAnswer
 from tenants.dns.expected import normalise_name
 
 UDP_PAYLOAD_OCTETS = 1232
@@ -116,14 +116,14 @@ class DnspythonLookup:
         self._chased: dict[tuple[dns.name.Name, str], ServerAnswer] = {}
 
     def delegation(self, name: str) -> Delegation:
-        """The zone cut above `name` and its servers, by host name. Raises LookupFailed."""
+        """The zone cut above `name` and its servers, by host name. Raises LookupFailedError."""
         return self._delegation(_parse_name(name))
 
     def query(self, server: NameServer, name: str, rdtype: str) -> ServerAnswer:
         """What this very server says: the first of its addresses that answers."""
         try:
             return self._query(server, _parse_name(name), rdtype)
-        except LookupFailed as failure:
+        except LookupFailedError as failure:
             return _failed(server, str(failure))
 
     def _delegation(self, name: dns.name.Name) -> Delegation:
@@ -140,7 +140,7 @@ class DnspythonLookup:
         if hosts:
             return name, sorted((rdata.target for rdata in hosts), key=_text)
         if name == dns.name.root:
-            raise LookupFailed("the resolver knows no name servers")
+            raise LookupFailedError("the resolver knows no name servers")
         return self._find_cut(_zone_above(name, response))
 
     def _name_server(self, host: dns.name.Name, zone: dns.name.Name) -> NameServer:
@@ -148,7 +148,7 @@ class DnspythonLookup:
         # world's name servers failed.
         try:
             addresses = self._addresses(host, "A") or self._addresses(host, "AAAA")
-        except LookupFailed as failure:
+        except LookupFailedError as failure:
             return NameServer(_text(host), (), _text(zone), f"its address: {failure}")
         trouble = "" if addresses else "it has no address"
         return NameServer(_text(host), addresses[:MOST_ADDRESSES], _text(zone), trouble)
@@ -160,7 +160,7 @@ class DnspythonLookup:
         return tuple(sorted(rdata.address for rrset in found for rdata in rrset))
 
     def _recurse(self, name: dns.name.Name, rdtype: str) -> dns.message.Message:
-        """A recursive resolver's response, also a negative one. Raises LookupFailed."""
+        """A recursive resolver's response, also a negative one. Raises LookupFailedError."""
         key = (name, rdtype)
         if key not in self._responses:
             self._responses[key] = self._resolve(name, rdtype)
@@ -173,11 +173,11 @@ class DnspythonLookup:
                 name, rdtype, raise_on_no_answer=False, lifetime=lifetime, search=False
             ).response
         except dns.resolver.NXDOMAIN as denial:
-            return cast(dns.message.Message, denial.kwargs["responses"][name])
+            return cast("dns.message.Message", denial.kwargs["responses"][name])
         except dns.exception.Timeout:
-            raise LookupFailed(f"no resolver answers for {_text(name)} {rdtype}") from None
+            raise LookupFailedError(f"no resolver answers for {_text(name)} {rdtype}") from None
         except (dns.exception.DNSException, OSError):
-            raise LookupFailed(f"the look-up of {_text(name)} {rdtype} fails") from None
+            raise LookupFailedError(f"the look-up of {_text(name)} {rdtype} fails") from None
 
     def _query(self, server: NameServer, name: dns.name.Name, rdtype: str) -> ServerAnswer:
         answer = _failed(server, server.trouble or "it has no address")
@@ -193,24 +193,24 @@ class DnspythonLookup:
         try:
             response = self._exchange(address, name, rdtype)
             return self._read(response, server, address)
-        except LookupFailed as failure:
+        except LookupFailedError as failure:
             return _failed(server, str(failure), address)
 
     def _exchange(self, address: str, name: dns.name.Name, rdtype: str) -> dns.message.QueryMessage:
         """One question to one address, with the second tries that DNS asks for."""
         if not (self._settings.allow_private_addresses or is_public(address)):
-            raise LookupFailed("its address is not a public one")
+            raise LookupFailedError("its address is not a public one")
         request = dns.message.make_query(name, rdtype, use_edns=0, payload=UDP_PAYLOAD_OCTETS)
         request.flags &= ~dns.flags.RD
         response = self._send(request, address)
         if response.rcode() in (dns.rcode.FORMERR, dns.rcode.NOTIMP):
             request.use_edns(False)  # RFC 6891 §7: a server from before EDNS
             response = self._send(request, address)
-        return cast(dns.message.QueryMessage, response)
+        return cast("dns.message.QueryMessage", response)
 
     def _send(self, request: dns.message.QueryMessage, address: str) -> dns.message.Message:
         if address in self._silent:
-            raise LookupFailed("no answer")
+            raise LookupFailedError("no answer")
         for _ in range(UDP_ATTEMPTS):
             try:
                 return self._send_udp(request, address)
@@ -219,9 +219,9 @@ class DnspythonLookup:
             except dns.message.Truncated:
                 return self._send_tcp(request, address)
             except (dns.exception.DNSException, OSError):
-                raise LookupFailed("it cannot be reached") from None
+                raise LookupFailedError("it cannot be reached") from None
         self._silent.add(address)
-        raise LookupFailed("no answer")
+        raise LookupFailedError("no answer")
 
     def _send_udp(self, request: dns.message.QueryMessage, address: str) -> dns.message.Message:
         return dns.query.udp(
@@ -239,12 +239,12 @@ class DnspythonLookup:
         try:
             return dns.query.tcp(request, address, timeout=self._patience_seconds(), port=port)
         except (dns.exception.DNSException, OSError, EOFError):
-            raise LookupFailed("its answer is cut short, and TCP fails") from None
+            raise LookupFailedError("its answer is cut short, and TCP fails") from None
 
     def _read(
         self, response: dns.message.QueryMessage, server: NameServer, address: str
     ) -> ServerAnswer:
-        """What a response says, its aliases followed. Raises LookupFailed."""
+        """What a response says, its aliases followed. Raises LookupFailedError."""
         name = response.question[0].name
         rdtype = dns.rdatatype.to_text(response.question[0].rdtype)
         chain = _follow_chain(response)
@@ -262,7 +262,7 @@ class DnspythonLookup:
                 server, Outcome.ABSENT, (), chain.minimum_ttl, address, reason, alias
             )
         if not alias:
-            raise LookupFailed("it passes the question on, so it does not hold the zone")
+            raise LookupFailedError("it passes the question on, so it does not hold the zone")
         return self._chase(server, address, end, rdtype)
 
     def _chase(
@@ -272,7 +272,7 @@ class DnspythonLookup:
         key = (target, rdtype)
         if key not in self._chased:
             if len(self._chased) >= MOST_ALIASES:
-                raise LookupFailed("too many aliases (CNAME)")
+                raise LookupFailedError("too many aliases (CNAME)")
             # Stands while the target is being asked: whoever comes back here went round.
             self._chased[key] = _failed(server, f"aliases (CNAME) go round at {_text(target)}")
             delegation = self._delegation(target)
@@ -295,7 +295,7 @@ class DnspythonLookup:
     def _remaining_seconds(self) -> float:
         remaining = self._deadline - self._settings.clock()
         if remaining <= 0:
-            raise LookupFailed("the time for this check is over")
+            raise LookupFailedError("the time for this check is over")
         return remaining
 
 
@@ -322,17 +322,17 @@ def _zone_above(name: dns.name.Name, response: dns.message.Message) -> dns.name.
 def _follow_chain(response: dns.message.QueryMessage) -> dns.message.ChainingResult:
     rcode = response.rcode()
     if rcode == dns.rcode.REFUSED:
-        raise LookupFailed("it refuses, so it does not hold the zone (lame)")
+        raise LookupFailedError("it refuses, so it does not hold the zone (lame)")
     if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-        raise LookupFailed(f"it answers {dns.rcode.to_text(rcode)}")
+        raise LookupFailedError(f"it answers {dns.rcode.to_text(rcode)}")
     if not response.flags & dns.flags.AA:
-        raise LookupFailed("it answers without authority for the zone (lame)")
+        raise LookupFailedError("it answers without authority for the zone (lame)")
     try:
         return response.resolve_chaining()
     except dns.message.ChainTooLong:
-        raise LookupFailed("aliases (CNAME) go round") from None
+        raise LookupFailedError("aliases (CNAME) go round") from None
     except dns.exception.DNSException:
-        raise LookupFailed("its answer contradicts itself") from None
+        raise LookupFailedError("its answer contradicts itself") from None
 
 
 def _is_denial(response: dns.message.Message) -> bool:
@@ -366,7 +366,7 @@ def _parse_name(text: str) -> dns.name.Name:
     try:
         return dns.name.from_text(text)
     except (dns.exception.DNSException, UnicodeError):
-        raise LookupFailed(f"{text[:80]!r} cannot be a domain name") from None
+        raise LookupFailedError(f"{text[:80]!r} cannot be a domain name") from None
 
 
 def _text(name: dns.name.Name) -> str:

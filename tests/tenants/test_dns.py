@@ -136,6 +136,7 @@ JUDGED = [
     (SPF, ["v=spf1 include:spf.panel.test +all"], PRESENT, "Replace +all"),
     (SPF, [f"v=spf1 include:spf.panel.test {TERMS} ~all"], PRESENT, "11 terms"),
     (SPF, [f"v=spf1 include:spf.panel.test {TERMS[:-11]} ~all"], PRESENT, ""),
+    (ANY_SPF, [f"v=spf1 {TERMS} redirect=spf.panel.test"], PRESENT, "11 terms"),
     (ANY_SPF, ["v=spf1"], PRESENT, ""),
     (ANY_SPF, ["v=spf1 a/24 mx:h.test//64 a:h.test/24//64 ptr exists:%{i}.x.test"], PRESENT, ""),
     (ANY_SPF, ["v=spf1 x-own=1 exp=e.test -all"], PRESENT, ""),

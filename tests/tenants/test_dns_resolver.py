@@ -7,7 +7,7 @@ import pytest
 
 from tenants.dns import (
     DnspythonResolver,
-    LookupFailed,
+    LookupFailedError,
     NameServer,
     Outcome,
     State,
@@ -92,7 +92,7 @@ def test_zone_cut_that_the_resolver_cannot_tell_is_a_failure(world, fault):
     world.serve("example.com", {TXT: [TOKEN]})
     world.break_recursion("example.com", fault)
 
-    with pytest.raises(LookupFailed, match=NAME):
+    with pytest.raises(LookupFailedError, match=NAME):
         make_resolver(world).begin().delegation(NAME)
 
 
@@ -253,7 +253,7 @@ def test_name_that_cannot_be_is_a_failed_answer(world):
     answer = lookup.query(server, "x" * 64 + ".example.com", "TXT")
 
     assert answer.outcome is FAILED
-    with pytest.raises(LookupFailed, match="cannot be a domain name"):
+    with pytest.raises(LookupFailedError, match="cannot be a domain name"):
         lookup.delegation("a..b")
 
 
@@ -278,7 +278,7 @@ def test_deadline_of_the_check_ends_it(world):
 
     assert (before.outcome, after.outcome) == (FOUND, FAILED)
     assert after.reason == "the time for this check is over"
-    with pytest.raises(LookupFailed, match="time for this check"):
+    with pytest.raises(LookupFailedError, match="time for this check"):
         lookup.delegation("other.test")
 
 
