@@ -7,5 +7,5 @@ from django.http import HttpRequest
 class ClosedSignupAdapter(DefaultAccountAdapter):
     """Nobody signs up by themselves, neither with a password nor through a provider."""
 
-    def is_open_for_signup(self, request: HttpRequest) -> bool:
+    def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002 - allauth's
         return False

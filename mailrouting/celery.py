@@ -6,6 +6,7 @@ Worker and beat answer their probes from here.
 
 import os
 import sys
+from pathlib import Path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailrouting.settings")
 
@@ -22,11 +23,11 @@ app.autodiscover_tasks()
 def make_broker_folders() -> None:
     """Create what the filesystem broker of the try-out expects; others need nothing."""
     options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
-    folders = [value for key, value in options.items() if "folder" in key]
+    folders = [Path(str(value)) for key, value in options.items() if "folder" in key]
     if folders:
         make_root(settings.DATA_DIR)
     for folder in folders:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def broker() -> list[str]:

@@ -4,7 +4,7 @@ Mail servers encrypt opportunistically and do not check the name, so STARTTLS ca
 be tried with it; a real gateway is given a real certificate by the settings.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 

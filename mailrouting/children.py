@@ -56,16 +56,17 @@ class Child:
     def wait(self) -> int:
         """The exit status of the command (128 + n after signal n), once it has ended."""
         status = self.leash.wait()
+        self.life.close()
         return status if status >= 0 else 128 - status
 
     def stop(self) -> int:
         """Stop the command and return its exit status; it is killed after its grace time."""
         self.life.close()
         try:
-            return self.leash.wait(self.grace_seconds + 5)
+            self.leash.wait(self.grace_seconds + 5)
         except subprocess.TimeoutExpired:
             self.leash.kill()
-            return self.wait()
+        return self.wait()
 
     def last_lines(self, count: int = 15) -> list[str]:
         """The end of the child's log."""

@@ -59,17 +59,14 @@ def _start(options: Namespace) -> Popen[bytes]:
         # Second line of defence: SIGKILL of the leash itself. Set after the change of user.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, options.signal)
 
-    on_linux = follow_to_death if sys.platform == "linux" else None
-    if not options.account:
-        return Popen(options.command, process_group=0, preexec_fn=on_linux)
-    uid, gid = map(int, options.account.split(":"))
+    uid, gid = map(int, options.account.split(":")) if options.account else (None, None)
     return Popen(
         options.command,
         process_group=0,
         user=uid,
         group=gid,
-        extra_groups=[],
-        preexec_fn=on_linux,
+        extra_groups=None if uid is None else [],
+        preexec_fn=follow_to_death if sys.platform == "linux" else None,  # noqa: PLW1509 - one thread
     )
 
 

@@ -272,6 +272,7 @@ def _run(command: list[str | Path], account: Account | None, text: str = "") -> 
     """Run one of PostgreSQL's programs to its end, under the account if there is one."""
     done = subprocess.run(
         command,
+        check=False,
         input=text,
         text=True,
         capture_output=True,

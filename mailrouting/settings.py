@@ -188,6 +188,8 @@ GATEWAY_TLS_KEY = env.str("GATEWAY_TLS_KEY", default="")
 GATEWAY_MAX_MESSAGE_OCTETS = env.int("GATEWAY_MAX_MESSAGE_OCTETS", default=50_000_000)
 GATEWAY_MAX_RECIPIENTS = env.int("GATEWAY_MAX_RECIPIENTS", default=1000)
 GATEWAY_DATA_BUDGET_OCTETS = env.int("GATEWAY_DATA_BUDGET_OCTETS", default=256 * 1024 * 1024)
+# Environments that this gateway serves; empty means every one.
+GATEWAY_ENVIRONMENTS = env.list("GATEWAY_ENVIRONMENTS", default=[])
 # The names mail hosts publish for this installation; shown on the domain page.
 MX_HOSTS = env.list("MX_HOSTS", default=[GATEWAY_HOSTNAME])
 SPF_INCLUDE = env.str("SPF_INCLUDE", default="")
@@ -220,9 +222,10 @@ LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "var" / "static"
+# Where `collectstatic` gathers files for production; unset, they are served from the packages.
+STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
 STATICFILES_DIRS: list[Path] = []
-WHITENOISE_USE_FINDERS = True
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 SESSION_COOKIE_HTTPONLY = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"

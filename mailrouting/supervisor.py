@@ -97,7 +97,7 @@ class Supervisor:
     def wait_until_ready(self, services: Sequence[Service]) -> None:
         """Return once every service answers /readyz with 200."""
         deadline = time.monotonic() + READY_SECONDS
-        waiting = {service: "no answer" for service in services}
+        waiting = dict.fromkeys(services, "no answer")
         while waiting:
             if time.monotonic() > deadline:
                 missing = "; ".join(f"{each.name}: {why}" for each, why in waiting.items())

@@ -204,10 +204,10 @@ def _environment(root: Path, addresses: Addresses) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
     }
     if not settings.GATEWAY_TLS_CERTIFICATE:
-        files = certificate.ensure(
+        public, key = certificate.ensure(
             root / "tls", hostname=settings.GATEWAY_HOSTNAME, now=datetime.now(UTC)
         )
-        environment |= zip(("GATEWAY_TLS_CERTIFICATE", "GATEWAY_TLS_KEY"), map(str, files))
+        environment |= {"GATEWAY_TLS_CERTIFICATE": str(public), "GATEWAY_TLS_KEY": str(key)}
     return environment
 
 

@@ -1,0 +1,91 @@
+"""What every test run needs before Django reads its settings.
+
+The first process of a run starts one private PostgreSQL, unless DATABASE_URL names a
+server; the workers of pytest-xdist find its address in their environment. A test marked
+`needs("postfix")` is left out where that program is missing, which is said at the end
+and forbidden by REQUIRE_ALL=1.
+"""
+
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import django
+import pytest
+
+from mailrouting.embedded import REPOSITORY
+from mailrouting.postgres import cluster
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailrouting.settings")
+os.environ.setdefault(
+    "SECRET_KEY", "for tests, where it protects nothing at all and is long enough"
+)
+os.environ.setdefault("BROKER_URL", "memory://")
+
+PURE = REPOSITORY / "tests" / "routing"
+# Any of the names will do; Debian keeps servers where an ordinary PATH does not look.
+PROGRAMS = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "dovecot": ("dovecot",),
+    "postfix": ("postfix",),
+    "swaks": ("swaks",),
+}
+SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+resources = pytest.StashKey[ExitStack]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    stack = config.stash[resources] = ExitStack()
+    if not hasattr(config, "workerinput"):
+        _prepare_run(config, stack)
+    if _needs_django(config):
+        django.setup()
+
+
+def _prepare_run(config: pytest.Config, stack: ExitStack) -> None:
+    if os.environ.get("REQUIRE_ALL") == "1" and (missing := _missing_programs()):
+        raise pytest.UsageError(f"REQUIRE_ALL=1, but not installed: {', '.join(missing)}.")
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailrouting-tests-")))
+    os.environ["DATA_DIR"] = str(folder)
+    if not os.environ.get("DATABASE_URL") and _needs_django(config):
+        os.environ["DATABASE_URL"] = stack.enter_context(cluster(folder, durable=False))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if stack := config.stash.get(resources, None):
+        stack.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    missing = set(_missing_programs())
+    left_out = [item for item in items if not missing.isdisjoint(_needs(item))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if missing := _missing_programs():
+        terminalreporter.write_line(
+            f"Deselected: tests that need {', '.join(missing)}, not installed here "
+            "(.ci/run installs all)."
+        )
+
+
+def _needs(item: pytest.Item) -> set[str]:
+    return {program for marker in item.iter_markers("needs") for program in marker.args}
+
+
+def _missing_programs() -> list[str]:
+    return [
+        program
+        for program, names in PROGRAMS.items()
+        if not any(shutil.which(name, path=SEARCH_PATH) for name in names)
+    ]
+
+
+def _needs_django(config: pytest.Config) -> bool:
+    chosen = [Path(argument.partition("::")[0]).absolute() for argument in config.args]
+    return not all(path.is_relative_to(PURE) for path in chosen)

@@ -1,0 +1,26 @@
+"""Waiting for a condition with a deadline, since no test may sleep and hope."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+DEADLINE_SECONDS = 20
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = DEADLINE_SECONDS) -> None:
+    """Return once `condition` holds; fail the test when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
+        time.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, a zombie not counted."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state != "Z"
