@@ -1,6 +1,6 @@
-"""What resolve() returns: the reply, where the message goes, what to count, and every step taken."""
+"""What resolve() returns: the reply, where the message goes, what to count, every step taken."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.routing.address import Address
 from gateway.routing.facts import Hop
@@ -58,3 +58,8 @@ class Decision:
     max_octets: int | None = None
     retention_days: int = 30
     tenants: frozenset[int] = field(default_factory=frozenset)
+
+    def refused_with(self, reply: Reply) -> "Decision":
+        """The same decision after the whole message was refused: nothing goes anywhere."""
+        step = Step("message", "refused", str(reply))
+        return replace(self, reply=reply, destinations=(), takes=(), trace=(*self.trace, step))

@@ -59,6 +59,18 @@ BAD_ADDRESS_SYNTAX = Reply("syntax-recipient", 553, "5.1.3", "Recipient address 
 BAD_SENDER_SYNTAX = Reply("syntax-sender", 553, "5.1.7", "Sender address syntax is wrong")
 NEEDS_SMTPUTF8 = Reply("needs-smtputf8", 553, "5.6.7", "Address needs SMTPUTF8")
 
+MAIL_SYNTAX = Reply("syntax", 501, "5.5.4", "Syntax: MAIL FROM:<address> [parameters]")
+RCPT_SYNTAX = Reply("syntax", 501, "5.5.4", "Syntax: RCPT TO:<address> [parameters]")
+BAD_PARAMETER = Reply("parameter", 501, "5.5.4", "A parameter is wrong")
+UNKNOWN_PARAMETER = Reply("parameter", 555, "5.5.4", "A parameter is not recognized")
+NEEDS_HELO = Reply("sequence", 503, "5.5.1", "Send EHLO first")
+NESTED_MAIL = Reply("sequence", 503, "5.5.1", "A sender has been given already")
+NEEDS_MAIL = Reply("sequence", 503, "5.5.1", "Send MAIL first")
+BARE_LINE_ENDS = Reply("bare-line-ends", 550, "5.5.2", "Lines have to end in CR LF")
+CANNOT_VERIFY = Reply("vrfy", 252, "2.5.0", "Cannot verify, send some mail instead")
+SHUTTING_DOWN = Reply("shutdown", 421, "4.3.2", "Service is shutting down, try again later")
+IDLE = Reply("idle", 421, "4.4.2", "Waited too long, closing")
+
 
 def queued(queue_id: str) -> Reply:
     """The answer to DATA once the message is durable."""

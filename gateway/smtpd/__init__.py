@@ -1,0 +1,1 @@
+"""aiosmtpd translated: wire in, Decision out. Nothing here decides about an address."""

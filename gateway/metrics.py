@@ -1,0 +1,20 @@
+"""What the gateway process counts for Prometheus; names start with `mailrouting_`."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECIPIENTS = Counter(
+    "mailrouting_recipients_total", "Recipients decided, by reason of the reply.", ["reason"]
+)
+MESSAGES = Counter("mailrouting_messages_total", "Messages at the end of DATA.", ["reason"])
+OCTETS = Counter("mailrouting_octets_total", "Octets of stored messages.")
+LOOKUP_SECONDS = Histogram(
+    "mailrouting_decision_seconds",
+    "Time from RCPT TO to its decision.",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5),
+)
+STORE_SECONDS = Histogram(
+    "mailrouting_store_seconds",
+    "Time from the final dot to the durable commit.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5),
+)
+CONNECTIONS = Gauge("mailrouting_connections", "SMTP connections open now.")

@@ -1,0 +1,105 @@
+"""Refused recipients: counted always, recorded as samples, so that an attacker cannot write rows
+at wire speed.
+
+The gateway notes each refusal in memory; once a second the notes become one small transaction.
+A count that could not be written stays and is written with the next.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from gateway.database import once_more, raw
+from gateway.ids import uuid7
+from gateway.intake import COPY_RECORD, Envelope, Recipient, Refusal, record_row
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.5
+# Records a minute for one domain and reason; every refusal beyond is only counted.
+SAMPLES_PER_MINUTE = 60
+# Foreign domains are a stranger's choice: they share one name, so that they cannot fill the table.
+FOREIGN = ""
+
+COUNT = """
+INSERT INTO gateway_refusalcount (domain_name, reason, minute, count)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::bigint[])
+ON CONFLICT (domain_name, reason, minute) DO UPDATE
+SET count = gateway_refusalcount.count + excluded.count
+"""
+
+Key = tuple[str, str, datetime]
+
+
+class RefusalLog:
+    """Notes of one gateway process, written by `run` until it is cancelled."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._counts: Counter[Key] = Counter()
+        self._samples: list[Refusal] = []
+        self._sampled: Counter[Key] = Counter()
+
+    def note(self, envelope: Envelope, recipient: Recipient) -> None:
+        """Count one refusal, and keep it as a record while the minute's samples last."""
+        now = datetime.now(UTC)
+        decision = recipient.decision
+        hosted = decision.domain_id is not None
+        domain = recipient.key.rpartition("@")[2] if hosted else FOREIGN
+        key = (domain, decision.reply.reason, now.replace(second=0, microsecond=0))
+        self._counts[key] += 1
+        if self._sampled[key] < SAMPLES_PER_MINUTE:
+            self._sampled[key] += 1
+            self._samples.append(Refusal(envelope, recipient, now))
+
+    async def run(self) -> None:
+        """Write notes as they come, and the last ones when cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(FLUSH_SECONDS)
+                await self.flush()
+        finally:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what has been noted; on failure it stays for the next time."""
+        if not self._counts:
+            return
+        counts, self._counts = self._counts, Counter()
+        samples, self._samples = self._samples, []
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._executor, _write, counts, samples)
+        except psycopg.Error as error:
+            log.warning("refusals are not written yet: %s", error)
+            self._counts.update(counts)
+            self._samples = samples + self._samples
+        self._forget_old_minutes()
+
+    def _forget_old_minutes(self) -> None:
+        horizon = datetime.now(UTC) - timedelta(minutes=2)
+        for key in [key for key in self._sampled if key[2] < horizon]:
+            del self._sampled[key]
+
+
+def _write(counts: Counter[Key], samples: Sequence[Refusal]) -> None:
+    once_more(lambda: _write_once(counts, samples))
+
+
+def _write_once(counts: Counter[Key], samples: Sequence[Refusal]) -> None:
+    opened = raw()
+    with opened.transaction():
+        cursor: psycopg.Cursor[Any] = psycopg.Cursor(opened)
+        keys = sorted(counts)
+        columns = [list(column) for column in zip(*keys, strict=True)]
+        cursor.execute(COUNT, [*columns, [counts[key] for key in keys]])
+        with cursor.copy(COPY_RECORD) as copy:
+            for refusal in samples:
+                row = record_row(uuid7(), None, refusal.envelope, refusal.recipient, refusal.at)
+                copy.write_row(row)

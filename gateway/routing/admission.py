@@ -1,0 +1,73 @@
+"""Admits messages against counters, in arrival order, all or nothing each.
+
+The shell locks the counters' rows, hands their values in, and writes the changed ones back.
+One unit of a rate is one stored recipient; storage counts a message's octets once per tenant.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from gateway.routing.decision import Take
+from gateway.routing.replies import Reply
+from gateway.routing.window import RollingHour
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A counter's row: the rolling hour for rates, the total for storage."""
+
+    window: RollingHour = RollingHour()
+    total: int = 0
+    full_since: datetime | None = None
+
+
+class Ledger:
+    """Counters under lock for one batch. `changed` holds what has to be written back."""
+
+    def __init__(self, tallies: Mapping[str, Tally], *, now: datetime) -> None:
+        self._now = now
+        self._minute = int(now.timestamp()) // 60
+        self._tallies = dict(tallies)
+        self.changed: dict[str, Tally] = {}
+
+    def admit(self, takes: Iterable[Take], octets: int) -> Reply | None:
+        """Charge a message, or charge nothing and return the reply of the first full counter."""
+        charged: dict[str, Tally] = {}
+        for take in takes:
+            tally = charged.get(take.counter) or self._current(take.counter)
+            if take.is_storage:
+                if take.counter in charged:
+                    continue
+                after = self._store(tally, take.limit, octets)
+            else:
+                after = self._count(tally, take.limit)
+            if after is None:
+                self._mark_full(take, tally)
+                return take.reply
+            charged[take.counter] = after
+        self._tallies.update(charged)
+        self.changed.update(charged)
+        return None
+
+    def _current(self, counter: str) -> Tally:
+        tally = self._tallies.get(counter) or Tally()
+        return replace(tally, window=tally.window.at(self._minute))
+
+    def _count(self, tally: Tally, limit: int) -> Tally | None:
+        if tally.window.total + 1 > limit:
+            return None
+        return replace(tally, window=tally.window.take(1))
+
+    def _store(self, tally: Tally, limit: int, octets: int) -> Tally | None:
+        total = tally.total + octets
+        if total > limit:
+            return None
+        full_since = (tally.full_since or self._now) if total == limit else None
+        return replace(tally, total=total, full_since=full_since)
+
+    def _mark_full(self, take: Take, tally: Tally) -> None:
+        """Remember since when a storage has been refusing: after days the reply is permanent."""
+        if take.is_storage and tally.full_since is None:
+            marked = replace(tally, full_since=self._now)
+            self._tallies[take.counter] = self.changed[take.counter] = marked

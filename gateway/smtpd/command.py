@@ -1,0 +1,108 @@
+"""Parses the arguments of MAIL and RCPT: text in, values out, a CommandError with the reply else.
+
+RFC 5321 §4.1.1.2-3 with SIZE (RFC 1870), BODY (RFC 6152) and SMTPUTF8 (RFC 6531).
+"""
+
+import re
+from dataclasses import dataclass
+
+from gateway.routing import replies
+from gateway.routing.address import Address, AddressError, is_bare_postmaster, parse_path
+from gateway.routing.replies import Reply
+
+_QUOTED_OR_NOT = r'(?:[^\s<>"]|"(?:[^"\\]|\\.)*")*'
+_PATH = re.compile(rf"(<{_QUOTED_OR_NOT}>)(?: +(.*))?\Z")
+_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?\Z")
+_SIZE = re.compile(r"[0-9]{1,20}\Z")
+
+
+class CommandError(ValueError):
+    """The command is refused with `reply`."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """MAIL FROM: `sender` is None for the null sender, `declared_octets` None without SIZE."""
+
+    sender: Address | None
+    declared_octets: int | None = None
+    smtputf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rcpt:
+    """RCPT TO: `recipient` is None for `<postmaster>` without a domain; `text` is as typed."""
+
+    recipient: Address | None
+    text: str
+
+
+def parse_mail(argument: str) -> Mail:
+    """Read what follows `MAIL`. Raises CommandError."""
+    path, parameters = _split(argument, "FROM:", replies.MAIL_SYNTAX)
+    known = {"SIZE", "BODY", "SMTPUTF8"}
+    if parameters.keys() - known:
+        raise CommandError(replies.UNKNOWN_PARAMETER)
+    declared = _declared_octets(parameters)
+    if parameters.get("BODY", "7BIT").upper() not in ("7BIT", "8BITMIME"):
+        raise CommandError(replies.BAD_PARAMETER)
+    if parameters.get("SMTPUTF8"):
+        raise CommandError(replies.BAD_PARAMETER)
+    smtputf8 = "SMTPUTF8" in parameters
+    try:
+        sender = parse_path(path)
+    except AddressError:
+        raise CommandError(replies.BAD_SENDER_SYNTAX) from None
+    _require_ascii(path, smtputf8=smtputf8)
+    return Mail(sender, declared, smtputf8)
+
+
+def parse_rcpt(argument: str, *, smtputf8: bool) -> Rcpt:
+    """Read what follows `RCPT`. Raises CommandError."""
+    path, parameters = _split(argument, "TO:", replies.RCPT_SYNTAX)
+    if parameters:
+        raise CommandError(replies.UNKNOWN_PARAMETER)
+    if is_bare_postmaster(path):
+        return Rcpt(None, "postmaster")
+    try:
+        recipient = parse_path(path)
+    except AddressError:
+        raise CommandError(replies.BAD_ADDRESS_SYNTAX) from None
+    if recipient is None:
+        raise CommandError(replies.BAD_ADDRESS_SYNTAX)
+    _require_ascii(path, smtputf8=smtputf8)
+    return Rcpt(recipient, path[1:-1])
+
+
+def _split(argument: str, keyword: str, syntax: Reply) -> tuple[str, dict[str, str]]:
+    """The path and the parameters by upper-case keyword; a space after the colon is let pass."""
+    if argument[: len(keyword)].upper() != keyword:
+        raise CommandError(syntax)
+    rest = argument[len(keyword) :].strip(" ")
+    match = _PATH.match(rest)
+    if match is None:
+        raise CommandError(syntax)
+    parameters: dict[str, str] = {}
+    for text in (match[2] or "").split():
+        parameter = _PARAMETER.match(text)
+        if parameter is None or parameter[1].upper() in parameters:
+            raise CommandError(replies.BAD_PARAMETER)
+        parameters[parameter[1].upper()] = parameter[2] or ""
+    return match[1], parameters
+
+
+def _declared_octets(parameters: dict[str, str]) -> int | None:
+    if "SIZE" not in parameters:
+        return None
+    if not _SIZE.match(parameters["SIZE"]):
+        raise CommandError(replies.BAD_PARAMETER)
+    return int(parameters["SIZE"]) or None  # RFC 1870 §6.1: 0 is "not known"
+
+
+def _require_ascii(path: str, *, smtputf8: bool) -> None:
+    if not path.isascii() and not smtputf8:
+        raise CommandError(replies.NEEDS_SMTPUTF8)

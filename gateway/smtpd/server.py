@@ -1,0 +1,85 @@
+"""The listener of one gateway process: accepts connections, and drains them when told to stop."""
+
+import asyncio
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from gateway.directory import PostgresDirectory, platform
+from gateway.intake import Intake
+from gateway.refusals import RefusalLog
+from gateway.routing import replies
+from gateway.smtpd.session import IDLE_SECONDS, GatewaySession, Services
+
+BACKLOG = 1024
+DRAIN_SECONDS = 20
+# One persistent database connection per thread; the directory and intake use two each at most,
+# large messages and refusals one each.
+THREADS = 6
+
+
+class GatewayServer:
+    """Serves SMTP on one address until `stop`."""
+
+    def __init__(
+        self,
+        *,
+        max_recipients: int,
+        data_budget_octets: int,
+        tls: ssl.SSLContext | None = None,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
+        self._tls = tls
+        self._idle_seconds = idle_seconds
+        self._server: asyncio.Server | None = None
+        self._recording: asyncio.Task[None] | None = None
+        self.services = Services(
+            directory=PostgresDirectory(self._executor),
+            intake=Intake(self._executor),
+            refusals=RefusalLog(self._executor),
+            platform=platform(),
+            max_recipients=max_recipients,
+            data_budget_octets=data_budget_octets,
+        )
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port, which differs from a port of 0. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._session, host, port, backlog=BACKLOG)
+        self._recording = loop.create_task(self.services.refusals.run())
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    def _session(self) -> GatewaySession:
+        return GatewaySession(self.services, tls=self._tls, idle=self._idle_seconds)
+
+    async def stop(self) -> None:
+        """Take no new connection, let messages on their way finish, say 421 to the rest."""
+        if self._server is not None:
+            self._server.close()
+        deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
+        while self.services.sessions and asyncio.get_running_loop().time() < deadline:
+            for session in tuple(self.services.sessions):
+                if session.is_between_messages:
+                    session.say_goodbye(replies.SHUTTING_DOWN)
+            await asyncio.sleep(0.02)
+        for session in tuple(self.services.sessions):
+            session.say_goodbye(replies.SHUTTING_DOWN)
+        if self._recording is not None:
+            self._recording.cancel()
+            await asyncio.gather(self._recording, return_exceptions=True)
+        self._executor.shutdown()
+
+
+def tls_context(certificate: str, key: str) -> ssl.SSLContext | None:
+    """TLS 1.2 or newer (RFC 8996, RFC 9325) with the certificate; None without one.
+
+    Raises OSError or ssl.SSLError where the files cannot be used.
+    """
+    if not certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(Path(certificate), Path(key) if key else None)
+    return context

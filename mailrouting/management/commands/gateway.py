@@ -1,0 +1,76 @@
+"""`manage.py gateway`: the SMTP gateway of one process, until SIGTERM or SIGINT."""
+
+import asyncio
+import logging
+import signal
+import ssl
+from typing import Any
+
+import structlog
+import uvloop
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from gateway.database import dedicate
+from gateway.directory import read_facts
+from gateway.routing.facts import LookupFailed
+from gateway.smtpd.server import GatewayServer, tls_context
+from mailrouting import probes
+from mailrouting.logging import configure
+
+log = structlog.get_logger("gateway")
+
+
+class Command(BaseCommand):
+    help = "Run the SMTP gateway: decides every RCPT TO, stores what it accepts."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default=settings.GATEWAY_HOST)
+        parser.add_argument("--port", type=int, default=settings.GATEWAY_PORT)
+        parser.add_argument("--probe-port", type=int, default=settings.GATEWAY_PROBE_PORT)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        configure("gateway")
+        logging.getLogger("mail.log").setLevel(logging.WARNING)
+        dedicate()
+        try:
+            context = tls_context(settings.GATEWAY_TLS_CERTIFICATE, settings.GATEWAY_TLS_KEY)
+        except (OSError, ssl.SSLError) as error:
+            raise CommandError(
+                f"The certificate cannot be used ({error}): "
+                "set GATEWAY_TLS_CERTIFICATE and GATEWAY_TLS_KEY to readable PEM files."
+            ) from error
+        probes.serve(options["probe_port"], _missing)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(options["host"], options["port"], context))
+
+
+async def _serve(host: str, port: int, context: ssl.SSLContext | None) -> None:
+    server = GatewayServer(
+        max_recipients=settings.GATEWAY_MAX_RECIPIENTS,
+        data_budget_octets=settings.GATEWAY_DATA_BUDGET_OCTETS,
+        tls=context,
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        bound = await server.start(host, port)
+    except OSError as error:
+        raise CommandError(
+            f"Cannot listen on {host}:{port} ({error.strerror}): choose another with GATEWAY_PORT."
+        ) from error
+    log.info("listening", host=host, port=bound, starttls=context is not None)
+    await stop.wait()
+    log.info("stopping", sessions=len(server.services.sessions))
+    await server.stop()
+
+
+def _missing() -> list[str]:
+    """What keeps the gateway from answering: empty when it is ready."""
+    try:
+        read_facts([])
+    except LookupFailed:
+        return ["database"]
+    return []
