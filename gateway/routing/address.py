@@ -20,9 +20,10 @@ PATH_MAX_OCTETS = 256
 # Every character that a domain may choose as a subaddress delimiter (RFC 5233).
 DELIMITER_ALPHABET = "+-=_"
 
-_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]"
+# UTF8-non-ascii without the C1 controls (U+0080-U+009F), which only forge logs and terminals.
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u00a0-\U0010ffff]"
 _DOT_STRING = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*\Z")
-_QUOTED_STRING = re.compile(r'"((?:[ !#-\[\]-~\u0080-\U0010ffff]|\\[ -~])*)"\Z')
+_QUOTED_STRING = re.compile(r'"((?:[ !#-\[\]-~\u00a0-\U0010ffff]|\\[ -~])*)"\Z')
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _LDH_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)\Z")
 _SOURCE_ROUTE = re.compile(r"@[A-Za-z0-9.\-\[\]:]+(?:,@[A-Za-z0-9.\-\[\]:]+)*:")
@@ -185,6 +186,8 @@ def _parse_literal(text: str) -> str:
     inner = text[1:-1] if text.endswith("]") else ""
     tagged = inner[:5].lower() == "ipv6:"
     try:
+        if "%" in inner:
+            raise ValueError("a zone is of no use to others (RFC 4007 §6)")
         literal = ip_address(inner[5:] if tagged else inner)
     except ValueError:
         raise AddressError("The address literal is not an IP address.") from None

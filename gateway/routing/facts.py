@@ -125,6 +125,7 @@ class HostedAddress:
     max_message_octets: int | None = None
     rate_per_hour: int | None = None
     holder: Mailbox | None = None
+    accepts_forwards_from: tuple[str, ...] = ()  # A-labels of other tenants' domains
     targets: tuple[Target, ...] = ()
     rules: Mapping[str, SubaddressRule] = field(default_factory=dict)
 

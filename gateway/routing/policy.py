@@ -1,4 +1,4 @@
-"""Each policy is a small function of facts: a Reply where it refuses, None where it has no objection.
+"""Each policy is a small function of facts: a Reply where it refuses, None where it does not.
 
 Order and exemptions are resolve()'s business. Limits counted here are peeked at; DATA takes them.
 """
@@ -59,11 +59,14 @@ def check_tenant(tenant: Tenant, facts: Facts) -> Reply | None:
 
 
 def check_alive(address: HostedAddress, domain: Domain, facts: Facts) -> Reply | None:
-    """Enabled and not expired; a domain may choose to look as if the address never existed."""
-    if not address.enabled:
-        reply = replies.ADDRESS_DISABLED
-    elif address.expires_at is not None and address.expires_at <= facts.now:
+    """Not expired and enabled; a domain may choose to look as if the address never existed.
+
+    Expiry is told first: an expired address is switched off a little later, and says the same.
+    """
+    if address.expires_at is not None and address.expires_at <= facts.now:
         reply = replies.ADDRESS_EXPIRED
+    elif not address.enabled:
+        reply = replies.ADDRESS_DISABLED
     else:
         return None
     return replies.UNKNOWN_ADDRESS if domain.hides_disabled else reply
@@ -120,7 +123,5 @@ def check_quota(tenant: Tenant, facts: Facts) -> Reply | None:
 
 def storage_reply(stored: Usage, facts: Facts) -> Reply:
     """Temporary at first, permanent once the storage has been full for days."""
-    full_for_days = (
-        stored.full_since is not None and facts.now - stored.full_since >= STORAGE_GRACE
-    )
+    full_for_days = stored.full_since is not None and facts.now - stored.full_since >= STORAGE_GRACE
     return replies.STORAGE_FULL_LONG if full_for_days else replies.STORAGE_FULL

@@ -40,10 +40,17 @@ class Hit:
     detail: str = ""
     reply: Reply | None = None  # set where finding it already refuses
 
+    is_exempt: bool = False  # postmaster and abuse: no policy applies
+
     @property
-    def role_name(self) -> str:
-        """`postmaster` or `abuse` where policies do not apply, else empty."""
-        return self.rule.removeprefix("role ") if self.strategy == "role" else ""
+    def row_id(self) -> int | None:
+        return self.address.id if self.address else None
+
+    def accepts_forwards_from(self, origin: Domain) -> bool:
+        """Whether the sender was checked before: by the same tenant, or one with consent."""
+        if origin.tenant.id == self.domain.tenant.id:
+            return True
+        return self.address is not None and origin.name in self.address.accepts_forwards_from
 
 
 @dataclass(slots=True)
@@ -57,6 +64,7 @@ class Walk:
     takes: dict[str, Take] = field(default_factory=dict)
     limits: list[int] = field(default_factory=list)
     tenants: set[int] = field(default_factory=set)
+    followed: dict[tuple[str, int], Reply | None] = field(default_factory=dict)
 
     def note(self, name: str, outcome: str, note: str = "") -> None:
         self.trace.append(Step(name, outcome, note))
@@ -75,9 +83,7 @@ def resolve(address: Address, session: Session, facts: Facts) -> Decision:
         domain = facts.domains.get(address.domain)
         strategy = "unknown" if domain else "relay"
         return _decision(walk, found, strategy, f"domain {address.domain}", domain=domain)
-    reply = found.reply or _apply_policies(walk, found, is_outer=True)
-    if reply is None:
-        reply = _follow(walk, found, path=(address.key,))
+    reply = _enter(walk, found, path=(address.key,), checks_sender=True)
     return _decision(walk, reply or replies.ACCEPTED, found.strategy, found.rule, hit=found)
 
 
@@ -106,9 +112,7 @@ def _return_path(walk: Walk, address: Address) -> Decision:
         walk.note("return path", "refused", "only the null sender writes here")
         return _decision(walk, replies.RETURN_PATH_ONLY, "return path", "bounce domain")
     walk.note("return path", "hit", f"goes back to {sender}")
-    back = Destination(
-        "forward", recipient=sender, hop=facts.platform.smarthost, null_sender=True
-    )
+    back = Destination("forward", recipient=sender, hop=facts.platform.smarthost, null_sender=True)
     walk.destinations[back] = None
     return _decision(walk, replies.ACCEPTED, "return path", "bounce domain")
 
@@ -123,9 +127,7 @@ def _find(walk: Walk, address: Address) -> Hit | Reply:
     walk.note("domain", "hit", f"{domain.name}, {domain.state}, tenant {domain.tenant.name}")
     split = address.subaddress(domain.delimiters)
     local_part = address.folded_local_part
-    if local_part not in EXEMPT_ROLES and (
-        reply := policy.check_allowed(address, domain, facts)
-    ):
+    if local_part not in EXEMPT_ROLES and (reply := policy.check_allowed(address, domain, facts)):
         walk.note("allow-policy", "refused", f"local part {local_part}")
         return reply
     walk.note("allow-policy", "passed")
@@ -143,7 +145,8 @@ def _exact(walk: Walk, address: Address, domain: Domain) -> Hit | None:
     if row is not None and row.kind is AddressKind.ALIAS:
         if not (is_exempt and policy.check_alive(row, domain, walk.facts)):
             walk.note("alias", "hit", row.key)
-            return Hit("alias", f"alias {row.key}", domain, row, row.targets)
+            rule = f"alias {row.key}"
+            return Hit("alias", rule, domain, row, row.targets, is_exempt=is_exempt)
         walk.note("alias", "passed over", f"{row.key} is not in use, the role address answers")
         row = None
     else:
@@ -165,8 +168,7 @@ def _role(walk: Walk, name: str, domain: Domain, row: HostedAddress | None) -> H
         targets = (INBOX,)
     whose = "own row" if row else "every domain's"
     walk.note("role address", "hit", f"{name}, {whose}")
-    strategy = "role" if name in EXEMPT_ROLES else "role address"
-    return Hit(strategy, f"role {name}", domain, row, targets)
+    return Hit("role", f"role {name}", domain, row, targets, is_exempt=name in EXEMPT_ROLES)
 
 
 def _subaddress(walk: Walk, split: Subaddress | None, domain: Domain) -> Hit | None:
@@ -181,7 +183,7 @@ def _subaddress(walk: Walk, split: Subaddress | None, domain: Domain) -> Hit | N
         hit = Hit("subaddress", f"alias {base.key}", domain, base, base.targets, split.detail)
     else:
         role = _role(walk, split.base_key.rpartition("@")[0], domain, base)
-        hit = replace(role, strategy="subaddress", detail=split.detail)
+        hit = replace(role, strategy="subaddress", detail=split.detail, is_exempt=False)
     return _with_rule(walk, hit, rule)
 
 
@@ -198,16 +200,26 @@ def _with_rule(walk: Walk, hit: Hit, rule: SubaddressRule | None) -> Hit:
     return named
 
 
-def _apply_policies(walk: Walk, hit: Hit, *, is_outer: bool) -> Reply | None:
+def _enter(walk: Walk, hit: Hit, *, path: tuple[str, ...], checks_sender: bool) -> Reply | None:
+    """Policies, then targets; only what lets the message through is charged for it."""
+    reply = hit.reply or _apply_policies(walk, hit, checks_sender=checks_sender)
+    if reply is None:
+        reply = _follow(walk, hit, path=path)
+    if reply is None and not hit.is_exempt:
+        _charge(walk, hit)
+    return reply
+
+
+def _apply_policies(walk: Walk, hit: Hit, *, checks_sender: bool) -> Reply | None:
     """Tenant, enabled, expiry, sender, size, rate, quota; none for postmaster and abuse."""
     tenant, facts, session, row = hit.domain.tenant, walk.facts, walk.session, hit.address
     walk.tenants.add(tenant.id)
-    if hit.strategy == "role":
-        walk.note("policies", "exempt", f"{hit.role_name} is always reachable")
+    if hit.is_exempt:
+        walk.note("policies", "exempt", f"{hit.rule} is always reachable")
         return None
     checks: list[tuple[str, Reply | None]] = [("tenant", policy.check_tenant(tenant, facts))]
     if row is not None:
-        sender = policy.check_sender(row, session) if is_outer else None
+        sender = policy.check_sender(row, session) if checks_sender else None
         checks += [
             ("enabled, not expired", policy.check_alive(row, hit.domain, facts)),
             ("sender", sender),
@@ -220,7 +232,6 @@ def _apply_policies(walk: Walk, hit: Hit, *, is_outer: bool) -> Reply | None:
             walk.note(name, "refused", str(reply))
             return reply
         walk.note(name, "passed")
-    _charge(walk, hit)
     return None
 
 
@@ -244,27 +255,23 @@ def _charge(walk: Walk, hit: Hit) -> None:
 
 def _follow(walk: Walk, hit: Hit, *, path: tuple[str, ...]) -> Reply | None:
     """Turn targets into destinations; a Reply only where none is left or one must wait."""
-    refusals: list[Reply] = []
-    before = len(walk.destinations)
+    answers: list[Reply | None] = []
     for target in hit.targets:
         reply = _follow_target(walk, hit, target, path)
         if reply is not None and reply.is_temporary:
             return reply
-        if reply is not None:
-            refusals.append(reply)
-    if refusals and len(walk.destinations) == before:
-        return refusals[0]
-    if not hit.targets:
+        answers.append(reply)
+    if not answers:
         walk.note("targets", "refused", "none is set")
         return replies.DEAD_END
-    return None
+    return None if None in answers else answers[0]
 
 
 def _follow_target(walk: Walk, hit: Hit, target: Target, path: tuple[str, ...]) -> Reply | None:
     if len(walk.destinations) >= MAX_WIDTH:
         walk.note("target", "cut", f"more than {MAX_WIDTH} destinations")
         return replies.LOOP
-    if target.forward_to is not None and target.forward_to.domain in walk.facts.domains:
+    if target.forward_to is not None and _is_hosted(target.forward_to, walk.facts):
         return _follow_hosted(walk, hit, target.forward_to, path)
     destination = _destination(target, hit.domain, walk.facts)
     walk.note("target", target.kind, _describe(destination))
@@ -272,22 +279,38 @@ def _follow_target(walk: Walk, hit: Hit, target: Target, path: tuple[str, ...]) 
     return None
 
 
-def _follow_hosted(
-    walk: Walk, hit: Hit, address: Address, path: tuple[str, ...]
-) -> Reply | None:
-    """A forward whose domain is hosted here resolves on, with the inner address's policies."""
-    if address.key in path or len(path) > MAX_DEPTH:
+def _is_hosted(address: Address, facts: Facts) -> bool:
+    """A claim that is not verified, or given up, takes nobody's mail away."""
+    domain = facts.domains.get(address.domain)
+    return domain is not None and domain.is_receiving
+
+
+def _follow_hosted(walk: Walk, hit: Hit, address: Address, path: tuple[str, ...]) -> Reply | None:
+    """A forward whose domain is hosted here resolves on, each address once from a domain."""
+    if address.key in path or len(path) > MAX_DEPTH or len(walk.followed) >= MAX_WIDTH:
         walk.note("target", "cut", " → ".join((*path, address.key)))
         return replies.LOOP
+    edge = (address.key, hit.domain.id)
+    if edge in walk.followed:
+        walk.note("target", "forward", f"{address} was followed before")
+        return walk.followed[edge]
     walk.note("target", "forward", f"{address} is hosted here")
+    walk.followed[edge] = None
+    walk.followed[edge] = _follow_inner(walk, hit, address, path)
+    return walk.followed[edge]
+
+
+def _follow_inner(walk: Walk, hit: Hit, address: Address, path: tuple[str, ...]) -> Reply | None:
+    """The inner address's policies; its sender list only where another tenant forwards unasked."""
     inner = _find(walk, address)
     if isinstance(inner, Reply):
         return inner
-    if inner.domain.environment != hit.domain.environment:
-        walk.note("environment", "refused", f"{hit.domain.environment} to {inner.domain.environment}")
+    here, there = hit.domain, inner.domain
+    if there.environment != here.environment:
+        walk.note("environment", "refused", f"{here.environment} to {there.environment}")
         return replies.NOT_ALLOWED_HERE
-    reply = inner.reply or _apply_policies(walk, inner, is_outer=False)
-    return reply or _follow(walk, inner, path=(*path, address.key))
+    checks_sender = not inner.accepts_forwards_from(here)
+    return _enter(walk, inner, path=(*path, address.key), checks_sender=checks_sender)
 
 
 def _destination(target: Target, domain: Domain, facts: Facts) -> Destination:
@@ -328,7 +351,7 @@ def _decision(
         takes=_sorted(walk.takes.values()) if accepted else (),
         tenant_id=domain.tenant.id if domain else None,
         domain_id=domain.id if domain else None,
-        address_id=hit.address.id if hit and hit.address else None,
+        address_id=hit.row_id if hit else None,
         detail=hit.detail if hit else "",
         max_octets=min(walk.limits, default=None),
         retention_days=domain.tenant.retention_days if domain else 30,

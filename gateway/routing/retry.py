@@ -13,9 +13,9 @@ JITTER = 0.1
 
 
 def delay(attempts: int, *, first: timedelta = FIRST_DELAY, spread: float = 0.5) -> timedelta:
-    """How long to wait after the n-th attempt (from 1). `spread` in 0..1 moves it by up to ±10 %."""
-    doubled = first * 2 ** min(max(attempts - 1, 0), 16)
-    return min(doubled, LONGEST_DELAY) * (1 + JITTER * (2 * spread - 1))
+    """How long to wait after the n-th attempt (from 1); `spread` in 0..1 moves it by ±10 %."""
+    doublings = min(max(attempts - 1, 0), 16)
+    return min(first * (1 << doublings), LONGEST_DELAY) * (1 + JITTER * (2 * spread - 1))
 
 
 def is_given_up(age: timedelta, *, lifetime: timedelta = LIFETIME) -> bool:
