@@ -1,6 +1,9 @@
 """The wiring app: system checks and the commands that start processes."""
 
 from django.apps import AppConfig
+from django.core.checks import register
+
+from mailrouting.checks import refuse_try_out
 
 
 class MailroutingConfig(AppConfig):
@@ -10,3 +13,5 @@ class MailroutingConfig(AppConfig):
     def ready(self) -> None:
         # `shared_task` of the apps finds its broker only once the Celery app exists.
         from mailrouting import celery  # noqa: F401
+
+        register(refuse_try_out, deploy=True)

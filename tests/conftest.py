@@ -23,6 +23,7 @@ os.environ.setdefault(
     "SECRET_KEY", "for tests, where it protects nothing at all and is long enough"
 )
 os.environ.setdefault("BROKER_URL", "memory://")
+os.environ.setdefault("EMBEDDED", "1")  # plain HTTP, as the try-out
 
 PURE = REPOSITORY / "tests" / "routing"
 # Any of the names will do; Debian keeps servers where an ordinary PATH does not look.

@@ -1,0 +1,55 @@
+"""Settings: each is listed once, and production refuses what only the try-out may do."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from mailrouting.embedded import REPOSITORY
+from mailrouting.supervisor import python
+
+PRODUCTION = {
+    "DATABASE_URL": "postgresql://localhost/mail",
+    "BROKER_URL": "amqp://localhost",
+    "SECRET_KEY": "made-up-for-this-test-with-0123456789-and-more-characters",
+    "EMBEDDED": "0",
+    "STATIC_ROOT": "/srv/static",
+}
+
+
+def deployment_check(**settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        python("manage.py", "check", "--deploy", "--fail-level", "WARNING"),
+        check=False,
+        cwd=REPOSITORY,
+        env=os.environ | PRODUCTION | settings,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_example_lists_every_setting_that_is_read() -> None:
+    read = re.findall(
+        r"env\.\w+\(\s*\"([A-Z_]+)\"", (REPOSITORY / "mailrouting/settings.py").read_text()
+    )
+    listed = re.findall(r"^# ([A-Z_]+)=", (REPOSITORY / ".env.example").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted({*read, "DATA_DIR"})
+
+
+def test_production_settings_pass_the_deployment_check() -> None:
+    done = deployment_check()
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"EMBEDDED": "1"}, "mailrouting.E001"),
+        ({"BROKER_URL": "filesystem://"}, "mailrouting.E002"),
+    ],
+)
+def test_try_out_is_refused_in_production(settings: dict[str, str], said: str) -> None:
+    done = deployment_check(**settings)
+    assert done.returncode != 0
+    assert said in done.stderr
