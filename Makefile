@@ -21,7 +21,7 @@ run: $(EMBEDDED) ## Start everything for a try-out (ARGS="--free-ports" chooses 
 
 demo: $(EMBEDDED) ## Send real mail through a throw-away installation and check every outcome
 	@folder=$$(mktemp -d) || exit; \
-	if $(PYTHON) manage.py up --free-ports --data "$$folder" --run "manage.py demo $(ARGS)"; \
+	if EXPIRE_SECONDS=1 $(PYTHON) manage.py up --free-ports --data "$$folder" --run "manage.py demo $(ARGS)"; \
 	then rm -rf "$$folder"; \
 	else status=$$?; echo "The data and logs of this run are kept in $$folder." >&2; exit $$status; fi
 

@@ -4,6 +4,8 @@ SQL by hand is allowed in directory.py and intake.py; both get their cursor here
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any, TypeVar
 
 import psycopg
@@ -34,6 +36,26 @@ def raw() -> "psycopg.Connection[Any]":
     opened: psycopg.Connection[Any] = connection.connection
     opened.prepare_threshold = 0  # Django turns statements that stay planned off; here they pay
     return opened
+
+
+class DatabaseThreads(ThreadPoolExecutor):
+    """A fixed number of threads, each with a connection of its own, closed with them."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, thread_name_prefix="database")
+        self._size = size
+
+    def close(self) -> None:
+        """Wait for running work, close every thread's connection, end the threads."""
+        barrier = Barrier(self._size)  # holds each thread until all are here
+
+        def leave() -> None:
+            barrier.wait()
+            connection.close()
+
+        for done in [self.submit(leave) for _ in range(self._size)]:
+            done.result()
+        self.shutdown()
 
 
 def once_more(work: Callable[[], Result]) -> Result:

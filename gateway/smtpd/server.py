@@ -2,9 +2,9 @@
 
 import asyncio
 import ssl
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from gateway.database import DatabaseThreads
 from gateway.directory import PostgresDirectory, platform
 from gateway.intake import Intake
 from gateway.refusals import RefusalLog
@@ -29,7 +29,7 @@ class GatewayServer:
         tls: ssl.SSLContext | None = None,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
-        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
+        self._executor = DatabaseThreads(THREADS)
         self._tls = tls
         self._idle_seconds = idle_seconds
         self._server: asyncio.Server | None = None
@@ -69,7 +69,7 @@ class GatewayServer:
         if self._recording is not None:
             self._recording.cancel()
             await asyncio.gather(self._recording, return_exceptions=True)
-        self._executor.shutdown()
+        await asyncio.to_thread(self._executor.close)
 
 
 def tls_context(certificate: str, key: str) -> ssl.SSLContext | None:

@@ -78,7 +78,7 @@ class Transaction:
     id: UUID
     mail: Mail
     envelope: Envelope
-    recipients: list[Recipient] = field(default_factory=list)
+    recipients: dict[str, Recipient] = field(default_factory=dict)  # by key
     max_octets: int | None = None
 
 
@@ -245,10 +245,12 @@ class GatewaySession(SMTP):
         """Keep an accepted recipient, note a refused one, log either in one line."""
         decision = recipient.decision
         reply = decision.reply
+        if recipient.key in transaction.recipients:
+            return replies.ACCEPTED  # said twice, delivered once
         if reply.is_accepted and _conflicts(transaction, decision):
             reply = replies.TOO_MANY_RECIPIENTS
         elif reply.is_accepted:
-            transaction.recipients.append(recipient)
+            transaction.recipients[recipient.key] = recipient
             transaction.max_octets = decision.max_octets
             self.envelope.rcpt_tos.append(recipient.text)
         else:
@@ -323,7 +325,7 @@ class GatewaySession(SMTP):
         return reply
 
     def _incoming(self, transaction: Transaction, content: bytes, header: bytes) -> Incoming:
-        envelope, recipients = transaction.envelope, tuple(transaction.recipients)
+        envelope, recipients = transaction.envelope, tuple(transaction.recipients.values())
         line = trace.received(
             helo=envelope.helo,
             client=self._client_text(),
@@ -344,7 +346,7 @@ class GatewaySession(SMTP):
 
     def _note_all(self, transaction: Transaction, reply: Reply) -> None:
         """Recipients taken at RCPT and refused with the whole message are records too."""
-        for recipient in transaction.recipients:
+        for recipient in transaction.recipients.values():
             refused = recipient.decision.refused_with(reply)
             self.services.refusals.note(
                 transaction.envelope, Recipient(recipient.text, recipient.key, refused)
