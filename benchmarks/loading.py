@@ -1,0 +1,111 @@
+"""Fills one database: our rows by COPY, and Postfix's tables out of those very rows.
+
+`python -m benchmarks.loading 1000` works on DATABASE_URL, a superuser's: triggers are off
+for the load, so no history is written, as these rows are nobody's edits. Columns and defaults
+come from the models, so that a new field with a default needs no change here.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+import django
+
+django.setup()
+
+from django.db import connection, models  # noqa: E402 - models need the set-up
+from psycopg import sql  # noqa: E402
+
+from benchmarks import population  # noqa: E402
+from benchmarks.database import POSTFIX_ALIASES, POSTFIX_DOMAINS  # noqa: E402
+from mailrouting.embedded import ROLE  # noqa: E402
+from tenants.models import Alias, Domain, Mailbox, NextHop, Plan, Target, Tenant  # noqa: E402
+
+# Limits that no run reaches: the gateway has to count, as it does for a customer.
+MESSAGES_PER_HOUR = 2_000_000_000
+STORED_OCTETS = 10**15
+
+POSTFIX_TABLES = f"""
+CREATE TABLE {POSTFIX_DOMAINS} (name text PRIMARY KEY);
+CREATE TABLE {POSTFIX_ALIASES} (address text NOT NULL, goto text NOT NULL);
+INSERT INTO {POSTFIX_DOMAINS} SELECT name FROM tenants_domain;
+INSERT INTO {POSTFIX_ALIASES}
+    SELECT address.key, mailbox.address
+    FROM tenants_address address
+    JOIN tenants_target target ON target.address_id = address.id
+    JOIN tenants_mailbox mailbox ON mailbox.id = target.mailbox_id;
+ALTER TABLE {POSTFIX_ALIASES} ADD PRIMARY KEY (address);
+"""  # noqa: S608 - names of ours
+
+
+def main(aliases: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute(f"SET ROLE {ROLE}")
+        _copy_control_plane(aliases)
+        cursor.execute(POSTFIX_TABLES)
+        cursor.execute("RESET ROLE")
+        cursor.execute("VACUUM ANALYZE")
+        cursor.execute("CHECKPOINT")
+
+
+def _copy_control_plane(aliases: int) -> None:
+    """Plan, tenants, domains, mailboxes, and one alias with one target a number."""
+    plan = Plan.objects.create(
+        name="Benchmark", messages_per_hour=MESSAGES_PER_HOUR, stored_octets=STORED_OCTETS
+    )
+    hop = NextHop.objects.create(name="Benchmark", host="127.0.0.1", port=9)
+    _copy(
+        Tenant(plan=plan),
+        ("id", "external_id", "name"),
+        ((n + 1, f"tenant-{n}", f"Tenant {n}") for n in range(population.TENANTS)),
+    )
+    _copy(
+        Domain(state=Domain.State.ACTIVE),
+        ("id", "tenant_id", "name", "u_label", "token"),
+        (
+            (n + 1, n // population.DOMAINS_PER_TENANT + 1, name, name, f"token-{n}")
+            for n in range(population.DOMAINS)
+            for name in [population.domain_name(n)]
+        ),
+    )
+    _copy(
+        Mailbox(next_hop=hop),
+        ("id", "tenant_id", "address", "key"),
+        (
+            (n + 1, n // population.MAILBOXES_PER_TENANT + 1, address, address)
+            for n in range(population.MAILBOXES)
+            for address in [population.mailbox_address(n)]
+        ),
+    )
+    _copy(
+        Alias(),
+        ("id", "domain_id", "local_part", "key"),
+        (
+            (n + 1, population.domain_of(n) + 1, population.local_part(n), population.address(n))
+            for n in range(aliases)
+        ),
+    )
+    _copy(
+        Target(kind="mailbox"),
+        ("id", "address_id", "mailbox_id"),
+        ((n + 1, n + 1, population.mailbox_of(n) + 1) for n in range(aliases)),
+    )
+
+
+def _copy(sample: models.Model, columns: Sequence[str], rows: Iterable[tuple[object, ...]]) -> None:
+    """COPY rows that differ in these columns and are like the sample in all others."""
+    fields = [field for field in sample._meta.concrete_fields if field.column not in columns]
+    same = tuple(
+        field.get_db_prep_save(field.pre_save(sample, add=True), connection) for field in fields
+    )
+    names = [*columns, *(str(field.column) for field in fields)]
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier(sample._meta.db_table), sql.SQL(", ").join(map(sql.Identifier, names))
+    )
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row + same)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
