@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,8 @@ from benchmarks.peers.postfix import DeliveringPostfix, Postfix, RelayingPostfix
 from benchmarks.plan import MODES, Plan
 from benchmarks.progress import Progress
 from benchmarks.report import Report
-from mailrouting.children import StartError
+from mailrouting.children import StartError, hold
+from mailrouting.embedded import data_root, make_root
 
 PEERS: dict[str, Callable[[Path], Peer]] = {
     "ours": Ours,
@@ -42,6 +42,8 @@ def main() -> int:
     except (PeerError, WrongAnswerError, StartError, subprocess.SubprocessError) as error:
         print(f"No figures: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     report.write(publish.RESULTS)
     publish.RESULTS.with_suffix(".md").write_text(report.markdown())
     print(report.markdown())
@@ -51,13 +53,13 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def _measure(plan: Plan, names: list[str], parent: Path) -> Report:
-    with _working_folder(parent) as work:
+def _measure(plan: Plan, names: list[str], folder: Path) -> Report:
+    with _servers_folder(folder) as work:
         peers = [PEERS[name](work) for name in names]
         versions = {peer.name: peer.version() for peer in peers if peer.version()}
         progress = Progress(plan.runs(len(peers)))
         if machine.file_system(work) in machine.MEMORY_FILE_SYSTEMS:
-            raise PeerError(f"{parent} is kept in memory, where nothing is durable: use --work")
+            raise PeerError(f"{folder} is kept in memory, where nothing is durable: use --work")
         with database.private_cluster(work) as url:
             versions["PostgreSQL"] = database.version(url)
             measurements = rig.run(plan, peers, url, work, progress)
@@ -66,14 +68,20 @@ def _measure(plan: Plan, names: list[str], parent: Path) -> Report:
 
 
 @contextmanager
-def _working_folder(parent: Path) -> Iterator[Path]:
-    """A folder that other accounts may pass through; gone with all it holds at the end."""
-    work = Path(tempfile.mkdtemp(prefix="mailrouting-benchmark-", dir=parent))
-    work.chmod(0o711)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work)
+def _servers_folder(work: Path) -> Iterator[Path]:
+    """A folder that other accounts may pass through; gone with all it holds at the end.
+
+    One benchmark at a time works here: two would measure each other.
+    """
+    make_root(work)
+    with hold(work, "benchmark"):
+        servers = work / "servers"
+        shutil.rmtree(servers, ignore_errors=True)  # of a benchmark that was killed
+        make_root(servers)
+        try:
+            yield servers
+        finally:
+            shutil.rmtree(servers)
 
 
 def _plan(options: Namespace) -> Plan:
@@ -105,7 +113,7 @@ def _parse() -> Namespace:
     parser.add_argument(
         "--work",
         type=Path,
-        default=Path("/var/tmp"),  # noqa: S108 - mkdtemp makes a private folder in it
+        default=data_root() / "benchmark",
         help="where the private servers keep their data; a disk, not memory",
     )
     return parser.parse_args()

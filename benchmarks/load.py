@@ -81,6 +81,8 @@ async def execute(order: Order) -> Result:
                 await asyncio.gather(*(session.closed for session in sessions))
     except TimeoutError:
         run.fail("no end of the dialogue in time")
+    except OSError as error:
+        run.fail(f"no connection: {error}")
     return Result(
         recorded=run.latencies.total,
         recorded_seconds=run.recorded_seconds,
