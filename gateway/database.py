@@ -9,7 +9,7 @@ from threading import Barrier
 from typing import Any, TypeVar
 
 import psycopg
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 
 CONNECT_TIMEOUT_SECONDS = 2
 STATEMENT_TIMEOUT_MS = 5000
@@ -31,7 +31,7 @@ def raw() -> "psycopg.Connection[Any]":
     """This thread's psycopg connection, opened when needed. Raises psycopg.OperationalError."""
     try:
         connection.ensure_connection()
-    except connection.Database.OperationalError as error:
+    except OperationalError as error:
         raise psycopg.OperationalError(str(error)) from error
     opened: psycopg.Connection[Any] = connection.connection
     opened.prepare_threshold = 0  # Django turns statements that stay planned off; here they pay

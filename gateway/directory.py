@@ -144,7 +144,7 @@ def read_facts(recipients: Sequence[Address]) -> Facts:
 class _Reading:
     """Rows gathered over the rounds of one read."""
 
-    now: datetime | None = None
+    now: datetime = datetime.min  # every round sets it
     domains: dict[str, Domain] = field(default_factory=dict)
     addresses: dict[str, HostedAddress] = field(default_factory=dict)
     counters: dict[str, Sequence[Any]] = field(default_factory=dict)
@@ -160,7 +160,6 @@ def _read(recipients: Sequence[Address]) -> Facts:
         wanted = _hosted_forwards(reading) - asked
         if not wanted:
             break
-    assert reading.now is not None
     return Facts(
         platform=platform(),
         now=reading.now,

@@ -150,7 +150,7 @@ def _store_alone(message: Incoming) -> Reply | Exception:
     except (psycopg.errors.DiskFull, psycopg.errors.InsufficientResources):
         return StoreFailed(replies.NO_SPACE)
     except psycopg.Error as error:
-        log.error("message %s was not stored: %s", message.envelope.queue_id, error)
+        log.warning("message %s was not stored: %s", message.envelope.queue_id, error)
         _drop_dead_connection(error)
         return StoreFailed()
 

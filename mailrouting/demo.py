@@ -1,7 +1,7 @@
 """The demonstration: real messages through a running installation, each outcome checked.
 
-Every case says what is sent, which reply it has to get, which rule has to decide it and where it
-has to arrive. What is compared comes from the wire, the routing records and a mail store of its own.
+Every case says what is sent, which reply it has to get, which rule has to decide it and where
+it has to arrive. What is compared comes from the wire, the routing records and a mail store of its own.
 """
 
 import smtplib
@@ -94,15 +94,15 @@ class MailStore:
 
     arrived: list[tuple[str, str]] = field(default_factory=list)
 
-    async def handle_RCPT(  # noqa: N802, PLR0913, PLR0917 - aiosmtpd's hook
-        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    async def handle_RCPT(  # noqa: N802 - the name is aiosmtpd's
+        self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]
     ) -> str:
         if address.startswith("later@"):
             return "451 4.2.0 The mailbox is busy, try again later"
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 Ok"
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
         self.arrived += [(recipient, envelope.mail_from) for recipient in envelope.rcpt_tos]
         return "250 2.0.0 Ok"
 
@@ -114,8 +114,8 @@ def mail_store() -> Iterator[tuple[MailStore, int]]:
     controller = Controller(store, hostname="127.0.0.1", port=0)
     controller.start()
     try:
-        assert controller.server is not None
-        yield store, controller.server.sockets[0].getsockname()[1]
+        server: Any = controller.server
+        yield store, server.sockets[0].getsockname()[1]
     finally:
         controller.stop()
 

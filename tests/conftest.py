@@ -9,11 +9,13 @@ and forbidden by REQUIRE_ALL=1.
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import django
 import pytest
+from pytest_django import DjangoDbBlocker
 
 from mailrouting.embedded import REPOSITORY
 from mailrouting.postgres import cluster
@@ -57,6 +59,22 @@ def _prepare_run(config: pytest.Config, stack: ExitStack) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if stack := config.stash.get(resources, None):
         stack.close()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None,
+    django_db_modify_db_settings: None,
+    django_db_blocker: DjangoDbBlocker,
+) -> Iterator[None]:
+    """One test database per worker, also for tests without a mark: those that really commit."""
+    from django.test.utils import setup_databases, teardown_databases
+
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False)
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(made, verbosity=0)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

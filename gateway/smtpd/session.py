@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from ssl import SSLContext
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -86,7 +86,7 @@ class Handler:
     """aiosmtpd's hooks; each hands over to the session it is called for."""
 
     async def handle_DATA(  # noqa: N802
-        self, server: "GatewaySession", session: Any, envelope: Any
+        self, server: "GatewaySession", _session: Any, envelope: Any
     ) -> str:
         return str(await server.finish(envelope.original_content))
 
@@ -96,7 +96,9 @@ class GatewaySession(SMTP):
 
     line_length_limit = LINE_LIMIT_OCTETS
     command_size_limit = COMMAND_LIMIT_OCTETS
-    command_size_limits: ClassVar[dict[str, int]] = defaultdict(lambda: COMMAND_LIMIT_OCTETS)
+    command_size_limits = defaultdict(lambda: COMMAND_LIMIT_OCTETS)
+    session: Any  # aiosmtpd's own state, set anew with each connection and STARTTLS
+    envelope: Any
 
     def __init__(self, services: Services, *, tls: SSLContext | None, idle: float) -> None:
         self.services = services
@@ -156,7 +158,7 @@ class GatewaySession(SMTP):
     # --- commands ---------------------------------------------------------
 
     def _set_post_data_state(self) -> None:
-        super()._set_post_data_state()
+        super()._set_post_data_state()  # type: ignore[no-untyped-call]
         self.transaction = None
         self._is_busy = False
 
@@ -169,7 +171,7 @@ class GatewaySession(SMTP):
         if not name:
             await self.push("501 Syntax: EHLO hostname")
             return
-        self._set_rset_state()
+        self._set_rset_state()  # type: ignore[no-untyped-call]
         self.session.extended_smtp = True
         self.session.host_name = name
         keywords = [f"SIZE {self.data_size_limit}", *EXTENSIONS]
@@ -183,10 +185,10 @@ class GatewaySession(SMTP):
         """Tells nothing about addresses (RFC 5321 §7.3)."""
         await self.push("501 Syntax: VRFY <address>" if not arg else str(replies.CANNOT_VERIFY))
 
-    async def smtp_HELP(self, arg: str | None) -> None:  # noqa: N802
+    async def smtp_HELP(self, _arg: str | None) -> None:  # noqa: N802
         await self.push("214 2.0.0 See RFC 5321")
 
-    async def smtp_AUTH(self, arg: str | None) -> None:  # noqa: N802
+    async def smtp_AUTH(self, _arg: str | None) -> None:  # noqa: N802
         """Not offered where strangers deliver (RFC 4954 belongs to submission)."""
         await self.push("502 AUTH is not offered here")
 
@@ -227,7 +229,9 @@ class GatewaySession(SMTP):
         try:
             decision = await self._decide(transaction, rcpt.recipient)
         except LookupFailed as error:
-            log.error("directory failed", queue_id=transaction.envelope.queue_id, error=str(error))
+            log.warning(
+                "directory failed", queue_id=transaction.envelope.queue_id, error=str(error)
+            )
             return replies.TROUBLE
         metrics.LOOKUP_SECONDS.observe(time.perf_counter() - started)
         key = rcpt.recipient.key if rcpt.recipient else rcpt.text
@@ -245,12 +249,10 @@ class GatewaySession(SMTP):
         """Keep an accepted recipient, note a refused one, log either in one line."""
         decision = recipient.decision
         reply = decision.reply
-        if recipient.key in transaction.recipients:
-            return replies.ACCEPTED  # said twice, delivered once
         if reply.is_accepted and _conflicts(transaction, decision):
             reply = replies.TOO_MANY_RECIPIENTS
         elif reply.is_accepted:
-            transaction.recipients[recipient.key] = recipient
+            transaction.recipients.setdefault(recipient.key, recipient)  # said twice, stored once
             transaction.max_octets = decision.max_octets
             self.envelope.rcpt_tos.append(recipient.text)
         else:
@@ -292,7 +294,8 @@ class GatewaySession(SMTP):
     async def finish(self, content: bytes) -> Reply:
         """The answer to a complete DATA: everything is durable before it says 250."""
         transaction = self.transaction
-        assert transaction is not None
+        if transaction is None:
+            return replies.NEEDS_MAIL
         header = trace.header_of(content)
         reply = _refuse_content(transaction, content, header)
         if reply is None:

@@ -15,10 +15,12 @@ class Work:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.started = threading.Event()
         self.gate = threading.Event()
 
     def __call__(self, items: Sequence[int]) -> Sequence[int | Exception]:
         self.batches.append(list(items))
+        self.started.set()
         assert self.gate.wait(5)
         return [ValueError(item) if item < 0 else item * 10 for item in items]
 
@@ -37,8 +39,7 @@ def work():
 async def submit_while_busy(batcher: Batcher[int, int], work: Work, items: Sequence[int]):
     """Results of one item that keeps the batcher busy, and of those that come meanwhile."""
     first = batcher.submit(1)
-    while not work.batches:
-        await asyncio.sleep(0)
+    await asyncio.to_thread(work.started.wait, 5)
     rest = [batcher.submit(item) for item in items]
     await asyncio.sleep(0)
     work.gate.set()

@@ -17,7 +17,10 @@ MAIL = {
     "1870-6.1 size 0 is unknown": ("FROM:<ann@example.com> SIZE=0", Mail(A)),
     "6152-2 8-bit body": ("FROM:<ann@example.com> BODY=8BITMIME", Mail(A)),
     "6531-3.4 SMTPUTF8": ("FROM:<ann@example.com> SMTPUTF8", Mail(A, smtputf8=True)),
-    "5321-4.1.1.3 source route is read over": ("FROM:<@a.example,@b.example:ann@example.com>", Mail(A)),
+    "5321-4.1.1.3 source route is read over": (
+        "FROM:<@a.example,@b.example:ann@example.com>",
+        Mail(A),
+    ),
 }
 BAD_MAIL = {
     "5321-4.1.1.2 no keyword": ("<ann@example.com>", replies.MAIL_SYNTAX),

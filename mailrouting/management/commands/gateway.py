@@ -23,13 +23,14 @@ log = structlog.get_logger("gateway")
 
 class Command(BaseCommand):
     help = "Run the SMTP gateway: decides every RCPT TO, stores what it accepts."
+    requires_system_checks: list[str] = []  # the panel may be broken, mail must not be
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default=settings.GATEWAY_HOST)
         parser.add_argument("--port", type=int, default=settings.GATEWAY_PORT)
         parser.add_argument("--probe-port", type=int, default=settings.GATEWAY_PROBE_PORT)
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_arguments: object, **options: Any) -> None:
         configure("gateway")
         logging.getLogger("mail.log").setLevel(logging.WARNING)
         dedicate()

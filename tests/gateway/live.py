@@ -1,0 +1,146 @@
+"""A real gateway on a loopback port, and wire dialogues to hold with it.
+
+A dialogue is written as it goes over the wire: `C:` is sent, `S:` must be the start of the reply
+(of its last line, where it has several). A line with neither is sent as it stands, inside DATA.
+"""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import uvloop
+
+from gateway.routing.facts import Directory
+from gateway.smtpd.server import GatewayServer
+
+TIMEOUT_SECONDS = 10
+
+
+class LiveGateway:
+    """A GatewayServer on a thread with its own event loop."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = {"max_recipients": 1000, "data_budget_octets": 10**8} | options
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.port = 0
+        self.loop: asyncio.AbstractEventLoop
+        self.server: GatewayServer
+        self._stop: asyncio.Event
+
+    def start(self) -> "LiveGateway":
+        self._thread.start()
+        assert self._ready.wait(TIMEOUT_SECONDS)
+        return self
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(TIMEOUT_SECONDS * 3)
+        assert not self._thread.is_alive()
+
+    def flush_refusals(self) -> None:
+        """Write the refusals noted so far."""
+        flush = self.server.services.refusals.flush()
+        asyncio.run_coroutine_threadsafe(flush, self.loop).result(TIMEOUT_SECONDS)
+
+    def replace_directory(self, directory: Directory) -> None:
+        self.server.services.directory = directory
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self.server = GatewayServer(**self._options)
+        self.port = await self.server.start("127.0.0.1", 0)
+        self._ready.set()
+        await self._stop.wait()
+        await self.server.stop()
+
+    # --- talking to it ------------------------------------------------------
+
+    def talk(self, dialogue: str) -> "Wire":
+        """Hold a dialogue from the greeting on; the open connection comes back."""
+        wire = self.connect()
+        wire.talk(dialogue)
+        return wire
+
+    def connect(self) -> "Wire":
+        """A connection that has read the greeting and said EHLO."""
+        wire = Wire(socket.create_connection(("127.0.0.1", self.port), TIMEOUT_SECONDS))
+        wire.talk("S: 220 localhost ESMTP\nC: EHLO client.example\nS: 250 ")
+        return wire
+
+    def send(self, recipient: str, content: bytes = b"Subject: x\r\n\r\nx\r\n", **said: Any) -> str:
+        """One message; the reply that decided it."""
+        with self.connect() as wire:
+            sender = said.get("sender", "ann@sender.example")
+            parameters = said.get("parameters", "")
+            for command in (f"MAIL FROM:<{sender}>{parameters}", f"RCPT TO:<{recipient}>", "DATA"):
+                reply = wire.command(command)
+                if reply[0] in "45":
+                    return reply
+            return wire.send_content(content)
+
+
+class Wire:
+    """One client connection, line by line."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self._file = connection.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+        self.connection.close()
+
+    def talk(self, dialogue: str) -> None:
+        """Say and check every line of a dialogue."""
+        for line in filter(None, map(str.strip, dialogue.strip().splitlines())):
+            if line.startswith("S:"):
+                expected, reply = line[2:].strip(), self.reply()
+                assert reply.startswith(expected), f"expected {expected!r}, got {reply!r}"
+            else:
+                self.write((line[2:].strip() if line.startswith("C:") else line).encode() + b"\r\n")
+
+    def command(self, line: str) -> str:
+        """Send one command, return its reply."""
+        self.write(line.encode() + b"\r\n")
+        return self.reply()
+
+    def send_content(self, content: bytes) -> str:
+        """The content after 354, dots stuffed, and the final reply."""
+        stuffed = content.replace(b"\r\n.", b"\r\n..")
+        self.write((b"." if stuffed[:1] == b"." else b"") + stuffed + b".\r\n")
+        return self.reply()
+
+    def write(self, octets: bytes) -> None:
+        self.connection.sendall(octets)
+
+    def reply(self) -> str:
+        """The last line of the next reply; empty once the server has closed."""
+        line = self._file.readline()
+        while line[3:4] == b"-":
+            line = self._file.readline()
+        return line.decode().rstrip("\r\n")
+
+
+@contextmanager
+def live_gateway(**options: Any) -> Iterator[LiveGateway]:
+    gateway = LiveGateway(**options).start()
+    try:
+        yield gateway
+    finally:
+        gateway.stop()

@@ -1,0 +1,123 @@
+"""Next hops for tests: real SMTP and LMTP listeners that record octets and answer by a script."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.lmtp import LMTP
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One transaction as the next hop saw it."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    octets: bytes
+    mail_options: tuple[str, ...]
+
+    @property
+    def trace(self) -> dict[str, str]:
+        """The header lines that the delivery put on top."""
+        lines = self.octets.split(b"\r\n")[:2]
+        return dict(line.decode().split(": ", 1) for line in lines)
+
+    @property
+    def content(self) -> bytes:
+        """What stands below the trace."""
+        return self.octets.split(b"\r\n", 2)[2]
+
+
+@dataclass
+class Script:
+    """What the next hop answers. Recipients that are not named get 250.
+
+    `at_data` is called with the session's server for each message and returns the reply; it may
+    wait for the event `go_on`, or drop the connection.
+    """
+
+    recipients: dict[str, str] = field(default_factory=dict)
+    at_data: Callable[[SMTP], str] | None = None
+    hangs: bool = False
+    greeting_limit: int | None = None
+
+
+class Sink:
+    """A listener on a loopback port of its own."""
+
+    def __init__(self, *, is_lmtp: bool = False, **options: Any) -> None:
+        self.received: list[Received] = []
+        self.connections = 0
+        self.script = Script()
+        self.got_message = threading.Event()
+        self.go_on = threading.Event()
+        kind = LMTP if is_lmtp else SMTP
+        sink = self
+
+        class Listener(Controller):
+            def factory(self) -> SMTP:
+                sink.connections += 1
+                server = kind(self.handler, **self.SMTP_kwargs)
+                server.line_length_limit = 100_000
+                return server
+
+        self._controller = Listener(self, hostname="127.0.0.1", port=free_port(), **options)
+        self.port: int = self._controller.port
+
+    def start(self) -> None:
+        self._controller.start()
+
+    def stop(self) -> None:
+        self.go_on.set()
+        self._controller.stop()
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        reply = self.script.recipients.get(address, "250 2.1.5 ok")
+        if reply.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return reply
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        self.received.append(
+            Received(
+                envelope.mail_from or "",
+                tuple(envelope.rcpt_tos),
+                bytes(envelope.original_content or b""),
+                tuple(envelope.mail_options),
+            )
+        )
+        self.got_message.set()
+        if self.script.hangs:
+            await asyncio.get_running_loop().run_in_executor(None, self.go_on.wait)
+        return self.script.at_data(server) if self.script.at_data else "250 2.0.0 taken"
+
+
+def drop(server: SMTP) -> str:
+    """Cut the connection in place of a reply."""
+    server.transport.abort()
+    return "250 nobody reads this"
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def running(sink: Sink) -> Iterator[Sink]:
+    sink.start()
+    try:
+        yield sink
+    finally:
+        sink.stop()

@@ -1,0 +1,316 @@
+"""Claim, send, settle against real next hops and the real queue."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from pytest_django.fixtures import SettingsWrapper
+
+from gateway.delivery import claim, drain, is_anything_due, queue, settle
+from gateway.delivery.queue import Settlement
+from gateway.models import Delivery
+from gateway.transports import Outcome, Result
+from tests.gateway import outbox
+from tests.gateway.sink import Sink, drop, free_port, running
+
+pytestmark = pytest.mark.usefixtures("mail", "socket_enabled")
+State = Delivery.State
+
+
+@pytest.fixture
+def mail(database: None) -> None:
+    outbox.empty()
+
+
+@pytest.fixture
+def sink(mail: None, socket_enabled: None) -> Iterator[Sink]:
+    with running(Sink()) as listening:
+        yield listening
+
+
+def settled(claimed: queue.Claimed, outcome: Outcome) -> Settlement:
+    new_state, delay = queue.judge(claimed, outcome, spread=0.5)
+    return Settlement(claimed, outcome, new_state, delay)
+
+
+DELIVERED = Outcome(Result.DELIVERED, "250 ok")
+
+
+def test_stored_octets_arrive_below_the_trace_unchanged(sink: Sink) -> None:
+    content = b"Subject: x\r\n\r\n.\r\n..\r\n.a\r\n" + b"\xff" * 2000 + b"\r\n\r\nend\r\n"
+    [delivery] = outbox.put(outbox.add_hop(sink.port), octets=content)
+    assert drain() == 1
+    [received] = sink.received
+    assert received.content == content
+    assert received.trace == {
+        "Delivered-To": "bob@hosted.example",
+        "X-Delivery-ID": str(delivery.id),
+    }
+    assert (received.sender, received.recipients) == ("ann@sender.example", ("box@store.example",))
+    assert outbox.state(delivery) == State.DELIVERED
+    assert delivery.last_reply == "250 2.0.0 taken"
+    [attempt] = outbox.attempts(delivery)
+    assert attempt.outcome == "delivered"
+    assert attempt.remote == f"127.0.0.1[127.0.0.1]:{sink.port}"
+    assert delivery.created_at <= attempt.started_at <= attempt.finished_at
+
+
+def test_large_body_is_read_when_it_is_sent_and_arrives_whole(sink: Sink) -> None:
+    content = b"Subject: large\r\n\r\n" + (b"x" * 998 + b"\r\n") * 3000
+    outbox.put(outbox.add_hop(sink.port), octets=content)
+    drain()
+    assert sink.received[0].content == content
+
+
+def test_one_refused_recipient_neither_stops_nor_repeats_another(sink: Sink) -> None:
+    sink.script.recipients = {
+        "no@store.example": "550 5.1.1 nobody here",
+        "later@store.example": "452 4.2.2 full",
+    }
+    names = ("no@store.example", "later@store.example", "yes@store.example")
+    deliveries = outbox.put(outbox.add_hop(sink.port), recipients=names)
+    drain()
+    assert outbox.states(deliveries) == [State.FAILED, State.DEFERRED, State.DELIVERED]
+    assert [each.last_reply for each in deliveries][:2] == [
+        "550 5.1.1 nobody here",
+        "452 4.2.2 full",
+    ]
+    assert [each.recipients for each in sink.received] == [("yes@store.example",)]
+    sink.script.recipients = {}
+    outbox.make_due(deliveries[1].id)
+    drain()
+    assert outbox.states(deliveries) == [State.FAILED, State.DELIVERED, State.DELIVERED]
+    assert len(sink.received) == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("554 5.7.1 spam", State.FAILED),
+        ("451 4.3.0 not now", State.DEFERRED),
+        ("421 4.3.2 closing", State.DEFERRED),
+    ],
+)
+def test_reply_to_the_content_decides(sink: Sink, reply: str, expected: str) -> None:
+    sink.script.at_data = lambda _server: reply
+    [delivery] = outbox.put(outbox.add_hop(sink.port))
+    drain()
+    assert (outbox.state(delivery), delivery.last_reply) == (expected, reply)
+
+
+def test_connection_lost_after_content_is_deferred(sink: Sink) -> None:
+    sink.script.at_data = drop
+    [delivery] = outbox.put(outbox.add_hop(sink.port))
+    drain()
+    assert outbox.state(delivery) == State.DEFERRED
+    assert delivery.last_reply
+
+
+def test_connection_refused_is_deferred_and_others_of_the_hop_are_not_tried() -> None:
+    hop = outbox.add_hop(free_port())
+    deliveries = [outbox.put(hop)[0] for _ in range(3)]
+    drain()
+    assert outbox.states(deliveries) == [State.DEFERRED] * 3
+    replies = sorted(each.last_reply for each in deliveries)
+    assert "Error connecting" in replies[0]
+    assert replies[1].startswith("Not tried, since the next hop was unreachable")
+
+
+def test_unreachable_hop_does_not_hold_up_another(sink: Sink) -> None:
+    outbox.put(outbox.add_hop(free_port()))
+    [delivery] = outbox.put(outbox.add_hop(sink.port))
+    drain()
+    assert outbox.state(delivery) == State.DELIVERED
+
+
+def test_silent_hop_is_given_up_at_the_deadline(sink: Sink, settings: SettingsWrapper) -> None:
+    settings.DELIVERY_ATTEMPT_SECONDS = 0.3
+    sink.script.hangs = True
+    [delivery] = outbox.put(outbox.add_hop(sink.port))
+    drain()
+    assert outbox.state(delivery) == State.DEFERRED
+    assert delivery.last_reply == "No end within 0.3 seconds."
+
+
+def test_connection_is_shared_by_deliveries_to_one_hop(sink: Sink) -> None:
+    hop = outbox.add_hop(sink.port)
+    for _ in range(30):
+        outbox.put(hop)
+    assert drain() == 30
+    assert len(sink.received) == 30
+    assert sink.connections < 30
+
+
+def test_hop_that_closed_an_idle_connection_is_asked_again(sink: Sink) -> None:
+    replies = iter(["250 ok", "421 too many"])
+    sink.script.at_data = lambda server: server.transport.close() or "250 ok"  # type: ignore[func-returns-value]
+    del replies
+    hop = outbox.add_hop(sink.port)
+    deliveries = [outbox.put(hop)[0] for _ in range(2)]
+    drain()
+    assert len(sink.received) == 2
+    assert set(outbox.states(deliveries)) <= {State.DELIVERED, State.DEFERRED}
+
+
+def test_deferred_waits_longer_each_time(sink: Sink) -> None:
+    sink.script.recipients = {"box@store.example": "450 4.2.0 later"}
+    [delivery] = outbox.put(outbox.add_hop(sink.port))
+    waits = []
+    for _ in range(3):
+        outbox.make_due(delivery.id)
+        before = timezone.now()
+        drain()
+        delivery.refresh_from_db()
+        waits.append((delivery.next_attempt_at - before).total_seconds() / 300)
+    assert waits == pytest.approx([1, 2, 4], rel=0.12)
+    assert [each.number for each in outbox.attempts(delivery)] == [1, 2, 3]
+
+
+def test_deferred_is_given_up_after_five_days(sink: Sink) -> None:
+    sink.script.recipients = {"box@store.example": "450 4.2.0 later"}
+    [delivery] = outbox.put(
+        outbox.add_hop(sink.port), received_at=timezone.now() - timedelta(days=5)
+    )
+    drain()
+    assert outbox.state(delivery) == State.FAILED
+    assert delivery.last_reply == "450 4.2.0 later"
+    assert delivery.settled_at is not None
+
+
+def test_changed_next_hop_counts_for_the_retry(sink: Sink) -> None:
+    hop = outbox.add_hop(free_port())
+    [delivery] = outbox.put(hop)
+    drain()
+    assert outbox.state(delivery) == State.DEFERRED
+    hop.port = sink.port
+    hop.save()
+    outbox.make_due(delivery.id)
+    drain()
+    assert outbox.state(delivery) == State.DELIVERED
+
+
+def test_inbox_and_discard_are_settled_without_a_hop() -> None:
+    deliveries = outbox.put(kind="inbox") + outbox.put(kind="discard")
+    drain()
+    assert outbox.states(deliveries) == [State.DELIVERED] * 2
+
+
+def test_unknown_kind_waits_for_a_version_that_knows_it() -> None:
+    [delivery] = outbox.put(kind="carrier pigeon")
+    drain()
+    assert outbox.state(delivery) == State.DEFERRED
+    assert "carrier pigeon" in delivery.last_reply
+
+
+def test_deleted_next_hop_is_named(sink: Sink) -> None:
+    hop = outbox.add_hop(sink.port)
+    [delivery] = outbox.put(hop)
+    hop.delete()
+    drain()
+    assert outbox.state(delivery) == State.DEFERRED
+    assert "was deleted" in delivery.last_reply
+
+
+def test_missing_octets_fail_visibly(sink: Sink) -> None:
+    [delivery] = outbox.put(outbox.add_hop(sink.port))
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM gateway_body")
+    drain()
+    assert outbox.state(delivery) == State.FAILED
+    assert "no longer stored" in delivery.last_reply
+    assert not sink.received
+
+
+# --- claims, leases, fences -------------------------------------------------
+
+
+def test_claim_counts_the_attempt_before_the_work_and_takes_what_is_due() -> None:
+    hop = outbox.add_hop(25)
+    [due] = outbox.put(hop)
+    outbox.put(hop, next_attempt_at=timezone.now() + timedelta(minutes=1))
+    outbox.put(hop, state=State.HELD)
+    [claimed] = claim(10)
+    assert claimed.id == due.id
+    due.refresh_from_db()
+    assert (due.state, due.attempts_made, due.fence) == (State.SENDING, 1, 1)
+    assert claim(10) == []
+
+
+def test_claim_leaves_busy_lanes_alone() -> None:
+    busy, free = outbox.add_hop(25), outbox.add_hop(26)
+    outbox.put(busy)
+    [delivery] = outbox.put(free)
+    assert [each.id for each in claim(10, busy_lanes=[f"mailbox:{busy.pk}"])] == [delivery.id]
+
+
+def test_stale_worker_settles_nothing() -> None:
+    [delivery] = outbox.put(outbox.add_hop(25))
+    [stale] = claim(1)
+    outbox.let_lease_end(delivery.id)
+    [current] = claim(1)
+    assert current.fence == stale.fence + 1
+    assert settle([settled(stale, Outcome(Result.FAILED, "550 no"))]) == {}
+    assert outbox.state(delivery) == State.SENDING
+    assert settle([settled(current, DELIVERED)]) == {delivery.id: State.DELIVERED}
+    assert settle([settled(current, DELIVERED)]) == {}
+    outcomes = [each.outcome for each in outbox.attempts(delivery)]
+    assert outcomes == ["crashed", "delivered"]
+
+
+def test_three_crashes_are_quarantined_and_not_sent_again() -> None:
+    [delivery] = outbox.put(outbox.add_hop(25))
+    for _ in range(3):
+        assert len(claim(1)) == 1
+        outbox.let_lease_end(delivery.id)
+        assert is_anything_due()
+    assert claim(1) == []
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.crashes) == (State.QUARANTINED, 3)
+    assert delivery.last_reply == queue.INTERRUPTED
+    assert len(outbox.attempts(delivery)) == 3
+    assert not is_anything_due()
+
+
+def test_error_inside_the_worker_counts_towards_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_arguments: object) -> None:
+        raise RuntimeError("bug")
+
+    monkeypatch.setattr("gateway.delivery.lane.envelope", explode)
+    [delivery] = outbox.put(kind="inbox")
+    for _ in range(3):
+        outbox.make_due(delivery.id)
+        drain()
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.crashes) == (State.QUARANTINED, 3)
+
+
+def test_two_drains_never_send_the_same_delivery(sink: Sink) -> None:
+    hop = outbox.add_hop(sink.port)
+    deliveries = [outbox.put(hop)[0] for _ in range(60)]
+    with ThreadPoolExecutor(2) as pool:
+        done = [pool.submit(drain) for _ in range(2)]
+        tried = [each.result() for each in done]
+    assert sum(tried) == 60
+    ids = [each.trace["X-Delivery-ID"] for each in sink.received]
+    assert sorted(ids) == sorted(str(each.id) for each in deliveries)
+
+
+def test_drain_claims_nothing_after_its_budget(sink: Sink) -> None:
+    [delivery] = outbox.put(outbox.add_hop(sink.port))
+    assert drain(budget_seconds=0) == 0
+    assert outbox.state(delivery) == State.PENDING
+
+
+def test_what_cannot_begin_within_its_lease_is_given_back(
+    sink: Sink, settings: SettingsWrapper
+) -> None:
+    [delivery] = outbox.put(outbox.add_hop(sink.port))
+    [claimed] = claim(1)
+    queue.give_back([claimed])
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.attempts_made) == (State.DEFERRED, 0)
+    drain()
+    assert outbox.state(delivery) == State.DELIVERED
