@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,6 +44,7 @@ from gateway.routing.window import RollingHour
 DEADLINE_SECONDS = 5.0
 LARGEST_BATCH = 400
 IN_FLIGHT = 2
+NEVER = datetime.fromtimestamp(0, UTC)
 
 HOP = "json_build_array(h.id, h.protocol, h.host, h.port, h.tls)"
 TARGET = f"""json_build_object('id', t.id, 'kind', t.kind, 'forward_to', t.forward_to,
@@ -144,7 +145,7 @@ def read_facts(recipients: Sequence[Address]) -> Facts:
 class _Reading:
     """Rows gathered over the rounds of one read."""
 
-    now: datetime = datetime.min  # every round sets it
+    now: datetime = NEVER  # every round sets it
     domains: dict[str, Domain] = field(default_factory=dict)
     addresses: dict[str, HostedAddress] = field(default_factory=dict)
     counters: dict[str, Sequence[Any]] = field(default_factory=dict)

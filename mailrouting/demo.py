@@ -1,7 +1,8 @@
 """The demonstration: real messages through a running installation, each outcome checked.
 
 Every case says what is sent, which reply it has to get, which rule has to decide it and where
-it has to arrive. What is compared comes from the wire, the routing records and a mail store of its own.
+it has to arrive. What is compared comes from the wire, the
+routing records and a mail store of its own.
 """
 
 import smtplib

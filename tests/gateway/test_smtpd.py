@@ -15,7 +15,10 @@ from tenants.models import Domain, Target, Tenant
 from tests.gateway.live import LiveGateway, live_gateway
 from tests.gateway.stage import ACTOR, Stage
 
-CONTENT = b"From: ann@sender.example\r\nSubject: hello\r\nMessage-ID: <1@sender>\r\n\r\n.dot\r\n\xc3\xa9\r\n"
+CONTENT = (
+    b"From: ann@sender.example\r\nSubject: hello\r\nMessage-ID: <1@sender>\r\n"
+    b"\r\n.dot\r\n\xc3\xa9\r\n"
+)
 
 
 def stored_octets(message: Message) -> bytes:
