@@ -11,8 +11,8 @@ from typing import Any, Self, TypeVar
 
 import pghistory
 from django.contrib.auth.models import AbstractBaseUser
-from django.core.exceptions import PermissionDenied
-from django.db import connection, models, transaction
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
+from django.db import IntegrityError, connection, models, transaction
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -75,7 +75,7 @@ def save_all(
             _take_parents_ids(row)
             _lock(row)
             row.full_clean()
-            row.save(update_fields=list(update_fields) if update_fields else None)
+            _write(row, list(update_fields) if update_fields else None)
             _require_visible(row, actor)
             saved.append(row)
     return saved
@@ -84,9 +84,9 @@ def save_all(
 def _take_parents_ids(row: models.Model) -> None:
     """A parent saved earlier in the same call has an id by now; validation looks at that."""
     for field in row._meta.concrete_fields:
-        if field.is_relation and getattr(row, field.attname) is None and field.is_cached(row):
-            parent = getattr(row, field.name)
-            setattr(row, field.name, parent)
+        is_given = field.is_relation and field.name in row._state.fields_cache
+        if is_given and getattr(row, field.attname) is None:
+            setattr(row, field.name, getattr(row, field.name))
 
 
 def delete(row: models.Model, *, actor: Actor, reason: str = "") -> None:
@@ -99,10 +99,40 @@ def delete(row: models.Model, *, actor: Actor, reason: str = "") -> None:
 def update(rows: "models.QuerySet[Any]", *, actor: Actor, reason: str = "", **values: Any) -> int:
     """Set the same values on many rows in one statement; the count comes back.
 
-    Only for values that no rule spanning rows depends on (enabled, expiry, state).
+    Only for values that no rule of the model depends on. Raises PermissionDenied where the actor
+    may not see all of the rows, before and after.
     """
     with attributed(actor, reason=reason):
-        return rows.update(**values)
+        base = rows.model._base_manager
+        keys = list(base.filter(pk__in=rows.order_by().values("pk")).values_list("pk", flat=True))
+        _require_all_visible(rows.model, keys, actor)
+        count: int = base.filter(pk__in=keys).update(**values)
+        _require_all_visible(rows.model, keys, actor)
+        return count
+
+
+def _write(row: models.Model, update_fields: list[str] | None) -> None:
+    """Save; what only the database could notice is told with the rule's own field and sentence."""
+    try:
+        row.save(update_fields=update_fields)
+    except IntegrityError as error:
+        told = _broken_rule(row, error)
+        if told is None:
+            raise
+        raise told from error
+
+
+def _broken_rule(row: models.Model, error: IntegrityError) -> ValidationError | None:
+    model = row._meta.concrete_model or type(row)
+    name = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None) or ""
+    for constraint in model._meta.constraints:
+        if constraint.name == name:
+            field = constraint.violation_error_code or NON_FIELD_ERRORS
+            return ValidationError({field: str(constraint.violation_error_message)})
+    for unique in model._meta.concrete_fields:
+        if unique.unique and name.startswith(f"{model._meta.db_table}_{unique.column}_"):
+            return ValidationError({unique.name: row.unique_error_message(model, (unique.name,))})
+    return None
 
 
 def _lock(row: models.Model) -> None:
@@ -131,8 +161,12 @@ def tenant_id_of(row: models.Model) -> int | None:
 
 def _require_visible(row: models.Model, actor: Actor) -> None:
     """A change may not put a row out of its author's sight (another tenant's, for one)."""
+    _require_all_visible(type(row), [row.pk], actor)
+
+
+def _require_all_visible(model: type[models.Model], keys: list[Any], actor: Actor) -> None:
     if actor.user is None:
         return
-    rows: Any = row.__class__._default_manager
-    if hasattr(rows, "visible_to") and not rows.visible_to(actor.user).filter(pk=row.pk).exists():
-        raise PermissionDenied(f"{row._meta.verbose_name} is not visible to {actor.label}.")
+    rows: Any = model._default_manager
+    if rows.visible_to(actor.user).filter(pk__in=keys).count() != len(keys):
+        raise PermissionDenied(f"{model._meta.verbose_name} is not visible to {actor.label}.")

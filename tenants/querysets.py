@@ -3,10 +3,11 @@
 Every model names the way to its tenant in `tenant_path`; `visible_to` follows it.
 """
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from gateway.routing.address import Address as ParsedAddress
@@ -40,6 +41,17 @@ class DomainQuerySet(TenantQuerySet):
     def receiving(self) -> Self:
         """Verified domains: active, or degraded by DNS trouble."""
         return self.filter(state__in=RECEIVING)
+
+    def released_since(self, moment: datetime) -> Self:
+        """Domains that were verified once and given up later than this."""
+        return self.filter(state=DomainState.RELEASED, state_since__gt=moment).exclude(
+            verified_at=None
+        )
+
+    def last_release(self) -> datetime | None:
+        """When the last of these domains was given up; None where there is none."""
+        latest: datetime | None = self.aggregate(at=Max("state_since"))["at"]
+        return latest
 
     def claimed(self) -> Self:
         """Everything but what has been released."""

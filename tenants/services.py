@@ -41,14 +41,12 @@ def create_demo_tenant(*, actor: Actor) -> Demo:
     (disabled), noreply (discarded), forward (to hello) and the role address support.
     """
     with changes.attributed(actor, reason="demo tenant"):
-        tenant = Tenant.objects.filter(external_id=DEMO_TENANT).first()
-        domain = tenant and tenant.domains.filter(name=DEMO_DOMAIN).first()
-        if tenant is None or domain is None:
-            tenant, domain = _make_demo(actor)
-    return Demo(tenant, domain, f"hello@{DEMO_DOMAIN}")
+        domain = Domain.objects.filter(name=DEMO_DOMAIN, tenant__external_id=DEMO_TENANT).first()
+        domain = domain or _make_demo(actor)
+    return Demo(domain.tenant, domain, f"hello@{DEMO_DOMAIN}")
 
 
-def _make_demo(actor: Actor) -> tuple[Tenant, Domain]:
+def _make_demo(actor: Actor) -> Domain:
     plan = Plan.objects.filter(name="Demo").first() or changes.save(
         Plan(name="Demo", max_domains=10, max_addresses=1000, retention_days=7), actor=actor
     )
@@ -64,7 +62,7 @@ def _make_demo(actor: Actor) -> tuple[Tenant, Domain]:
     mailbox.kind = Mailbox.Kind.TEAM
     changes.save(mailbox, actor=actor)
     _make_demo_addresses(domain, mailbox, actor)
-    return tenant, domain
+    return domain
 
 
 def _make_demo_addresses(domain: Domain, mailbox: Mailbox, actor: Actor) -> None:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from gateway.routing.address import fold
 from gateway.routing.facts import AddressKind, RuleAction
 from tenants.models.domain import Domain
-from tenants.models.fields import normalise_domain, normalise_sender, parse_address
+from tenants.models.fields import Ruled, normalise_domain, normalise_sender, parse_address
 from tenants.models.history import tracked
 from tenants.querysets import AddressQuerySet, TenantQuerySet
 
@@ -44,7 +44,7 @@ ROLE_NAMES = (
 
 
 @tracked
-class Address(models.Model):
+class Address(Ruled):
     """An address that receives mail on a domain: an alias or a role address."""
 
     class Kind(models.TextChoices):
@@ -68,6 +68,12 @@ class Address(models.Model):
     note = models.TextField(blank=True)
     expires_at = models.DateTimeField(
         null=True, blank=True, help_text="From this moment the address refuses mail."
+    )
+    expired_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When the address was switched off because its time was over.",
     )
     allowed_senders = ArrayField(
         models.CharField(max_length=320),
@@ -105,19 +111,24 @@ class Address(models.Model):
             models.UniqueConstraint(
                 fields=["key", "domain"],
                 name="address_once_by_domain",
+                violation_error_code="local_part",
                 violation_error_message="This address exists already on the domain.",
             ),
             models.CheckConstraint(
                 condition=Q(kind=AddressKind.ROLE) | Q(kind=AddressKind.ALIAS, holder=None),
                 name="address_holder_is_a_role_s",
+                violation_error_code="holder",
                 violation_error_message="Only a role address has a holder.",
             ),
-            models.CheckConstraint(condition=~Q(key=""), name="address_key_set"),
+            models.CheckConstraint(
+                condition=~Q(key=""),
+                name="address_key_set",
+                violation_error_code="local_part",
+                violation_error_message="Write what stands before the @.",
+            ),
         ]
         indexes = [
-            models.Index(
-                fields=["expires_at"], condition=Q(enabled=True), name="address_to_expire"
-            )
+            models.Index(fields=["expires_at"], condition=Q(enabled=True), name="address_to_expire")
         ]
 
     def __str__(self) -> str:
@@ -141,27 +152,33 @@ class Address(models.Model):
         self.local_part, self.key = str(address).rpartition("@")[0], address.key
         self.allowed_senders = sorted({normalise_sender(entry) for entry in self.allowed_senders})
         self.accepts_forwards_from = sorted(
-            {normalise_domain(entry, "accepts_forwards_from") for entry in self.accepts_forwards_from}
+            {
+                normalise_domain(entry, "accepts_forwards_from")
+                for entry in self.accepts_forwards_from
+            }
         )
+        self._revive()
         self._check_domain()
         self._check_limit()
         self._check_owner()
 
+    def _revive(self) -> None:
+        """A later expiry switches an address on again that only its expiry switched off."""
+        if self.expired_at is not None and not self.is_expired:
+            self.enabled, self.expired_at = True, None
+
     def _check_domain(self) -> None:
         if self.domain.state == Domain.State.RELEASED:
             raise ValidationError({"domain": "The domain has been released."})
-        if not self.pk:
-            return
-        before = Address.objects.filter(pk=self.pk).values_list("domain_id", flat=True).first()
-        if before is not None and before != self.domain_id:
-            raise ValidationError({"domain": "An address keeps its domain; make a new one there."})
+        self.require_kept("domain", "An address keeps its domain; make a new one there.")
 
     def _check_limit(self) -> None:
         if self.pk:
             return
         tenant = self.domain.tenant
         limit = tenant.limit("max_addresses")
-        if limit is not None and Address.objects.of_tenant(tenant).count() >= limit:
+        held = Address.objects.of_tenant(tenant).exclude(domain__state=Domain.State.RELEASED)
+        if limit is not None and held.count() >= limit:
             raise ValidationError({"domain": f"The tenant's plan allows {limit} addresses."})
 
     def _check_owner(self) -> None:
@@ -183,7 +200,7 @@ class AliasManager(models.Manager.from_queryset(AddressQuerySet)):  # type: igno
 class Alias(Address):
     """An alias is an address that delivers to one or more targets, in order."""
 
-    objects = AliasManager()
+    objects = AliasManager()  # type: ignore[misc]
 
     class Meta:
         proxy = True
@@ -204,7 +221,7 @@ class RoleAddress(Address):
     postmaster and abuse answer on every active domain, with a row or without.
     """
 
-    objects = RoleAddressManager()
+    objects = RoleAddressManager()  # type: ignore[misc]
 
     class Meta:
         proxy = True
@@ -223,8 +240,8 @@ class RoleAddress(Address):
 
 
 @tracked
-class SubaddressRule(models.Model):
-    """What happens to one detail of an address: name+detail delivers, is refused, or goes elsewhere."""
+class SubaddressRule(Ruled):
+    """What happens to one detail of an address: it delivers, is refused, or goes elsewhere."""
 
     class Action(models.TextChoices):
         DELIVER = RuleAction.DELIVER, "deliver"
@@ -232,7 +249,9 @@ class SubaddressRule(models.Model):
         RETARGET = RuleAction.RETARGET, "retarget"
 
     address = models.ForeignKey(Address, on_delete=models.CASCADE, related_name="rules")
-    detail = models.CharField(max_length=63, blank=True, help_text="What stands after the delimiter.")
+    detail = models.CharField(
+        max_length=63, blank=True, help_text="What stands after the delimiter."
+    )
     action = models.CharField(max_length=16, choices=Action, default=Action.REFUSE)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -245,6 +264,7 @@ class SubaddressRule(models.Model):
             models.UniqueConstraint(
                 fields=["address", "detail"],
                 name="subaddress_rule_once",
+                violation_error_code="detail",
                 violation_error_message="The address has a rule for this detail already.",
             )
         ]
@@ -258,3 +278,4 @@ class SubaddressRule(models.Model):
     def clean(self) -> None:
         super().clean()
         self.detail = fold(self.detail.strip())
+        self.require_kept("address", "A rule keeps its address; make a new one there.")

@@ -1,7 +1,9 @@
 """Domain and DomainCheck: which domains are served, for whom, and what their DNS says."""
 
 import secrets
+from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -12,10 +14,12 @@ from django.utils import timezone
 
 from gateway.routing.address import DELIMITER_ALPHABET, to_u_label
 from gateway.routing.facts import DomainState
-from tenants.models.fields import normalise_domain, validate_pattern
+from tenants.models.fields import Ruled, normalise_domain, validate_pattern
 from tenants.models.history import tracked
 from tenants.models.tenant import Tenant
 from tenants.querysets import RECEIVING, DomainQuerySet, TenantQuerySet
+
+QUARANTINE = timedelta(days=30)
 
 
 def new_token() -> str:
@@ -30,7 +34,7 @@ def validate_delimiters(value: str) -> None:
 
 
 @tracked
-class Domain(models.Model):
+class Domain(Ruled):
     """A domain whose mail this installation takes for a tenant, once DNS proves the claim.
 
     Pending and released domains are refused like foreign ones; degraded ones (DNS trouble that
@@ -45,7 +49,9 @@ class Domain(models.Model):
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="domains")
     name = models.CharField(
-        "domain", max_length=255, help_text="Stored as A-label: bücher.example is xn--bcher-kva.example."
+        "domain",
+        max_length=255,
+        help_text="Stored as A-label: bücher.example is xn--bcher-kva.example.",
     )
     u_label = models.CharField("as people read it", max_length=255, blank=True, editable=False)
     environment = models.CharField(
@@ -54,10 +60,14 @@ class Domain(models.Model):
         help_text="Domains of different environments never forward to each other.",
         validators=[RegexValidator(r"^[a-z0-9-]+$", "Use lower-case letters, digits and dashes.")],
     )
-    state = models.CharField(
-        max_length=16, choices=State, default=State.PENDING, editable=False
-    )
+    state = models.CharField(max_length=16, choices=State, default=State.PENDING, editable=False)
     state_since = models.DateTimeField(default=timezone.now, editable=False)
+    verified_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When DNS first proved the claim.",
+    )
     token = models.CharField(max_length=64, unique=True, default=new_token, editable=False)
     delimiters = models.CharField(
         "subaddress delimiters",
@@ -110,12 +120,14 @@ class Domain(models.Model):
                 fields=["name"],
                 condition=Q(state__in=RECEIVING),
                 name="domain_verified_once",
+                violation_error_code="name",
                 violation_error_message="Another claim of this domain is verified already.",
             ),
             models.UniqueConstraint(
                 fields=["tenant", "name"],
                 condition=~Q(state=DomainState.RELEASED),
                 name="domain_claimed_once_by_tenant",
+                violation_error_code="name",
                 violation_error_message="The tenant has claimed this domain already.",
             ),
         ]
@@ -134,19 +146,43 @@ class Domain(models.Model):
         super().clean()
         self.name = normalise_domain(self.name, "name")
         self.u_label = to_u_label(self.name)
-        self._check_rename()
+        self._check_name()
+        self._check_state()
         self._check_limit()
         self._check_holder()
 
-    def _check_rename(self) -> None:
+    def _check_name(self) -> None:
         """Addresses carry the name in their keys: another name is another domain."""
-        if not self.pk:
+        self.require_kept("name", "A domain keeps its name; claim the other one anew.")
+        self.require_kept("tenant", "A domain keeps its tenant; release it and claim anew.")
+        if self.name == settings.BOUNCE_DOMAIN.lower():
+            raise ValidationError({"name": "The installation uses this domain for bounces."})
+
+    def _check_state(self) -> None:
+        """A change of state is stamped with its time; released is for good."""
+        before = self.stored("state")
+        was = before["state"] if before else self.State.PENDING
+        if was == self.state:
             return
-        before = Domain.objects.filter(pk=self.pk).values("name", "tenant_id").first()
-        if before and before["name"] != self.name:
-            raise ValidationError({"name": "A domain keeps its name; claim the other one anew."})
-        if before and before["tenant_id"] != self.tenant_id:
-            raise ValidationError({"tenant": "A domain keeps its tenant; release it and claim anew."})
+        if was == self.State.RELEASED:
+            raise ValidationError({"state": "A released domain stays so; claim it anew."})
+        if self.is_receiving and not self.verified_at:
+            self._check_quarantine()
+            self.verified_at = timezone.now()
+        self.state_since = timezone.now()
+
+    def _check_quarantine(self) -> None:
+        """For a while nobody inherits the mail that was meant for a domain's former tenant."""
+        recent = Domain.objects.released_since(timezone.now() - QUARANTINE)
+        last = recent.filter(name=self.name).exclude(tenant=self.tenant_id).last_release()
+        if last is not None:
+            day = f"{last + QUARANTINE:%Y-%m-%d}"
+            raise ValidationError(
+                {
+                    "name": f"{self.name} was given up lately by who had it; "
+                    f"it can be verified again from {day}."
+                }
+            )
 
     def _check_limit(self) -> None:
         if self.pk or not self.tenant_id:
@@ -163,7 +199,7 @@ class Domain(models.Model):
             raise ValidationError({"smarthost": "Choose a next hop of the same tenant."})
 
 
-class DomainCheck(models.Model):
+class DomainCheck(Ruled):
     """What DNS said about one kind of record of a domain, and since when it has said so."""
 
     class Kind(models.TextChoices):
@@ -190,7 +226,19 @@ class DomainCheck(models.Model):
     advice = models.TextField(blank=True)
     since = models.DateTimeField(default=timezone.now)
     checked_at = models.DateTimeField(null=True, blank=True)
-    times_in_row = models.PositiveIntegerField(default=0)
+    times_in_row = models.PositiveIntegerField(
+        default=0, help_text="Checks that found the standing state, one after the other."
+    )
+    standing = models.CharField(
+        max_length=16,
+        choices=State,
+        default=State.UNKNOWN,
+        editable=False,
+        help_text="The last state that was not unknown; since and times in row are about it.",
+    )
+    unknown_times = models.PositiveIntegerField(
+        default=0, help_text="Checks since then that could not tell."
+    )
 
     objects = TenantQuerySet.as_manager()
     tenant_path = "domain__tenant"
@@ -199,7 +247,10 @@ class DomainCheck(models.Model):
         ordering = ("domain", "id")
         constraints = [
             models.UniqueConstraint(
-                fields=["domain", "kind", "record_name"], name="domain_check_once"
+                fields=["domain", "kind", "record_name"],
+                name="domain_check_once",
+                violation_error_code="kind",
+                violation_error_message="The domain has a check of this record already.",
             )
         ]
 

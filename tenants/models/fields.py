@@ -1,9 +1,66 @@
-"""Validators that several models share; each says in its sentence how to mend the value."""
+"""What models share: validators whose sentence says how to mend the value, and where errors go.
+
+Every error names the field that an operator has to change.
+"""
+
+from collections.abc import Iterable
+from typing import Any
 
 import re2
-from django.core.exceptions import ValidationError
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db import models
 
 from gateway.routing.address import Address, AddressError, parse_domain
+
+
+class Ruled(models.Model):
+    """A row that tells a broken constraint at the field which its `violation_error_code` names."""
+
+    class Meta:
+        abstract = True
+
+    def validate_constraints(self, exclude: Iterable[str] | None = None) -> None:
+        """As Django's, by field; a field that has been refused already is not refused again."""
+        try:
+            super().validate_constraints(exclude=set(exclude or ()))
+        except ValidationError as error:
+            errors = {
+                name: sentences
+                for name, sentences in by_field(type(self), error).items()
+                if name not in (exclude or ())
+            }
+            if errors:
+                raise ValidationError(errors) from error
+
+    def stored(self, *fields: str) -> dict[str, Any] | None:
+        """These values as the database has them; None for a row that is new. One query."""
+        if not self.pk:
+            return None
+        return type(self)._base_manager.filter(pk=self.pk).values(*fields).first()
+
+    def require_kept(self, field: str, sentence: str) -> None:
+        """Refuse another value of a field that cannot change once the row is there."""
+        before = self.stored(field)
+        now = self.serializable_value(field)
+        if before is not None and before[field] != now:
+            raise ValidationError({field: sentence})
+
+
+def by_field(model: type[models.Model], error: ValidationError) -> dict[str, list[ValidationError]]:
+    """The sentences of broken constraints, each at the field that its code names."""
+    placed: dict[str, list[ValidationError]] = {}
+    for name, sentences in error.error_dict.items():
+        for sentence in sentences:
+            field = sentence.code if _has_field(model, sentence.code) else name
+            placed.setdefault(str(field), []).append(sentence)
+    return placed
+
+
+def _has_field(model: type[models.Model], name: str | None) -> bool:
+    try:
+        return name is not None and bool(model._meta.get_field(name))
+    except FieldDoesNotExist:
+        return False
 
 
 def parse_address(text: str, field: str) -> Address:
@@ -46,5 +103,8 @@ def normalise_sender(text: str) -> str:
         return Address.parse(entry).key
     except AddressError:
         raise ValidationError(
-            {"allowed_senders": f"“{entry}” is no sender: write name@example.com, @example.com or <>."}
+            {
+                "allowed_senders": f"“{entry}” is no sender: "
+                "write name@example.com, @example.com or <>."
+            }
         ) from None

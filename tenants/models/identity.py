@@ -9,7 +9,7 @@ from django.urls import reverse
 from gateway.routing.address import Address as ParsedAddress
 from tenants.models.address import Address
 from tenants.models.domain import Domain
-from tenants.models.fields import parse_address
+from tenants.models.fields import Ruled, parse_address
 from tenants.models.history import tracked
 from tenants.models.mailbox import Mailbox
 from tenants.models.tenant import Membership
@@ -17,8 +17,8 @@ from tenants.querysets import RECEIVING, TenantQuerySet
 
 
 @tracked
-class SendAsIdentity(models.Model):
-    """A mailbox may send as an address that routes to it, or on a verified domain by an owner's grant.
+class SendAsIdentity(Ruled):
+    """A mailbox may send as an address that routes to it, or on a verified domain by a grant.
 
     An address with a verified identity also takes bounces where a sender list stands.
     """
@@ -54,9 +54,15 @@ class SendAsIdentity(models.Model):
             models.UniqueConstraint(
                 fields=["mailbox", "key"],
                 name="identity_once_by_mailbox",
+                violation_error_code="address",
                 violation_error_message="The mailbox has this identity already.",
             ),
-            models.CheckConstraint(condition=~Q(key=""), name="identity_key_set"),
+            models.CheckConstraint(
+                condition=~Q(key=""),
+                name="identity_key_set",
+                violation_error_code="address",
+                violation_error_message="Write the address to send as.",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -6,15 +6,15 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
-from tenants.models.fields import parse_address
+from tenants.models.fields import Ruled, parse_address
 from tenants.models.history import tracked
 from tenants.models.tenant import Tenant
 from tenants.querysets import TenantQuerySet
 
 
 @tracked
-class NextHop(models.Model):
-    """A next hop is a server that takes mail over SMTP or LMTP; without a tenant it is everyone's."""
+class NextHop(Ruled):
+    """A next hop is a server that takes mail by SMTP or LMTP; without a tenant it is everyone's."""
 
     class Protocol(models.TextChoices):
         SMTP = "smtp", "SMTP"
@@ -47,6 +47,7 @@ class NextHop(models.Model):
                 fields=["tenant", "name"],
                 nulls_distinct=False,
                 name="next_hop_named_once",
+                violation_error_code="name",
                 violation_error_message="A next hop of this name exists already.",
             )
         ]
@@ -57,9 +58,13 @@ class NextHop(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("admin:tenants_nexthop_change", args=[self.pk])
 
+    def clean(self) -> None:
+        super().clean()
+        self.require_kept("tenant", "A next hop keeps its tenant; make a new one there.")
+
 
 @tracked
-class Mailbox(models.Model):
+class Mailbox(Ruled):
     """A person's or team's real mailbox and the next hop that holds it.
 
     It is no address by itself: mail reaches it only where an alias or role address names it.
@@ -89,9 +94,15 @@ class Mailbox(models.Model):
             models.UniqueConstraint(
                 fields=["tenant", "key"],
                 name="mailbox_once_by_tenant",
+                violation_error_code="address",
                 violation_error_message="The tenant has this mailbox already.",
             ),
-            models.CheckConstraint(condition=~Q(key=""), name="mailbox_key_set"),
+            models.CheckConstraint(
+                condition=~Q(key=""),
+                name="mailbox_key_set",
+                violation_error_code="address",
+                violation_error_message="Write the mailbox's address.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -104,5 +115,6 @@ class Mailbox(models.Model):
         super().clean()
         parsed = parse_address(self.address, "address")
         self.address, self.key = str(parsed), parsed.key
+        self.require_kept("tenant", "A mailbox keeps its tenant; make a new one there.")
         if self.next_hop_id and self.next_hop.tenant_id not in (None, self.tenant_id):
             raise ValidationError({"next_hop": "Choose a next hop of the same tenant."})

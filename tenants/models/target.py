@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
-from django.urls import reverse
 
 from tenants.models.address import Address, SubaddressRule
-from tenants.models.fields import parse_address
+from tenants.models.fields import Ruled, parse_address
 from tenants.models.graph import check_forward
 from tenants.models.history import tracked
 from tenants.querysets import TargetQuerySet
+
+NO_PARENT = "A target belongs to an address or to a subaddress rule."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def kind_choices() -> list[tuple[str, str]]:
 
 
 @tracked
-class Target(models.Model):
+class Target(Ruled):
     """A target is one place that an address (or a subaddress rule) delivers to."""
 
     address = models.ForeignKey(
@@ -65,16 +66,19 @@ class Target(models.Model):
             models.CheckConstraint(
                 condition=Q(address=None, rule__isnull=False) | Q(address__isnull=False, rule=None),
                 name="target_of_one_parent",
-                violation_error_message="A target belongs to an address or to a subaddress rule.",
+                violation_error_code="address",
+                violation_error_message=NO_PARENT,
             ),
             models.CheckConstraint(
                 condition=~Q(kind="mailbox") | Q(mailbox__isnull=False),
                 name="target_mailbox_set",
+                violation_error_code="mailbox",
                 violation_error_message="Choose the mailbox that this target delivers to.",
             ),
             models.CheckConstraint(
                 condition=~Q(kind="forward") | ~Q(forward_key=""),
                 name="target_forward_set",
+                violation_error_code="forward_to",
                 violation_error_message="Write the address that this target forwards to.",
             ),
         ]
@@ -89,10 +93,11 @@ class Target(models.Model):
 
     @property
     def origin(self) -> Address:
-        """The address whose mail this target takes."""
+        """The address whose mail this target takes. Raises ValidationError where there is none."""
         if self.rule is not None:
             return self.rule.address
-        assert self.address is not None
+        if self.address is None:
+            raise ValidationError({"address": NO_PARENT})
         return self.address
 
     def clean(self) -> None:
@@ -101,10 +106,14 @@ class Target(models.Model):
         if kind is None:
             raise ValidationError({"kind": "Choose one of the kinds of target."})
         self._keep_what_is_needed(kind)
+        if not self.origin.domain_id:
+            return
+        self.require_kept("address", "A target keeps its address; make a new one there.")
+        self.require_kept("rule", "A target keeps its rule; make a new one there.")
         if self.forward_to:
             parsed = parse_address(self.forward_to, "forward_to")
             self.forward_to, self.forward_key = str(parsed), parsed.key
-            check_forward(self.origin, parsed)
+            check_forward(self.origin, parsed, detail=self.rule.detail if self.rule else None)
         if self.mailbox is not None and self.mailbox.tenant_id != self.origin.domain.tenant_id:
             raise ValidationError({"mailbox": "Choose a mailbox of the same tenant."})
         if kind.validate:

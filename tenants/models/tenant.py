@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from gateway.routing.facts import TenantState
+from tenants.models.fields import Ruled
 from tenants.models.history import tracked
 from tenants.querysets import TenantQuerySet
 
@@ -20,7 +21,7 @@ LIMITS = (
 )
 
 
-class Limits(models.Model):
+class Limits(Ruled):
     """The limits that a plan sets and a tenant may override; empty means no limit of its own."""
 
     max_domains = models.PositiveIntegerField("domains", null=True, blank=True)
@@ -97,6 +98,7 @@ class Tenant(Limits):
             models.CheckConstraint(
                 condition=models.Q(state__in=[state.value for state in TenantState]),
                 name="tenant_state_known",
+                violation_error_code="state",
                 violation_error_message="Choose one of the tenant states.",
             )
         ]
@@ -115,14 +117,13 @@ class Tenant(Limits):
     def clean(self) -> None:
         """A change of state is stamped with its time: suspension counts its 72 hours from it."""
         super().clean()
-        if self.pk:
-            before = Tenant.objects.filter(pk=self.pk).values_list("state", flat=True).first()
-            if before is not None and before != self.state:
-                self.state_since = timezone.now()
+        before = self.stored("state")
+        if before is not None and before["state"] != self.state:
+            self.state_since = timezone.now()
 
 
 @tracked
-class Membership(models.Model):
+class Membership(Ruled):
     """A membership lets a user act for a tenant, as owner, admin, editor or viewer."""
 
     class Role(models.TextChoices):
@@ -146,6 +147,7 @@ class Membership(models.Model):
             models.UniqueConstraint(
                 fields=["tenant", "user"],
                 name="membership_once",
+                violation_error_code="user",
                 violation_error_message="This user is a member of the tenant already.",
             )
         ]
@@ -155,3 +157,7 @@ class Membership(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("admin:tenants_membership_change", args=[self.pk])
+
+    def clean(self) -> None:
+        super().clean()
+        self.require_kept("tenant", "A membership keeps its tenant; make a new one there.")
