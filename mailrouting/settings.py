@@ -200,7 +200,12 @@ SRS_SECRETS = env.list("SRS_SECRETS", default=[]) or [SECRET_KEY]
 # smtp://user:password@host:port of the relay for forwards; empty means forwards wait.
 SMARTHOST_URL = env.str("SMARTHOST_URL", default="")
 RETRY_FIRST_SECONDS = env.int("RETRY_FIRST_SECONDS", default=300)
+# A worker that has not settled within its lease counts as crashed; one try ends well before.
 DELIVERY_LEASE_SECONDS = env.int("DELIVERY_LEASE_SECONDS", default=600)
+DELIVERY_ATTEMPT_SECONDS = env.int("DELIVERY_ATTEMPT_SECONDS", default=300)
+DELIVERY_CONNECTIONS_PER_HOP = env.int("DELIVERY_CONNECTIONS_PER_HOP", default=10)
+# How long refusals and the single tries of deliveries can be looked up.
+RECORD_RETENTION_DAYS = env.int("RECORD_RETENTION_DAYS", default=90)
 
 # --- probes and metrics: one small HTTP listener per process ---------------
 PROBE_HOST = env.str("PROBE_HOST", default="127.0.0.1")

@@ -45,7 +45,14 @@ class Script:
     recipients: dict[str, str] = field(default_factory=dict)
     at_data: Callable[[SMTP], str] | None = None
     hangs: bool = False
-    greeting_limit: int | None = None
+
+
+class SmtpListener(SMTP):
+    line_length_limit = 100_000
+
+
+class LmtpListener(LMTP):
+    line_length_limit = 100_000
 
 
 class Sink:
@@ -57,15 +64,13 @@ class Sink:
         self.script = Script()
         self.got_message = threading.Event()
         self.go_on = threading.Event()
-        kind = LMTP if is_lmtp else SMTP
+        kind = LmtpListener if is_lmtp else SmtpListener
         sink = self
 
         class Listener(Controller):
             def factory(self) -> SMTP:
                 sink.connections += 1
-                server = kind(self.handler, **self.SMTP_kwargs)
-                server.line_length_limit = 100_000
-                return server
+                return kind(self.handler, **self.SMTP_kwargs)
 
         self._controller = Listener(self, hostname="127.0.0.1", port=free_port(), **options)
         self.port: int = self._controller.port
@@ -98,6 +103,12 @@ class Sink:
         if self.script.hangs:
             await asyncio.get_running_loop().run_in_executor(None, self.go_on.wait)
         return self.script.at_data(server) if self.script.at_data else "250 2.0.0 taken"
+
+
+def close_after_reply(server: SMTP) -> str:
+    """Take the message and end the conversation unasked."""
+    server.loop.call_later(0.01, server.transport.close)
+    return "250 2.0.0 taken, good bye"
 
 
 def drop(server: SMTP) -> str:

@@ -1,0 +1,295 @@
+"""A drain: claims what is due, sends it over many lanes at once, settles in batches, until done.
+
+Everything waits on one event loop but the database, which has two threads: one to claim and read,
+one to settle. What finishes while one settlement is written shares the next.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+import uvloop
+from django.conf import settings
+from django.db import connection
+from psycopg import Error, InterfaceError, OperationalError
+
+from gateway.database import DatabaseThreads
+from gateway.delivery import metrics, queue
+from gateway.delivery.lane import Job, Lane
+from gateway.delivery.queue import Claimed, Settlement
+from gateway.transports import Outcome
+
+BATCH = 200
+MOST_IN_FLIGHT = 1000
+# Bodies up to this are read together with the claim; larger ones when they are sent.
+SMALL_OCTETS = 64 * 1024
+LARGE_AT_ONCE = 8
+POLL_SECONDS = 0.5
+PAUSE_SECONDS = 0.005
+TROUBLE_SECONDS = 1.0
+STOP_SECONDS = 10.0
+WITHOUT_OCTETS = ("inbox", "discard")
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A job that was tried (or not: outcome None), waiting to be settled."""
+
+    job: Job
+    outcome: Outcome | None
+    began: float
+    ended: float
+
+
+def drain(*, budget_seconds: float | None = None) -> int:
+    """Deliver until nothing is due, or claim nothing more after the budget; how many were tried."""
+    return Drain(budget_seconds=budget_seconds).run()
+
+
+class Drain:
+    """One run over the queue. `wake` and `stop` may be called from any thread."""
+
+    def __init__(self, *, budget_seconds: float | None = None) -> None:
+        self._ends_at = None if budget_seconds is None else time.monotonic() + budget_seconds
+        self._lanes: dict[str, Lane] = {}
+        self._finished: list[Finished] = []
+        self._in_flight = 0
+        self._tried = 0
+        self._is_stopping = False
+        self._is_over = False
+        self._was_woken = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reader = DatabaseThreads(1)
+        self._writer = DatabaseThreads(1)
+
+    def run(self) -> int:
+        """Deliver until nothing is due; how many were tried. Raises psycopg.Error."""
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(self._run())
+        finally:
+            self._loop = None
+            self._reader.close()
+            self._writer.close()
+
+    def wake(self) -> None:
+        """Something new is due."""
+        self._was_woken.set()
+        self._nudge()
+
+    def stop(self) -> None:
+        """Claim nothing more, give back what was not begun, and end within seconds."""
+        self._is_stopping = True
+        self._nudge()
+
+    def _nudge(self) -> None:
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(self._changed.set)
+
+    async def _run(self) -> int:
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._has_finished = asyncio.Event()
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        settler = asyncio.create_task(self._settle_all())
+        try:
+            await self._pump()
+        finally:
+            for lane in self._lanes.values():
+                await lane.stop()
+            self._is_over = True
+            self._has_finished.set()
+            await settler
+        return self._tried
+
+    async def _pump(self) -> None:
+        """Claim as long as there is room, and wait as long as anything is under way."""
+        while not self._is_stopping:
+            room = min(BATCH, MOST_IN_FLIGHT - self._in_flight)
+            jobs = await self._claim(room) if room > 0 and self._is_in_budget else []
+            for job in jobs:
+                self._lane(job.claimed).add(job)
+            if not self._in_flight and not (self.was_woken and self._is_in_budget):
+                return
+            if len(jobs) < BATCH:
+                await self._wait()
+        await self._come_to_rest()
+
+    @property
+    def was_woken(self) -> bool:
+        """Whether somebody called `wake` since the last claim."""
+        return self._was_woken.is_set()
+
+    @property
+    def _is_in_budget(self) -> bool:
+        return self._ends_at is None or time.monotonic() < self._ends_at
+
+    async def _wait(self) -> None:
+        """Until something finished or came in; a moment at least, for a claim worth its while."""
+        await asyncio.sleep(PAUSE_SECONDS)
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+        self._changed.clear()
+
+    async def _come_to_rest(self) -> None:
+        for lane in self._lanes.values():
+            lane.give_back()
+        ends_at = time.monotonic() + STOP_SECONDS
+        while self._in_flight and time.monotonic() < ends_at:
+            await self._wait()
+
+    async def _claim(self, limit: int) -> list[Job]:
+        """Claimed deliveries with small bodies; nothing while the database is in trouble."""
+        self._was_woken.clear()
+        busy = [name for name, lane in self._lanes.items() if lane.is_busy]
+        start_by = time.monotonic() + _spare_seconds()
+        try:
+            claimed, bodies = await self._call(self._reader, lambda: _take(limit, busy))
+        except Error as error:
+            if not self._in_flight:
+                raise
+            log.warning("deliveries cannot be claimed", error=str(error))
+            await asyncio.sleep(TROUBLE_SECONDS)
+            return []
+        self._in_flight += len(claimed)
+        return [Job(each, bodies.get(each.id), start_by) for each in claimed]
+
+    def _lane(self, claimed: Claimed) -> Lane:
+        lane = self._lanes.get(claimed.lane)
+        if lane is None:
+            width = settings.DELIVERY_CONNECTIONS_PER_HOP
+            lane = Lane(width=width, read=self._read, finish=self._finish)
+            self._lanes[claimed.lane] = lane
+        return lane
+
+    async def _read(self, claimed: Claimed) -> bytes | None:
+        bodies = await self._call(self._reader, lambda: queue.read_octets([claimed]))
+        return bodies.get(claimed.id)
+
+    def _finish(self, job: Job, outcome: Outcome | None, began: float) -> None:
+        self._finished.append(Finished(job, outcome, began, time.monotonic()))
+        self._has_finished.set()
+
+    async def _settle_all(self) -> None:
+        """Write what has finished, batch after batch, until the drain ends."""
+        while self._finished or not self._is_over:
+            await self._has_finished.wait()
+            self._has_finished.clear()
+            batch, self._finished = self._finished, []
+            if batch:
+                await self._settle(batch)
+
+    async def _settle(self, batch: Sequence[Finished]) -> None:
+        """Write a batch, again and again while the database is away and leases last."""
+        gives_up_at = time.monotonic() + settings.DELIVERY_LEASE_SECONDS
+        while True:
+            try:
+                await self._call(self._writer, lambda: _write(batch))
+                break
+            except Error as error:
+                log.warning("deliveries cannot be settled", error=str(error), count=len(batch))
+                if time.monotonic() > gives_up_at or self._is_over:
+                    break  # their leases run out, and they are sent again
+                await asyncio.sleep(TROUBLE_SECONDS)
+        self._tried += sum(each.outcome is not None for each in batch)
+        self._in_flight -= len(batch)
+        self._changed.set()
+
+    async def _call(self, thread: Executor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(thread, _with_connection, work)
+
+
+def _with_connection(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except (OperationalError, InterfaceError):
+        connection.close()  # it may be dead: the next one tries a fresh one
+        raise
+
+
+def _take(limit: int, busy: Sequence[str]) -> tuple[list[Claimed], dict[UUID, bytes]]:
+    claimed = queue.claim(limit, busy_lanes=busy)
+    small = [
+        each
+        for each in claimed
+        if each.size_octets <= SMALL_OCTETS and each.kind not in WITHOUT_OCTETS
+    ]
+    return claimed, queue.read_octets(small) if small else {}
+
+
+def _write(batch: Sequence[Finished]) -> None:
+    """Settle what was tried, give back what was not, and tell of both."""
+    untried = [each.job.claimed for each in batch if each.outcome is None]
+    if untried:
+        queue.give_back(untried)
+    now = time.monotonic()
+    settlements = [
+        _settlement(each.job.claimed, each.outcome, now - each.began, now - each.ended)
+        for each in batch
+        if each.outcome is not None
+    ]
+    if settlements:
+        states = queue.settle(settlements)
+        for each in settlements:
+            _tell(each, states.get(each.claimed.id))
+
+
+def _settlement(
+    claimed: Claimed, outcome: Outcome, began_ago: float, ended_ago: float
+) -> Settlement:
+    state, delay = queue.judge(claimed, outcome, spread=queue.jitter())
+    return Settlement(
+        claimed,
+        outcome,
+        state,
+        delay,
+        timedelta(seconds=began_ago),
+        timedelta(seconds=ended_ago),
+    )
+
+
+def _tell(settled: Settlement, state: str | None) -> None:
+    """One line and the counts of one try. A state of None: somebody else decided meanwhile."""
+    claimed, outcome = settled.claimed, settled.outcome
+    seconds = (settled.began_ago - settled.ended_ago).total_seconds()
+    age = (claimed.claimed_at - claimed.created_at).total_seconds() + seconds
+    metrics.DELIVERIES.labels(claimed.kind, outcome.result.value).inc()
+    metrics.ATTEMPT_SECONDS.labels(claimed.kind).observe(seconds)
+    if state == "delivered":
+        metrics.DELAY_SECONDS.observe(age)
+    log.info(
+        "delivery",
+        queue_id=claimed.queue_id,
+        delivery=str(claimed.id),
+        kind=claimed.kind,
+        recipient=claimed.recipient,
+        attempt=claimed.attempt,
+        remote=outcome.remote,
+        reply=outcome.reply,
+        outcome=outcome.result.value,
+        state=state or "superseded",
+        seconds=round(seconds, 4),
+        delay=round(age, 3),
+    )
+
+
+def _spare_seconds() -> float:
+    """How long a claimed delivery may wait for its turn and still end within its lease."""
+    spare: float = settings.DELIVERY_LEASE_SECONDS - settings.DELIVERY_ATTEMPT_SECONDS
+    return spare

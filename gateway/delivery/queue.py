@@ -1,0 +1,253 @@
+"""The queue's statements: claim what is due, read octets, settle what came of it.
+
+The database's clock decides. Attempts are counted before the work; each claim raises the fence,
+and only who holds the newest one may settle. A lease that ran out is a crash of its worker; after
+three the delivery is quarantined and not sent again by itself.
+"""
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.conf import settings
+
+from gateway.database import raw
+from gateway.models import Delivery
+from gateway.routing import retry
+from gateway.routing.facts import Hop
+from gateway.transports import Outcome, Result
+
+CRASHES_ALLOWED = 3
+INTERRUPTED = "The worker ended before the outcome was known."
+
+# A lane is what deliveries wait for together: a kind of transport and its next hop.
+_CLAIM = """
+WITH due AS (
+    SELECT id FROM gateway_delivery
+    WHERE state IN ('pending', 'deferred') AND next_attempt_at <= now()
+        AND kind || ':' || coalesce(hop_id, 0) <> ALL(%(busy)s::text[])
+    ORDER BY next_attempt_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), lapsed AS (
+    SELECT id, attempts_made, lease_until, crashes FROM gateway_delivery
+    WHERE state = 'sending' AND lease_until < now()
+    ORDER BY lease_until LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), lost AS (
+    INSERT INTO gateway_attempt
+        (delivery_id, number, started_at, finished_at, outcome, remote, reply)
+    SELECT id, attempts_made, lease_until - %(lease)s, now(), 'crashed', '', %(interrupted)s
+    FROM lapsed
+), taken AS (
+    SELECT id, 0 AS crash, false AS is_poison FROM due
+    UNION ALL SELECT id, 1, crashes + 1 >= %(allowed)s FROM lapsed
+), claimed AS (
+    UPDATE gateway_delivery d SET
+        state = CASE WHEN is_poison THEN 'quarantined' ELSE 'sending' END,
+        last_reply = CASE WHEN crash = 1 THEN %(interrupted)s ELSE last_reply END,
+        crashes = d.crashes + crash,
+        attempts_made = d.attempts_made + CASE WHEN is_poison THEN 0 ELSE 1 END,
+        fence = d.fence + 1,
+        lease_until = CASE WHEN is_poison THEN NULL ELSE now() + %(lease)s END
+    FROM taken WHERE d.id = taken.id
+    RETURNING d.*
+)
+SELECT d.id, d.fence, d.kind, d.attempts_made, now(), d.created_at, d.recipient, r.recipient,
+    m.sender, d.rewrites_sender, d.null_sender, m.smtputf8, m.queue_id, m.body_id,
+    m.body_expires_on, m.size_octets, d.hop_id, h.protocol, h.host, h.port, h.tls
+FROM claimed d
+JOIN gateway_message m ON m.id = d.message_id
+JOIN gateway_routingrecord r ON r.id = d.record_id
+LEFT JOIN tenants_nexthop h ON h.id = d.hop_id
+WHERE d.state = 'sending'
+ORDER BY d.next_attempt_at, d.id
+"""
+
+_SETTLE = """
+WITH outcome AS (
+    SELECT * FROM unnest(
+        %(ids)s::uuid[], %(fences)s::bigint[], %(numbers)s::int[], %(results)s::text[],
+        %(states)s::text[], %(delays)s::interval[], %(remotes)s::text[], %(replies)s::text[],
+        %(started)s::interval[], %(finished)s::interval[]
+    ) AS o(id, fence, number, result, state, delay, remote, reply, started, finished)
+), held AS (
+    SELECT d.id FROM gateway_delivery d JOIN outcome o ON o.id = d.id AND o.fence = d.fence
+    WHERE d.state = 'sending' ORDER BY d.id FOR UPDATE OF d
+), settled AS (
+    UPDATE gateway_delivery d SET
+        state = CASE
+            WHEN o.result = 'crashed' AND d.crashes + 1 >= %(allowed)s THEN 'quarantined'
+            ELSE o.state END,
+        crashes = d.crashes + (o.result = 'crashed')::int,
+        last_reply = o.reply,
+        next_attempt_at = CASE WHEN o.state = 'deferred' THEN now() + o.delay
+            ELSE d.next_attempt_at END,
+        settled_at = CASE WHEN o.state IN ('delivered', 'failed') THEN now() END,
+        lease_until = NULL
+    FROM held JOIN outcome o ON o.id = held.id
+    WHERE d.id = held.id
+    RETURNING d.id, d.state
+), written AS (
+    INSERT INTO gateway_attempt
+        (delivery_id, number, started_at, finished_at, outcome, remote, reply)
+    SELECT o.id, o.number, now() - o.started, now() - o.finished, o.result, o.remote, o.reply
+    FROM outcome o JOIN settled USING (id)
+)
+SELECT id, state FROM settled
+"""
+
+_GIVE_BACK = """
+UPDATE gateway_delivery d
+SET state = 'deferred', attempts_made = d.attempts_made - 1, lease_until = NULL
+FROM unnest(%s::uuid[], %s::bigint[]) AS o(id, fence)
+WHERE d.id = o.id AND d.fence = o.fence AND d.state = 'sending'
+RETURNING d.id
+"""
+
+_BODIES = "SELECT id, octets FROM gateway_body WHERE id = ANY(%s)"
+_BODIES_OF_DAYS = f"{_BODIES} AND expires_on = ANY(%s)"  # reads their days' partitions alone
+
+_DUE = """
+SELECT EXISTS (
+    SELECT FROM gateway_delivery
+    WHERE state IN ('pending', 'deferred') AND next_attempt_at <= now()
+) OR EXISTS (SELECT FROM gateway_delivery WHERE state = 'sending' AND lease_until < now())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery that this worker may send, until its lease is over."""
+
+    id: UUID
+    fence: int
+    kind: str
+    attempt: int
+    claimed_at: datetime
+    created_at: datetime
+    recipient: str
+    original_recipient: str
+    sender: str
+    rewrites_sender: bool
+    null_sender: bool
+    smtputf8: bool
+    queue_id: str
+    body_id: UUID
+    body_expires_on: date
+    size_octets: int
+    hop_id: int | None
+    hop: Hop | None
+
+    @property
+    def lane(self) -> str:
+        """What it waits for together with others."""
+        return f"{self.kind}:{self.hop_id or 0}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What came of one claimed delivery, and how many seconds ago the try began and ended."""
+
+    claimed: Claimed
+    outcome: Outcome
+    state: str
+    delay: timedelta
+    began_ago: timedelta = timedelta()
+    ended_ago: timedelta = timedelta()
+
+
+def claim(limit: int, *, busy_lanes: Collection[str] = ()) -> list[Claimed]:
+    """Take up to `limit` deliveries that are due, and as many whose lease ran out; one statement.
+
+    Deliveries of `busy_lanes` stay where they are. Those that crashed too often are quarantined
+    and not among the result.
+    """
+    parameters: dict[str, Any] = {
+        "busy": list(busy_lanes),
+        "limit": limit,
+        "lease": timedelta(seconds=settings.DELIVERY_LEASE_SECONDS),
+        "allowed": CRASHES_ALLOWED,
+        "interrupted": INTERRUPTED,
+    }
+    return [_claimed(row) for row in _run(_CLAIM, parameters)]
+
+
+def _claimed(row: tuple[Any, ...]) -> Claimed:
+    hop_id, protocol, *place = row[-5:]
+    hop = Hop(hop_id, protocol, *place) if protocol is not None else None
+    values = (*row[:-4], hop)
+    return Claimed(*values)
+
+
+def read_octets(claimed: Collection[Claimed]) -> dict[UUID, bytes]:
+    """The stored octets by delivery, in one query; a missing body is left out."""
+    ids = [each.body_id for each in claimed]
+    days = [each.body_expires_on for each in claimed]
+    bodies = dict(_run(_BODIES_OF_DAYS, (ids, days), binary=True))
+    moved = [body_id for body_id in ids if body_id not in bodies]
+    if moved:  # purge moved them to a later day since the claim
+        bodies |= dict(_run(_BODIES, (moved,), binary=True))
+    return {each.id: bodies[each.body_id] for each in claimed if each.body_id in bodies}
+
+
+def judge(claimed: Claimed, outcome: Outcome, *, spread: float) -> tuple[str, timedelta]:
+    """The state that follows from an outcome, and how long to wait where that is deferred.
+
+    `spread` in 0..1 is the jitter.
+    """
+    if outcome.result is Result.DELIVERED:
+        return Delivery.State.DELIVERED, timedelta()
+    is_over = retry.is_given_up(claimed.claimed_at - claimed.created_at)
+    if outcome.result is Result.FAILED or is_over:
+        return Delivery.State.FAILED, timedelta()
+    if outcome.is_at_once:
+        return Delivery.State.DEFERRED, timedelta()
+    first = timedelta(seconds=settings.RETRY_FIRST_SECONDS)
+    return Delivery.State.DEFERRED, retry.delay(claimed.attempt, first=first, spread=spread)
+
+
+def settle(settlements: Collection[Settlement]) -> dict[UUID, str]:
+    """Write outcomes and attempts in one statement and return the new states by delivery.
+
+    A delivery that is not in the result had been claimed by somebody else meanwhile, or an operator
+    decided about it: nothing is written for it.
+    """
+    return dict(_run(_SETTLE, _columns(settlements) | {"allowed": CRASHES_ALLOWED}))
+
+
+def _columns(settlements: Collection[Settlement]) -> dict[str, Any]:
+    return {
+        "ids": [each.claimed.id for each in settlements],
+        "fences": [each.claimed.fence for each in settlements],
+        "numbers": [each.claimed.attempt for each in settlements],
+        "results": [each.outcome.result.value for each in settlements],
+        "states": [str(each.state) for each in settlements],
+        "delays": [each.delay for each in settlements],
+        "remotes": [each.outcome.remote[:300] for each in settlements],
+        "replies": [each.outcome.reply.replace("\0", "") for each in settlements],
+        "started": [each.began_ago for each in settlements],
+        "finished": [each.ended_ago for each in settlements],
+    }
+
+
+def give_back(claimed: Collection[Claimed]) -> None:
+    """Return deliveries that were claimed and not tried: they are due as before."""
+    _run(_GIVE_BACK, ([each.id for each in claimed], [each.fence for each in claimed]))
+
+
+def is_anything_due() -> bool:
+    """Whether a drain would find something to do."""
+    return bool(_run(_DUE, ())[0][0])
+
+
+def jitter() -> float:
+    """A spread for `judge`, so that what failed together is not tried together again."""
+    return random.random()  # noqa: S311 - nothing is secret about it
+
+
+def _run(statement: str, parameters: Any, *, binary: bool = False) -> list[tuple[Any, ...]]:
+    """Rows of a prepared statement. Raises psycopg.Error."""
+    cursor = psycopg.Cursor(raw())
+    return cursor.execute(statement, parameters, prepare=True, binary=binary).fetchall()

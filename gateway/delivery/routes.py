@@ -1,0 +1,71 @@
+"""Where one delivery goes: its return path, its next hop and the transport that takes it there."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from gateway import smarthost
+from gateway.delivery.queue import Claimed
+from gateway.routing import srs
+from gateway.routing.address import Address, AddressError
+from gateway.routing.facts import Hop
+from gateway.transports import KINDS, Envelope, Login, Transport, open_transport
+
+WITH_HOP = ("mailbox", "forward")
+
+
+class NoRoute(Exception):
+    """There is no way to send this now; the message says what an operator has to mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The next hop and what it asks for; both empty where nothing is sent over the network."""
+
+    kind: str
+    hop: Hop | None = None
+    login: Login | None = None
+
+    def open(self) -> Transport:
+        """A transport for this route, not yet connected."""
+        return open_transport(self.kind, self.hop, self.login)
+
+
+def route(claimed: Claimed) -> Route:
+    """The way for a delivery, from its next hop as that is now. Raises NoRoute."""
+    if claimed.kind not in KINDS:
+        raise NoRoute(f"This version knows no transport of kind {claimed.kind}.")
+    if claimed.kind not in WITH_HOP or claimed.hop is not None:
+        return Route(claimed.kind, claimed.hop)
+    if claimed.hop_id is not None:
+        raise NoRoute("The next hop of this delivery was deleted.")
+    relay = smarthost.parse(settings.SMARTHOST_URL)
+    if relay is None:
+        raise NoRoute("No smarthost takes forwards to elsewhere: set SMARTHOST_URL.")
+    return Route(claimed.kind, relay.hop, relay.login)
+
+
+def envelope(claimed: Claimed) -> Envelope:
+    """Sender and recipient as the next hop is given them."""
+    return Envelope(
+        delivery_id=claimed.id,
+        sender=_sender(claimed),
+        recipient=claimed.recipient,
+        original_recipient=claimed.original_recipient,
+        smtputf8=claimed.smtputf8,
+    )
+
+
+def _sender(claimed: Claimed) -> str:
+    """The return path: rewritten for forwards, so that bounces and SPF come to us."""
+    if claimed.null_sender or not claimed.sender:
+        return ""
+    if not claimed.rewrites_sender:
+        return claimed.sender
+    domain, secret = settings.BOUNCE_DOMAIN, settings.SRS_SECRETS[0].encode()
+    day = claimed.claimed_at.toordinal()
+    try:
+        sender = Address.parse(claimed.sender)
+        return str(srs.rewrite(sender, bounce_domain=domain, secret=secret, day=day))
+    except (AddressError, srs.SrsError):
+        return str(srs.opaque(claimed.id, bounce_domain=domain, secret=secret))

@@ -1,0 +1,223 @@
+"""Retention: bodies leave with their day's partition, octets that are still needed move on first.
+
+Every step is one transaction that can be repeated, so that a purge may end anywhere and the next
+one goes on. One purge runs at a time; it waits for no lock longer than two seconds.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.db.backends.utils import CursorWrapper
+from psycopg import sql
+
+from tenants.models import Plan, Tenant
+
+ADVISORY_LOCK = 0x6D61696C  # "mail"
+DEFAULT_RETENTION_DAYS = 30
+DAYS_AHEAD = 3
+# How long octets stay that a waiting or held delivery needs, before they are looked at again.
+EXTENSION_DAYS = 7
+CHUNK = 5000
+PREFIX = "gateway_body_"
+
+log = structlog.get_logger()
+
+_OPEN = """EXISTS (SELECT FROM gateway_delivery d WHERE d.message_id = m.id
+    AND d.state IN ('pending', 'deferred', 'sending', 'held', 'quarantined'))"""
+
+_EXTEND = f"""
+WITH needed AS (
+    SELECT m.id, m.body_id, m.body_expires_on FROM gateway_message m
+    WHERE m.body_expires_on < %(today)s AND m.purged_at IS NULL AND {_OPEN}
+    ORDER BY m.id LIMIT %(chunk)s FOR UPDATE
+), copied AS (
+    INSERT INTO gateway_body (id, expires_on, octets)
+    SELECT b.id, %(until)s, b.octets FROM gateway_body b
+    JOIN needed n ON b.id = n.body_id AND b.expires_on = n.body_expires_on
+    ON CONFLICT DO NOTHING
+)
+UPDATE gateway_message m SET body_expires_on = %(until)s FROM needed WHERE m.id = needed.id
+"""  # noqa: S608 - made of constants
+
+_RELEASE = f"""
+WITH gone AS (
+    UPDATE gateway_message SET purged_at = now() WHERE id IN (
+        SELECT m.id FROM gateway_message m
+        WHERE m.body_expires_on < %(today)s AND m.purged_at IS NULL AND NOT {_OPEN}
+        ORDER BY m.id LIMIT %(chunk)s FOR UPDATE
+    ) RETURNING id, size_octets
+), freed AS (
+    SELECT 'stored:tenant:' || tenant_id AS key, sum(size_octets) AS octets
+    FROM (
+        SELECT DISTINCT g.id, g.size_octets, r.tenant_id
+        FROM gone g JOIN gateway_routingrecord r ON r.message_id = g.id
+        WHERE r.tenant_id IS NOT NULL
+    ) AS once GROUP BY tenant_id
+), locked AS (
+    SELECT c.key, freed.octets FROM gateway_counter c JOIN freed USING (key)
+    ORDER BY c.key COLLATE "C" FOR UPDATE OF c
+), counted AS (
+    UPDATE gateway_counter c
+    SET total = greatest(c.total - locked.octets, 0), full_since = NULL
+    FROM locked WHERE c.key = locked.key
+)
+SELECT count(*) FROM gone
+"""  # noqa: S608 - made of constants
+
+_PARTITIONS = """
+SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'gateway_body'::regclass
+"""
+_EMPTY_DEFAULT = """
+DELETE FROM gateway_body_default WHERE (id, expires_on) IN (
+    SELECT id, expires_on FROM gateway_body_default WHERE expires_on < %(today)s LIMIT %(chunk)s)
+"""
+# Oldest first, and no further than the first chunk that holds something younger.
+_PRUNE = {
+    "attempts": """
+        DELETE FROM gateway_attempt WHERE id IN (
+            SELECT id FROM gateway_attempt ORDER BY id LIMIT %(chunk)s
+        ) AND finished_at < now() - %(age)s""",
+    "refusals": """
+        DELETE FROM gateway_routingrecord WHERE id IN (
+            SELECT id FROM gateway_routingrecord
+            WHERE NOT accepted AND at < now() - %(age)s
+            ORDER BY at LIMIT %(chunk)s)""",
+    "refusal counts": """
+        DELETE FROM gateway_refusalcount WHERE id IN (
+            SELECT id FROM gateway_refusalcount
+            WHERE minute < now() - %(age)s ORDER BY minute LIMIT %(chunk)s)""",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What one purge did."""
+
+    partitions_made: int = 0
+    partitions_dropped: int = 0
+    bodies_kept: int = 0
+    messages_purged: int = 0
+    rows_pruned: int = 0
+
+
+def purge() -> Purged | None:
+    """Bring everything to its retention; None where another purge is under way."""
+    with _alone() as is_alone:
+        if not is_alone:
+            return None
+        today = _today()
+        made = sum(map(_make_partition, sorted(_coming_days(today) - _days())))
+        kept = _repeat(lambda cursor: _extend(cursor, today))
+        released = _repeat(lambda cursor: _release(cursor, today))
+        _repeat(lambda cursor: _run(cursor, _EMPTY_DEFAULT, {"today": today}))
+        dropped = sum(_drop_partition(day) for day in sorted(_days()) if day < today)
+        age = timedelta(days=settings.RECORD_RETENTION_DAYS)
+        pruned = sum(
+            _repeat(lambda cursor, text=text: _run(cursor, text, {"age": age}))  # type: ignore[misc]
+            for text in _PRUNE.values()
+        )
+    purged = Purged(made, dropped, kept, released, pruned)
+    log.info("purge", **{name: getattr(purged, name) for name in Purged.__slots__})
+    return purged
+
+
+@contextmanager
+def _alone() -> Iterator[bool]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_LOCK])
+        is_alone = bool(cursor.fetchone()[0])
+    try:
+        yield is_alone
+    finally:
+        if is_alone:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [ADVISORY_LOCK])
+
+
+def _today() -> date:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT (now() AT TIME ZONE 'UTC')::date")
+        today: date = cursor.fetchone()[0]
+    return today
+
+
+def _coming_days(today: date) -> set[date]:
+    """The days on which bodies that come in soon will go, by the retentions in use."""
+    retentions = {DEFAULT_RETENTION_DAYS, EXTENSION_DAYS}
+    for model in (Plan, Tenant):
+        chosen = model.objects.values_list("retention_days", flat=True).distinct()
+        retentions.update(days for days in chosen if days is not None)
+    return {
+        today + timedelta(days=days + ahead)
+        for days in retentions
+        for ahead in range(DAYS_AHEAD + 1)
+    }
+
+
+def _days() -> set[date]:
+    """The days that have a partition."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PARTITIONS)
+        names = [name.removeprefix(PREFIX) for (name,) in cursor.fetchall()]
+    return {date.fromisoformat(name) for name in names if name.isdecimal()}
+
+
+def _partition(day: date) -> sql.Identifier:
+    return sql.Identifier(f"{PREFIX}{day:%Y%m%d}")
+
+
+def _make_partition(day: date) -> bool:
+    """Create a day's partition; not where the default one has its rows, which are deleted later."""
+    statement = sql.SQL(
+        "CREATE TABLE {} PARTITION OF gateway_body FOR VALUES FROM ({}) TO ({})"
+    ).format(_partition(day), day.isoformat(), (day + timedelta(days=1)).isoformat())
+    return _try(statement, day)
+
+
+def _drop_partition(day: date) -> bool:
+    return _try(sql.SQL("DROP TABLE {}").format(_partition(day)), day)
+
+
+def _try(statement: sql.Composed, day: date) -> bool:
+    """Run a statement that locks the table; whether it could. The next purge tries again."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '2s'")
+            cursor.execute(statement)
+    except DatabaseError as error:
+        log.warning("partition left as it is", day=str(day), error=str(error))
+        return False
+    return True
+
+
+def _extend(cursor: CursorWrapper, today: date) -> int:
+    return _run(cursor, _EXTEND, {"today": today, "until": today + timedelta(days=EXTENSION_DAYS)})
+
+
+def _release(cursor: CursorWrapper, today: date) -> int:
+    _run(cursor, _RELEASE, {"today": today})
+    return int(cursor.fetchone()[0])
+
+
+def _run(cursor: CursorWrapper, statement: str, parameters: dict[str, Any]) -> int:
+    cursor.execute(statement, {**parameters, "chunk": CHUNK})
+    return int(cursor.rowcount)
+
+
+def _repeat(step: Callable[[CursorWrapper], int]) -> int:
+    """Run a step that reaches at most CHUNK rows until it reaches fewer; how many in all."""
+    total = 0
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '2s'")
+            count = step(cursor)
+        total += count
+        if count < CHUNK:
+            return total

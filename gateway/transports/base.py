@@ -1,0 +1,72 @@
+"""What a transport is: one connection's worth of sending, one recipient at a time.
+
+`send` never raises for what the other side says or fails to say: that is an Outcome. A transport
+is used by one task at a time, over many messages, and closed at the end.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+LONGEST_REPLY = 1000
+
+
+class Result(StrEnum):
+    """What came of one try. The values are stored with each Attempt."""
+
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+    CRASHED = "crashed"  # our own fault, or the worker's end: counted towards quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who sends to whom in one delivery. `sender` is empty for the null sender.
+
+    `original_recipient` is what the sender wrote, `recipient` what the next hop is given.
+    """
+
+    delivery_id: UUID
+    sender: str
+    recipient: str
+    original_recipient: str
+    smtputf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one try, what was said and by whom.
+
+    `is_unreachable` says that the next hop as a whole does not take mail now, so that others
+    waiting for it need not try. `is_at_once` asks for another try without a pause.
+    """
+
+    result: Result
+    reply: str
+    remote: str = ""
+    is_unreachable: bool = False
+    is_at_once: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.reply) > LONGEST_REPLY:
+            object.__setattr__(self, "reply", self.reply[: LONGEST_REPLY - 1] + "…")
+
+
+class Transport(Protocol):
+    """A way to hand a message over. `needs_octets` says whether the body has to be read for it."""
+
+    needs_octets: bool
+
+    async def send(self, envelope: Envelope, octets: bytes) -> Outcome:
+        """Hand one message to one recipient and return what came of it."""
+        ...
+
+    async def close(self) -> None:
+        """Take leave of the other side; never raises."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the connection in the midst of a conversation."""
+        ...

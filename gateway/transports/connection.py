@@ -1,0 +1,97 @@
+"""Opens a conversation with a next hop: greeting, EHLO or LHLO, TLS by its setting, AUTH.
+
+TLS "required" and "implicit" check the certificate, "opportunistic" takes any and does without
+where it fails (RFC 7435). A password is sent only inside TLS, unless the hop's TLS is "none".
+"""
+
+import ssl
+from functools import cache
+
+import aiosmtplib
+
+from gateway.routing.facts import Hop
+from gateway.smarthost import Login
+
+CONNECT_SECONDS = 30.0
+REPLY_SECONDS = 120.0
+# What a peer or the network may do to us; a TLS failure is an OSError, too.
+TROUBLE = (aiosmtplib.SMTPException, OSError)
+
+
+class Connection(aiosmtplib.SMTP):
+    """aiosmtplib's client, which can also greet an LMTP server (RFC 2033 §4.1)."""
+
+    def __init__(self, hop: Hop, *, hostname: str) -> None:
+        super().__init__(
+            hostname=hop.host,
+            port=hop.port,
+            local_hostname=hostname,
+            use_tls=hop.tls == "implicit",
+            start_tls=False,
+            tls_context=_tls_context(is_verified=hop.tls != "opportunistic"),
+            timeout=REPLY_SECONDS,
+        )
+        self._is_lmtp = hop.protocol == "lmtp"
+
+    async def greet(self) -> None:
+        """EHLO, or HELO where that is refused; LHLO for LMTP. Raises what TROUBLE names."""
+        if self._is_lmtp:
+            answer = await self.execute_command(b"LHLO", str(self.local_hostname).encode())
+            if answer.code != 250:
+                raise aiosmtplib.SMTPHeloError(answer.code, answer.message)
+            self.last_ehlo_response = answer
+        else:
+            try:
+                await self.ehlo()
+            except aiosmtplib.SMTPHeloError:
+                await self.helo()
+
+    @property
+    def is_secure(self) -> bool:
+        return self.get_transport_info("sslcontext") is not None
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end."""
+        name = self.get_transport_info("peername")
+        return str(name[0]) if name else ""
+
+
+async def connect(hop: Hop, *, hostname: str, login: Login | None = None) -> Connection:
+    """A connection that is ready for MAIL. Raises what TROUBLE names."""
+    may_use_tls = hop.tls in ("opportunistic", "required")
+    try:
+        return await _connect(hop, hostname, login, may_use_tls=may_use_tls)
+    except (ssl.SSLError, aiosmtplib.SMTPResponseException):
+        if hop.tls != "opportunistic" or login is not None:
+            raise
+    return await _connect(hop, hostname, login, may_use_tls=False)
+
+
+async def _connect(
+    hop: Hop, hostname: str, login: Login | None, *, may_use_tls: bool
+) -> Connection:
+    client = Connection(hop, hostname=hostname)
+    await client.connect(timeout=CONNECT_SECONDS)
+    try:
+        await client.greet()
+        if may_use_tls and (hop.tls == "required" or client.supports_extension("starttls")):
+            await client.starttls(timeout=CONNECT_SECONDS)
+            await client.greet()
+        if login is not None:
+            if not client.is_secure and hop.tls != "none":
+                raise aiosmtplib.SMTPException("It offers no TLS, so the password is not sent.")
+            await client.login(login.username, login.password)
+    except BaseException:  # a cancelled attempt leaves no socket behind either
+        client.close()
+        raise
+    return client
+
+
+@cache
+def _tls_context(*, is_verified: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if not is_verified:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
