@@ -9,8 +9,10 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from mailrouting.csp import CONTENT_SECURITY_POLICY as CONTENT_SECURITY_POLICY
 from mailrouting.embedded import data_root, database_url, secret_key
 from mailrouting.environment import Env
+from mailrouting.unfold import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -33,11 +35,11 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
     "mailrouting",
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
     "unfold.contrib.import_export",
-    "django.contrib.admin",
+    "mailrouting.site.PanelAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -70,7 +72,9 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "mailrouting.csp.AdminPolicyMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "mailrouting.second_factor.SecondFactorMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
 ]
 
@@ -127,6 +131,10 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_ADAPTER = "mailrouting.accounts.ClosedSignupAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "Mail routing"
+# Accounts are made by staff, so nobody can reserve another's address by signing up with it.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+ACCOUNT_EMAIL_VERIFICATION = "none"
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = EMBEDDED  # http://localhost of the try-out
 # Staff may use the panel only with a second factor; the try-out may lift it.
 STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", default=True)
 

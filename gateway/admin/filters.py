@@ -1,0 +1,114 @@
+"""Filters and searches over events: an index behind every one of them."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.contrib.filters.admin import DropdownFilter
+
+from gateway.models import Delivery, Message, RoutingRecord
+from gateway.routing import replies
+from gateway.routing.address import fold
+from gateway.routing.replies import Reply
+
+SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+MOST_FOUND = 200
+
+
+class TimeFilter(DropdownFilter):
+    """`field` is the indexed time of the listed event."""
+
+    title = "time"
+    parameter_name = "within"
+    field = "at"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return (("hour", "Last hour"), ("day", "Last 24 hours"), ("week", "Last 7 days"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        span = SPANS.get(self.value() or "")
+        return (
+            queryset.filter(**{f"{self.field}__gte": timezone.now() - span}) if span else queryset
+        )
+
+
+class ReceivedFilter(TimeFilter):
+    field = "received_at"
+
+
+class MinuteFilter(TimeFilter):
+    field = "minute"
+
+
+class ReasonFilter(DropdownFilter):
+    title = "reason"
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        catalogue = {row.reason for row in vars(replies).values() if isinstance(row, Reply)}
+        return [(reason, reason.replace("-", " ")) for reason in sorted(catalogue)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(reason=self.value()) if self.value() else queryset
+
+
+class WaitingFilter(DropdownFilter):
+    title = "waiting"
+    parameter_name = "waiting"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return (("yes", "Not settled yet"),)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(state__in=WAITING) if self.value() else queryset
+
+
+WAITING = (Delivery.State.PENDING, Delivery.State.SENDING, Delivery.State.DEFERRED)
+
+
+def find_records(queryset: QuerySet, term: str) -> QuerySet:
+    """By the beginning of an address, a queue id or a Message-ID."""
+    text = term.strip()
+    if not text:
+        return queryset
+    found = Q(queue_id=text) | Q(key__startswith=fold(text.strip("<>")))
+    if messages := _messages_called(text):
+        found |= Q(message__in=messages)
+    return queryset.filter(found)
+
+
+def find_messages(queryset: QuerySet, term: str) -> QuerySet:
+    """By queue id, Message-ID, or the beginning of a recipient's address."""
+    text = term.strip()
+    if not text:
+        return queryset
+    ids = [*_messages_called(text), *_messages_to(text)]
+    return queryset.filter(Q(queue_id=text) | Q(pk__in=ids))
+
+
+def find_deliveries(queryset: QuerySet, term: str) -> QuerySet:
+    """By queue id, Message-ID, or the beginning of the recipient that was written to."""
+    text = term.strip()
+    if not text:
+        return queryset
+    named = list(Message.objects.filter(queue_id=text).values_list("pk", flat=True))
+    records = RoutingRecord.objects.filter(key__startswith=fold(text.strip("<>")))
+    newest = list(records.order_by("-id").values_list("pk", flat=True)[:MOST_FOUND])
+    return queryset.filter(Q(message__in=[*named, *_messages_called(text)]) | Q(record__in=newest))
+
+
+def _messages_called(text: str) -> list[Any]:
+    if "@" not in text:
+        return []
+    names = {text, f"<{text.strip('<>')}>"}
+    rows = Message.objects.filter(message_id__in=names).order_by("-id")
+    return list(rows.values_list("pk", flat=True)[:MOST_FOUND])
+
+
+def _messages_to(text: str) -> list[Any]:
+    records = RoutingRecord.objects.filter(key__startswith=fold(text.strip("<>")))
+    with_message = records.exclude(message=None).order_by("-id")
+    return list(with_message.values_list("message_id", flat=True)[:MOST_FOUND])

@@ -1,0 +1,38 @@
+"""How the data plane's pages show things: links to rows that may be gone, sizes, times."""
+
+from typing import Any
+
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+
+STATE_COLOURS = {
+    "pending": "info",
+    "sending": "info",
+    "deferred": "warning",
+    "delivered": "success",
+    "failed": "danger",
+    "quarantined": "danger",
+    "held": "warning",
+}
+
+
+def link(row: Any, text: str = "") -> str:
+    """A link to the row's own page; a dash where it is gone."""
+    if row is None:
+        return "—"
+    return format_html(
+        '<a class="panel-link" href="{}">{}</a>', row.get_absolute_url(), text or row
+    )
+
+
+def null_sender(sender: str) -> str:
+    return sender or "<>"
+
+
+def explain_url(recipient: str, sender: str = "", octets: int | None = None) -> str:
+    """Explain, pre-filled."""
+    query = {"recipient": recipient, "sender": sender}
+    if octets is not None:
+        query["size"] = str(octets)
+    return f"{reverse('admin:explain')}?{urlencode(query)}"

@@ -1,0 +1,131 @@
+"""Other packages' models in the panel's look; their own admins stay as they are otherwise."""
+
+from typing import Any
+
+from allauth.account.admin import EmailAddressAdmin
+from allauth.account.models import EmailAddress
+from allauth.mfa.admin import AuthenticatorAdmin
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.admin import SocialAccountAdmin, SocialAppAdmin
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
+from django_celery_beat import admin as beat
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from tenants.admin.base import AttributedAdmin
+
+
+class PanelUserAdmin(UserAdmin, AttributedAdmin):
+    """Deleting a user ends memberships, so the change is attributed."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "is_staff", "is_superuser", "is_active", "last_login")
+    search_fields = ("username__startswith", "email__startswith")
+    object_history_template = "admin/object_history.html"
+    empty_hint = "Add a user for each person; staff may open this panel."
+
+
+class PanelGroupAdmin(GroupAdmin, ModelAdmin):
+    empty_hint = "A group is a set of permissions that several members of staff share."
+
+
+class TaskSelectWidget(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
+    pass
+
+
+class TaskForm(beat.PeriodicTaskForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["task"].widget = UnfoldAdminTextInputWidget()
+        self.fields["regtask"].widget = TaskSelectWidget()
+
+
+class TaskInline(TabularInline):
+    model = PeriodicTask
+    fields = ("name", "task", "enabled")
+    readonly_fields = fields
+    can_delete = False
+    extra = 0
+    verbose_name_plural = "schedules that use this"
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class PanelTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
+    form = TaskForm
+    date_hierarchy = None
+    list_display = ("name", "enabled", "scheduler", "last_run_at")
+    list_filter = ("enabled", "one_off")
+    change_form_template = None
+    empty_hint = "Schedules appear here when beat has started once."
+
+
+class PanelScheduleAdmin(ModelAdmin):
+    inlines = (TaskInline,)
+
+
+class PanelCrontabAdmin(beat.CrontabScheduleAdmin, ModelAdmin):
+    inlines = (TaskInline,)
+
+
+class PanelAuthenticatorAdmin(AuthenticatorAdmin, ModelAdmin):
+    """Deleting one lets its owner set up a new second factor; what it holds is never shown."""
+
+    list_select_related = ("user",)
+    fields = ("user", "type", "created_at", "last_used_at")
+    readonly_fields = fields
+    empty_hint = "Apps and keys that staff and tenants sign in with."
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class PanelEmailAddressAdmin(EmailAddressAdmin, ModelAdmin):
+    list_select_related = ("user",)
+
+
+class PanelSocialAppAdmin(SocialAppAdmin, ModelAdmin):
+    pass
+
+
+class PanelSocialAccountAdmin(SocialAccountAdmin, ModelAdmin):
+    list_select_related = ("user",)
+
+
+ADMINS = {
+    User: PanelUserAdmin,
+    Group: PanelGroupAdmin,
+    PeriodicTask: PanelTaskAdmin,
+    ClockedSchedule: PanelScheduleAdmin,
+    CrontabSchedule: PanelCrontabAdmin,
+    IntervalSchedule: PanelScheduleAdmin,
+    SolarSchedule: PanelScheduleAdmin,
+    Authenticator: PanelAuthenticatorAdmin,
+    EmailAddress: PanelEmailAddressAdmin,
+    SocialApp: PanelSocialAppAdmin,
+    SocialAccount: PanelSocialAccountAdmin,
+}
+
+for model, model_admin in ADMINS.items():
+    admin.site.unregister(model)
+    admin.site.register(model, model_admin)
+
+admin.site.unregister(SocialToken)  # a list of other sites' secrets that nobody needs to read

@@ -1,0 +1,26 @@
+"""The one admin site: Unfold's, with the pages that belong to no single model."""
+
+from typing import Any
+
+from django.contrib.admin.apps import AdminConfig
+from django.http import HttpRequest
+from django.urls import URLPattern, path
+from unfold.sites import UnfoldAdminSite
+
+
+class PanelAdminConfig(AdminConfig):
+    default_site = "mailrouting.site.PanelSite"
+
+
+class PanelSite(UnfoldAdminSite):
+    """Every page of it asks for staff; mailrouting.second_factor asks for their second factor."""
+
+    def extra_urls(self) -> list[URLPattern]:
+        from gateway.admin.explain import explain_view
+
+        return [path("explain/", self.admin_view(explain_view), name="explain")]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        from mailrouting.dashboard import numbers
+
+        return super().index(request, {**numbers(request), **(extra_context or {})})

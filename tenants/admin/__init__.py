@@ -1,0 +1,5 @@
+"""The admin of the control plane, one file a subject."""
+
+from tenants.admin import address, domain, identity, mailbox, tenant
+
+__all__ = ["address", "domain", "identity", "mailbox", "tenant"]

@@ -1,0 +1,242 @@
+"""Aliases, role addresses, their targets and their subaddress rules."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    BooleanRadioFilter,
+    ChoicesDropdownFilter,
+)
+from unfold.decorators import display
+from unfold.forms import PaginationInlineFormSet
+
+from tenants import services
+from tenants.admin.base import PanelAdmin, PanelInline
+from tenants.admin.bulk import SwitchMixin
+from tenants.admin.filters import DomainEnvironmentFilter, ExpiryFilter, TargetKindFilter
+from tenants.models import Address, Alias, RoleAddress, SubaddressRule, Target
+
+STATES = {"enabled": "success", "disabled": "default", "expired": "warning"}
+
+
+class TargetFormSet(PaginationInlineFormSet):
+    def clean(self) -> None:
+        super().clean()
+        kept = [form for form in self.forms if self._is_kept(form)]
+        if self._is_needed() and not kept and not any(self.errors):
+            raise ValidationError(self.sentence)
+
+    sentence = "An enabled alias needs at least one target: add where its mail goes."
+
+    def _is_needed(self) -> bool:
+        return bool(self.instance.enabled)
+
+    def _is_kept(self, form: Any) -> bool:
+        is_there = form.instance.pk is not None or form.has_changed()
+        return is_there and form not in self.deleted_forms
+
+
+class RuleTargetFormSet(TargetFormSet):
+    sentence = "A rule that retargets needs at least one target."
+
+    def _is_needed(self) -> bool:
+        return bool(self.instance.action == SubaddressRule.Action.RETARGET)
+
+
+class RoleTargetFormSet(TargetFormSet):
+    def _is_needed(self) -> bool:
+        return False  # a role address without targets goes to its holder
+
+
+class TargetInline(PanelInline):
+    model = Target
+    fk_name = "address"
+    formset = TargetFormSet
+    fields = ("position", "kind", "mailbox", "forward_to")
+    autocomplete_fields = ("mailbox",)
+    hide_title = True
+
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        return 1 if obj is None else 0
+
+
+class RoleTargetInline(TargetInline):
+    formset = RoleTargetFormSet
+    verbose_name_plural = "targets (empty: the holder's mailbox)"
+
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        return 0
+
+
+class RuleTargetInline(TargetInline):
+    fk_name = "rule"
+    formset = RuleTargetFormSet
+    verbose_name_plural = "targets (for retarget)"
+
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        return 0
+
+
+class SubaddressRuleInline(PanelInline):
+    model = SubaddressRule
+    fields = ("detail", "action", "goes_to")
+    readonly_fields = ("goes_to",)
+    show_change_link = True
+    hide_title = True
+
+    @display(description="goes to")
+    def goes_to(self, rule: SubaddressRule) -> str:
+        if rule.pk is None:
+            return "Save first, then choose its targets."
+        if rule.action != SubaddressRule.Action.RETARGET:
+            return "—"
+        targets = ", ".join(map(str, rule.targets.all())) or "no target yet"
+        return format_html('<a href="{}">{}</a>', rule.get_absolute_url(), targets)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("targets__mailbox")
+
+
+class AddressAdmin(SwitchMixin, PanelAdmin):
+    """What aliases and role addresses share."""
+
+    list_select_related = ("domain__tenant", "owner", "holder")
+    list_filter = (
+        ("domain__tenant", AutocompleteSelectFilter),
+        ("domain", AutocompleteSelectFilter),
+        DomainEnvironmentFilter,
+        TargetKindFilter,
+        ("enabled", BooleanRadioFilter),
+        ExpiryFilter,
+    )
+    search_fields = ("key__startswith",)
+    autocomplete_fields = ("domain", "owner", "holder")
+    fixed_fields = ("domain",)
+    actions = ("enable", "disable")
+    change_form_outer_before_template = "admin/panel/address_links.html"
+    list_per_page = 50
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("targets__mailbox")
+
+    @display(description="address", ordering="key")
+    def shown(self, address: Address) -> str:
+        return f"{address.local_part}@{address.domain}"
+
+    @display(description="tenant", ordering="domain__tenant__name")
+    def tenant(self, address: Address) -> str:
+        return str(address.domain.tenant)
+
+    @display(description="state", ordering="enabled", label=STATES)
+    def state_label(self, address: Address) -> str:
+        if address.is_expired or address.expired_at:
+            return "expired"
+        return "enabled" if address.enabled else "disabled"
+
+    @display(description="goes to")
+    def goes_to(self, address: Address) -> str:
+        targets = list(address.targets.all())
+        more = f" and {len(targets) - 2} more" if len(targets) > 2 else ""
+        return ", ".join(map(str, targets[:2])) + more or str(address.holder or "—")
+
+    def response_add(self, request: HttpRequest, obj: Any, *args: Any) -> HttpResponse:
+        warn(request, obj)
+        return super().response_add(request, obj, *args)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        warn(request, obj)
+        return super().response_change(request, obj)
+
+
+def warn(request: HttpRequest, address: Address) -> None:
+    """Say what is allowed but may surprise, after the save."""
+    for sentence in services.warnings_for(address):
+        messages.warning(request, sentence)
+    retargeting = address.rules.filter(action=SubaddressRule.Action.RETARGET, targets=None)
+    for rule in retargeting:
+        messages.warning(
+            request,
+            format_html(
+                'Detail “{}” is retargeted but has no target yet: <a href="{}">choose one</a>.',
+                rule.detail,
+                rule.get_absolute_url(),
+            ),
+        )
+
+
+LIMIT_FIELDS = ("allowed_senders", "max_message_octets", "rate_per_hour", "accepts_forwards_from")
+
+
+@admin.register(Alias)
+class AliasAdmin(AddressAdmin):
+    list_display = ("shown", "tenant", "goes_to", "state_label", "owner", "expires_at")
+    inlines = (TargetInline, SubaddressRuleInline)
+    empty_hint = (
+        "An alias is an address that delivers to one or more targets. Add a domain first, then the "
+        "alias and where its mail goes."
+    )
+    fieldsets = (
+        (None, {"fields": ("domain", "local_part", "enabled", "expires_at")}),
+        ("What it is for", {"fields": ("owner", "purpose", "note")}),
+        (
+            "Who may write, and how much",
+            {"fields": LIMIT_FIELDS, "description": "Empty means no limit of its own."},
+        ),
+    )
+
+
+@admin.register(RoleAddress)
+class RoleAddressAdmin(AddressAdmin):
+    list_display = ("shown", "tenant", "holder", "goes_to", "state_label")
+    inlines = (RoleTargetInline, SubaddressRuleInline)
+    empty_hint = (
+        "postmaster and abuse answer on every active domain without a row here. Add a role address "
+        "to give one of them, or security, support, … a holder of its own."
+    )
+    fieldsets = (
+        (None, {"fields": ("domain", "local_part", "holder", "enabled", "expires_at")}),
+        ("What it is for", {"fields": ("owner", "purpose", "note")}),
+        (
+            "Who may write, and how much",
+            {
+                "fields": LIMIT_FIELDS,
+                "description": "Never applied to postmaster and abuse, which are always reachable.",
+            },
+        ),
+    )
+
+    def can_enable(self, queryset: Any) -> Any:
+        """Without a target the holder gets it."""
+        return queryset.exclude(expires_at__lte=timezone.now())
+
+
+@admin.register(SubaddressRule)
+class SubaddressRuleAdmin(PanelAdmin):
+    """Rules are added on their address; their targets are chosen here."""
+
+    list_display = ("detail", "address", "action", "goes_to")
+    list_select_related = ("address__domain",)
+    list_filter = (
+        ("address__domain__tenant", AutocompleteSelectFilter),
+        ("action", ChoicesDropdownFilter),
+    )
+    search_fields = ("address__key__startswith", "detail__startswith")
+    fields = ("address", "detail", "action")
+    readonly_fields = ("address",)
+    inlines = (RuleTargetInline,)
+    empty_hint = "What happens to name+detail is added on the page of the alias or role address."
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("targets__mailbox")
+
+    @display(description="goes to")
+    def goes_to(self, rule: SubaddressRule) -> str:
+        return ", ".join(map(str, rule.targets.all())) or "—"

@@ -1,0 +1,252 @@
+"""What every page of the admin shares: attribution, the write path, history, capped counts.
+
+No page calls save() or delete() on a row of the control plane: all of it goes through
+tenants.changes, in one transaction with one reason.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.db import IntegrityError, models
+from django.db.models import ProtectedError, QuerySet, RestrictedError
+from django.forms import BaseInlineFormSet, ModelForm
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.functional import cached_property
+from structlog.contextvars import get_contextvars
+from unfold.admin import ModelAdmin, TabularInline
+
+from gateway.routing.address import fold
+from tenants import changes, history
+from tenants.admin.forms import PanelForm, RefusedError, RowForm, field_for
+from tenants.changes import Actor
+
+COUNTED = 10_000
+AT_ONCE = "Somebody else saved the same thing at this moment; look at it and try again."
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Whoever acts through the admin in this request."""
+    return Actor(
+        surface="admin",
+        user=request.user,  # type: ignore[arg-type]
+        request_id=str(get_contextvars().get("request_id", "")),
+        client=request.META.get("REMOTE_ADDR", ""),
+    )
+
+
+def reason_of(request: HttpRequest) -> str:
+    """The reason that was typed beside the change; empty where none was."""
+    return request.POST.get("change_reason", "").strip()[:200]
+
+
+class CappedPaginator(Paginator):
+    """Counts no further than COUNTED rows: a list of millions opens as fast as a short one."""
+
+    template_name = "admin/panel/pagination.html"
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows[: COUNTED + 1].count())
+
+    @property
+    def is_capped(self) -> bool:
+        return self.count > COUNTED
+
+    @property
+    def cap(self) -> int:
+        return COUNTED
+
+
+class AttributedAdmin(ModelAdmin):
+    """An admin whose every write carries who, through what and why."""
+
+    list_filter_submit = True
+    delete_confirmation_template = "admin/panel/delete_confirmation.html"
+    delete_selected_confirmation_template = "admin/panel/delete_selected_confirmation.html"
+    object_history_template = "admin/panel/history.html"
+    empty_hint = ""
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        view = super().changeform_view
+        return self._attributed(request, lambda: view(request, *args, **kwargs))
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        view = super().delete_view
+        return self._attributed(request, lambda: view(request, *args, **kwargs))
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        view = super().changelist_view
+        return self._attributed(request, lambda: view(request, *args, **kwargs))
+
+    def _attributed(self, request: HttpRequest, view: Callable[[], Any]) -> Any:
+        if request.method != "POST":
+            return view()
+        try:
+            with changes.attributed(actor_of(request), reason=reason_of(request)):
+                return view()
+        except (ProtectedError, RestrictedError) as error:
+            messages.error(request, still_needed(error))
+            return redirect(request.get_full_path())
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Field by field from the event tables, also for a row that is gone."""
+        if not history.is_tracked(self.model):
+            return super().history_view(request, object_id, extra_context)
+        row = self.get_object(request, object_id)
+        if not self.has_view_or_change_permission(request, row):
+            raise Http404
+        edits = history.read(history.sources_of(self.model, object_id))
+        if row is None and not edits:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"History of {row if row is not None else self.opts.verbose_name}",
+            "subtitle": None,
+            "edits": edits,
+            "is_gone": row is None,
+            "object": row,
+            "opts": self.opts,
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, self.object_history_template, context)
+
+
+class PanelAdmin(AttributedAdmin):
+    """The admin of a control-plane model; `fixed_fields` cannot change once a row is there."""
+
+    form = PanelForm
+    show_full_result_count = False
+    paginator = CappedPaginator
+    compressed_fields = True
+    warn_unsaved_form = True
+    fixed_fields: tuple[str, ...] = ()
+    search_fields: tuple[str, ...] = ()
+
+    # --- reading ---
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        """From the beginning of an indexed column, folded as it is stored."""
+        term = search_term.strip()
+        found = models.Q()
+        for lookup in self.search_fields if term else ():
+            found |= models.Q(**{lookup: term}) | models.Q(**{lookup: fold(term)})
+        return queryset.filter(found), False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Iterable[str]:
+        fields = tuple(super().get_readonly_fields(request, obj))
+        return fields if obj is None else (*fields, *self.fixed_fields)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        may_write = (
+            self.has_add_permission(request)
+            if obj is None
+            else self.has_change_permission(request, obj)
+        )
+        reason = (("Why", {"fields": ["change_reason"]}),)
+        return (*fieldsets, *reason) if may_write else fieldsets
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> type[ModelForm]:
+        form = super().get_form(request, *args, **kwargs)
+        form.refused = getattr(request, "refused", None)
+        return form
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        own = field_for(db_field)
+        return own or super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    # --- writing ---
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """What the write path refuses comes back as the same form with the error at its field."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except RefusedError as refused:
+            request.refused = refused  # type: ignore[attr-defined]
+            return super().changeform_view(request, *args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        _save(request, obj, prefix=form.prefix)
+
+    def save_formset(
+        self, request: HttpRequest, form: Any, formset: BaseInlineFormSet, change: Any
+    ) -> None:
+        formset.save(commit=False)
+        for row in formset.deleted_objects:
+            changes.delete(row, actor=actor_of(request), reason=reason_of(request))
+        changed = {id(row) for row, _ in formset.changed_objects}
+        changed |= {id(row) for row in formset.new_objects}
+        for row_form in formset.forms:
+            if id(row_form.instance) in changed:
+                _save(request, row_form.instance, prefix=row_form.prefix)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        changes.delete(obj, actor=actor_of(request), reason=reason_of(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        for row in queryset:
+            self.delete_model(request, row)
+
+    # The triggers keep the history; a second log would only disagree with it.
+    def log_addition(self, *args: Any) -> None: ...
+
+    def log_change(self, *args: Any) -> None: ...
+
+    def log_deletions(self, *args: Any) -> None: ...
+
+
+def _save(request: HttpRequest, row: Any, *, prefix: str | None) -> None:
+    try:
+        changes.save(row, actor=actor_of(request), reason=reason_of(request))
+    except ValidationError as error:
+        raise RefusedError(prefix, error) from error
+    except IntegrityError as error:
+        raise RefusedError(prefix, ValidationError(AT_ONCE)) from error
+
+
+class PanelInline(TabularInline):
+    """Rows that are edited with their parent, under the same rules and in the same change."""
+
+    form = RowForm
+    extra = 0
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset = super().get_formset(request, obj, **kwargs)
+        formset.form.refused = getattr(request, "refused", None)
+        return formset
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """A list and a page of rows that only the data plane writes."""
+
+    list_filter_submit = True
+    show_full_result_count = False
+    paginator = CappedPaginator
+    actions = None
+    show_add_link = False
+    empty_hint = ""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def still_needed(error: ProtectedError | RestrictedError) -> str:
+    """Why a row cannot go, naming what needs it."""
+    rows = getattr(error, "protected_objects", None) or getattr(error, "restricted_objects", ())
+    needing = sorted({f"{row._meta.verbose_name} {row}" for row in rows})
+    more = f" and {len(needing) - 5} more" if len(needing) > 5 else ""
+    return f"Not deleted, it is still needed by: {', '.join(needing[:5])}{more}."

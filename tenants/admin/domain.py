@@ -1,0 +1,138 @@
+"""Domains: what to publish, what was found, check now, release."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.decorators import display
+
+from tenants import changes, services
+from tenants.admin.base import PanelAdmin, actor_of, reason_of
+from tenants.admin.filters import EnvironmentFilter, TroubleFilter
+from tenants.admin.records import records_of, resolver
+from tenants.models import Domain
+
+STATE_COLOURS = {
+    Domain.State.PENDING: "info",
+    Domain.State.ACTIVE: "success",
+    Domain.State.DEGRADED: "warning",
+    Domain.State.RELEASED: "default",
+}
+
+
+@admin.register(Domain)
+class DomainAdmin(PanelAdmin):
+    list_display = ("shown", "tenant", "environment", "state_label", "state_since", "created_at")
+    list_select_related = ("tenant",)
+    list_filter = (
+        ("tenant", AutocompleteSelectFilter),
+        ("state", ChoicesDropdownFilter),
+        EnvironmentFilter,
+        TroubleFilter,
+    )
+    search_fields = ("name__startswith", "u_label__startswith")
+    autocomplete_fields = ("tenant", "default_role_holder", "smarthost")
+    fixed_fields = ("tenant", "name")
+    readonly_fields = ("state", "state_since")
+    change_form_outer_before_template = "admin/panel/domain_records.html"
+    empty_hint = (
+        "A domain is added as pending. Its page then shows the DNS records to publish; once they "
+        "are found it receives mail."
+    )
+    fieldsets = (
+        (None, {"fields": ("tenant", "name", "environment", "state", "state_since")}),
+        (
+            "What its addresses look like",
+            {
+                "fields": (
+                    "delimiters",
+                    "local_part_pattern",
+                    "local_part_max_octets",
+                    "hides_disabled",
+                )
+            },
+        ),
+        ("Where mail goes", {"fields": ("default_role_holder", "smarthost")}),
+    )
+
+    @display(description="domain", ordering="name")
+    def shown(self, domain: Domain) -> str:
+        return str(domain)
+
+    @display(description="state", ordering="state", label=STATE_COLOURS)
+    def state_label(self, domain: Domain) -> tuple[str, str]:
+        return domain.state, domain.get_state_display()
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        own = [
+            path("<int:pk>/check-now/", wrap(self.check_now), name="tenants_domain_check_now"),
+            path("<int:pk>/release/", wrap(self.release), name="tenants_domain_release"),
+        ]
+        return own + super().get_urls()
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        domain = self.get_object(request, object_id)
+        context = {"records": records_of(domain)} if domain else {}
+        return super().change_view(
+            request, object_id, form_url, {**context, **(extra_context or {})}
+        )
+
+    def check_now(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask the name servers at once; what they said stands on the page that follows."""
+        domain = self._writable(request, pk)
+        if request.method == "POST":
+            before = domain.state
+            services.check_domain(
+                domain, actor=actor_of(request), resolver=resolver(), now=timezone.now()
+            )
+            domain.refresh_from_db()
+            messages.success(request, _told(domain, before))
+        return redirect(domain.get_absolute_url())
+
+    def release(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Give the domain up, after a page that says what that means."""
+        domain = self._writable(request, pk)
+        if request.method != "POST":
+            context = {
+                **self.admin_site.each_context(request),
+                "title": f"Release {domain}",
+                "opts": self.opts,
+                "domain": domain,
+                "alive": domain.addresses.alive().count(),
+            }
+            return TemplateResponse(request, "admin/panel/domain_release.html", context)
+        domain.state, domain.state_since = Domain.State.RELEASED, timezone.now()
+        try:
+            changes.save(domain, actor=actor_of(request), reason=reason_of(request))
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+        else:
+            messages.success(request, f"{domain} is released; its mail is refused from now on.")
+        return redirect(domain.get_absolute_url())
+
+    def _writable(self, request: HttpRequest, pk: int) -> Domain:
+        domain = self.get_object(request, str(pk))
+        if domain is None:
+            raise Http404
+        if not self.has_change_permission(request, domain):
+            raise PermissionDenied
+        return domain
+
+
+def _told(domain: Domain, before: str) -> str:
+    if domain.state != before:
+        return f"Checked: {domain} was {before} and is {domain.get_state_display()} now."
+    return f"Checked: {domain} stays {domain.get_state_display()}. What was found stands below."

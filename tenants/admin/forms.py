@@ -1,0 +1,144 @@
+"""Forms of the admin: a rule that refuses a row becomes an error at the field it is about.
+
+No rule stands here. Fields translate between what is typed ("25 MB", one sender a line) and
+what is stored.
+"""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.db import models
+from unfold.widgets import (
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from tenants.octets import parse_octets, print_octets
+
+
+class RefusedError(Exception):
+    """A change that was refused after its form had passed: the form's prefix, and why."""
+
+    def __init__(self, prefix: str | None, error: ValidationError) -> None:
+        super().__init__(prefix, error)
+        self.prefix = prefix
+        self.error = error
+
+
+class RowForm(forms.ModelForm):
+    """A form of one row. `refused` is what the write path said when it was tried before."""
+
+    refused: RefusedError | None = None
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        """Show an error at the field it is about, or on top if this form leaves that field out."""
+        raised = error if isinstance(error, ValidationError) else ValidationError(error)
+        if field is not None:
+            super().add_error(field, raised)
+            return
+        if not hasattr(raised, "error_dict"):
+            super().add_error(None, raised)
+            return
+        for name, sentences in raised.error_dict.items():
+            if name in self.fields or name == NON_FIELD_ERRORS:
+                super().add_error(None if name == NON_FIELD_ERRORS else name, sentences)
+            else:
+                label = _label(self._meta.model, name)
+                super().add_error(None, [f"{label}: {text}" for text in _texts(sentences)])
+
+    def _post_clean(self) -> None:
+        super()._post_clean()
+        if self.refused is not None and self.refused.prefix == self.prefix:
+            self.add_error(None, self.refused.error)
+
+    def _get_validation_exclusions(self) -> set[str]:
+        """Like Django's, but the key is checked: it is made of what the form holds."""
+        return set(super()._get_validation_exclusions()) - {"key"}
+
+
+class PanelForm(RowForm):
+    """A form of one object, with the reason that stands in its history."""
+
+    change_reason = forms.CharField(
+        label="Reason for this change",
+        required=False,
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Optional; stands in the history beside the change.",
+    )
+
+
+def _label(model: type[models.Model], name: str) -> str:
+    return str(model._meta.get_field(name).verbose_name).capitalize()
+
+
+def _texts(errors: list[ValidationError]) -> list[str]:
+    return [text for error in errors for text in error.messages]
+
+
+class LinesField(forms.Field):
+    """A list of texts, typed one a line."""
+
+    widget = UnfoldAdminTextareaWidget
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.widget.attrs["rows"] = 3
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list | tuple) else value
+
+    def to_python(self, value: Any) -> Any:
+        lines = _lines(value)
+        if any("\x00" in line for line in lines):
+            raise ValidationError("Take out the null character.")
+        return lines
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return _lines(initial) != _lines(data)
+
+
+def _lines(value: Any) -> list[str]:
+    text = value if isinstance(value, str) else "\n".join(value or ())
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+class OctetsField(forms.Field):
+    """A number of octets, typed as 25 MB or in octets."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def prepare_value(self, value: Any) -> Any:
+        return print_octets(value) if isinstance(value, int) else value
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, int) or value in self.empty_values:
+            return None if value in self.empty_values else value
+        try:
+            return parse_octets(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(initial) != self.to_python(data))
+        except ValidationError:
+            return True
+
+
+def field_for(db_field: models.Field) -> forms.Field | None:
+    """The form field of this product's own kinds of value; None leaves the choice to Unfold."""
+    about = {
+        "required": not db_field.blank,
+        "label": str(db_field.verbose_name).capitalize(),
+        "help_text": db_field.help_text,
+    }
+    if hasattr(db_field, "base_field"):
+        return LinesField(**about | {"help_text": f"{db_field.help_text} One per line."})
+    if isinstance(db_field, models.PositiveBigIntegerField) and "octets" in db_field.name:
+        label = about["label"].replace(" (octets)", "").replace(" octets", " size")
+        return OctetsField(
+            **about | {"label": label, "help_text": "For example 25 MB; MB is decimal."}
+        )
+    return None

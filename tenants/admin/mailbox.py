@@ -1,0 +1,58 @@
+"""Mailboxes and the next hops that hold them."""
+
+from django.contrib import admin
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.decorators import display
+
+from tenants.admin.base import PanelAdmin
+from tenants.models import Mailbox, NextHop
+
+
+@admin.register(NextHop)
+class NextHopAdmin(PanelAdmin):
+    list_display = ("name", "tenant", "protocol", "where", "tls")
+    list_select_related = ("tenant",)
+    list_filter = (
+        ("tenant", AutocompleteSelectFilter),
+        ("protocol", ChoicesDropdownFilter),
+        ("tls", ChoicesDropdownFilter),
+    )
+    search_fields = ("name__istartswith", "host__startswith")
+    autocomplete_fields = ("tenant",)
+    empty_hint = "A next hop is a server that takes mail over SMTP or LMTP. Mailboxes need one."
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": ("name", "tenant"),
+                "description": "Without a tenant the next hop may be used by everyone.",
+            },
+        ),
+        ("Where mail is handed over", {"fields": ("protocol", "host", "port", "tls")}),
+    )
+
+    @display(description="host and port")
+    def where(self, hop: NextHop) -> str:
+        return f"{hop.host}:{hop.port}"
+
+
+@admin.register(Mailbox)
+class MailboxAdmin(PanelAdmin):
+    list_display = ("address", "name", "kind", "tenant", "next_hop")
+    list_select_related = ("tenant", "next_hop")
+    list_filter = (
+        ("tenant", AutocompleteSelectFilter),
+        ("kind", ChoicesDropdownFilter),
+        ("next_hop", AutocompleteSelectFilter),
+    )
+    search_fields = ("key__startswith", "name__istartswith")
+    autocomplete_fields = ("tenant", "next_hop")
+    fixed_fields = ("tenant",)
+    empty_hint = (
+        "A mailbox is where a person or a team reads mail. Add a next hop first, then the mailbox; "
+        "mail reaches it through an alias."
+    )
+    fieldsets = (
+        (None, {"fields": ("tenant", "address", "name", "kind")}),
+        ("Where it is", {"fields": ("next_hop",)}),
+    )

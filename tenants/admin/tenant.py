@@ -1,0 +1,93 @@
+"""Plans, tenants and who acts for them."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.decorators import display
+
+from tenants.admin.base import PanelAdmin, PanelInline
+from tenants.models import Membership, Plan, Tenant
+from tenants.models.tenant import LIMITS
+from tenants.octets import print_octets
+
+STATE_COLOURS = {
+    Tenant.State.ACTIVE: "success",
+    Tenant.State.SUSPENDED: "warning",
+    Tenant.State.SUSPENDED_FOR_ABUSE: "danger",
+    Tenant.State.CLOSED: "default",
+}
+
+
+@admin.register(Plan)
+class PlanAdmin(PanelAdmin):
+    list_display = ("name", "max_domains", "max_addresses", "messages_per_hour", "largest", "kept")
+    search_fields = ("name__istartswith",)
+    empty_hint = "A plan is a named set of limits. Add one first: every tenant is on a plan."
+    fieldsets = (
+        (None, {"fields": ("name",)}),
+        ("Limits", {"fields": LIMITS, "description": "Empty means no limit."}),
+    )
+
+    @display(description="largest message")
+    def largest(self, plan: Plan) -> str:
+        return print_octets(plan.max_message_octets) if plan.max_message_octets else "—"
+
+    @display(description="retention")
+    def kept(self, plan: Plan) -> str:
+        return f"{plan.retention_days} days" if plan.retention_days is not None else "—"
+
+
+class MembershipInline(PanelInline):
+    model = Membership
+    autocomplete_fields = ("user",)
+    verbose_name_plural = "members"
+
+
+@admin.register(Tenant)
+class TenantAdmin(PanelAdmin):
+    list_display = ("name", "external_id", "state_label", "plan", "domains_link", "created_at")
+    list_select_related = ("plan",)
+    list_filter = (("state", ChoicesDropdownFilter), ("plan", AutocompleteSelectFilter))
+    search_fields = ("name__istartswith", "external_id__startswith")
+    autocomplete_fields = ("plan",)
+    readonly_fields = ("state_since", "created_at")
+    inlines = (MembershipInline,)
+    empty_hint = "A tenant is a customer: it owns domains. Add a plan first, then a tenant on it."
+    fieldsets = (
+        (None, {"fields": ("name", "external_id", "plan")}),
+        (
+            "State",
+            {
+                "fields": ("state", "state_since"),
+                "description": "Suspended mail waits at the sender for 72 hours and is refused "
+                "after that; suspended for abuse and closed are refused at once.",
+            },
+        ),
+        ("Own limits", {"fields": LIMITS, "description": "Empty takes the plan's limit."}),
+    )
+
+    @display(description="state", ordering="state", label=STATE_COLOURS)
+    def state_label(self, tenant: Tenant) -> tuple[str, str]:
+        return tenant.state, tenant.get_state_display()
+
+    @display(description="domains")
+    def domains_link(self, tenant: Tenant) -> str:
+        url = reverse("admin:tenants_domain_changelist")
+        return format_html('<a href="{}?tenant__id__exact={}">domains</a>', url, tenant.pk)
+
+    def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> tuple:
+        return self.inlines if obj else ()
+
+
+@admin.register(Membership)
+class MembershipAdmin(PanelAdmin):
+    list_display = ("user", "tenant", "role")
+    list_select_related = ("user", "tenant")
+    list_filter = (("tenant", AutocompleteSelectFilter), ("role", ChoicesDropdownFilter))
+    search_fields = ("user__username__startswith", "user__email__startswith")
+    autocomplete_fields = ("tenant", "user")
+    fixed_fields = ("tenant", "user")
+    fields = ("tenant", "user", "role")
+    empty_hint = "A membership lets a user act for a tenant. Users are made under Operations."

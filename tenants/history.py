@@ -1,0 +1,190 @@
+"""What changed on a row and on the rows that belong to it: who, through what, why, old and new.
+
+Reads the event tables that the triggers write. An event without a context was made behind the
+panel's back (SQL by hand, another program); it is shown as such, never left out.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from tenants.models import Address, SubaddressRule, Target
+from tenants.octets import print_octets
+
+NEWEST = 300
+VERBS = {"insert": "created", "update": "changed", "delete": "deleted"}
+SILENT = frozenset({"id", "created_at", "key", "forward_key", "options", "u_label", "state_since"})
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field's old and new value as an operator reads them."""
+
+    label: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """What an edit did to one row."""
+
+    verb: str
+    subject: str
+    fields: tuple[FieldChange, ...]
+
+
+@dataclass(slots=True)
+class Edit:
+    """The changes that were made together; `is_outside` where nobody was named."""
+
+    at: datetime
+    actor: str = ""
+    surface: str = ""
+    reason: str = ""
+    client: str = ""
+    is_outside: bool = False
+    rows: list[RowChange] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table of events and which of them belong to the object."""
+
+    events: type[models.Model]
+    belongs: Q
+
+
+def sources_of(model: type[models.Model], pk: Any) -> list[Source]:
+    """The events of one row; of an address also those of its targets and subaddress rules."""
+    concrete: Any = model._meta.concrete_model
+    sources = [Source(concrete.pgh_event_model, Q(pgh_obj_id=pk))]
+    if concrete is Address:
+        rules: Any = SubaddressRule.pgh_event_model  # type: ignore[attr-defined]
+        rule_ids = rules.objects.filter(address_id=pk).values("pgh_obj_id")
+        sources.append(Source(rules, Q(address_id=pk)))
+        targets = Q(address_id=pk) | Q(rule_id__in=rule_ids)
+        sources.append(Source(Target.pgh_event_model, targets))  # type: ignore[attr-defined]
+    if concrete is SubaddressRule:
+        sources.append(Source(Target.pgh_event_model, Q(rule_id=pk)))  # type: ignore[attr-defined]
+    return sources
+
+
+def read(sources: Iterable[Source]) -> list[Edit]:
+    """The newest edits first, at most NEWEST events of each source. A handful of queries."""
+    events: list[tuple[Any, Any]] = []
+    for source in sources:
+        events += _with_predecessors(source)
+    names = _Names(event for pair in events for event in pair if event is not None)
+    events.sort(key=lambda pair: (pair[0].pgh_created_at, pair[0].pgh_id), reverse=True)
+    edits: dict[Any, Edit] = {}
+    for event, before in events:
+        key = event.pgh_context_id or (event.pgh_created_at, type(event))
+        edit = edits.setdefault(key, _edit(event))
+        edit.rows.append(_row_change(event, before, names))
+    return list(edits.values())
+
+
+def is_tracked(model: type[models.Model]) -> bool:
+    """Whether triggers record this model's changes."""
+    return hasattr(model._meta.concrete_model, "pgh_event_model")
+
+
+def _with_predecessors(source: Source) -> list[tuple[Any, Any]]:
+    """Each event with the one before it of the same row; None before the first."""
+    rows: Any = source.events._default_manager
+    newest = rows.filter(source.belongs).select_related("pgh_context").order_by("-pgh_id")
+    pairs, before = [], {}
+    for event in reversed(newest[:NEWEST]):
+        earlier = before.get(event.pgh_obj_id)
+        if earlier is None and event.pgh_label != "insert":
+            older = rows.filter(pgh_obj_id=event.pgh_obj_id, pgh_id__lt=event.pgh_id)
+            earlier = older.order_by("-pgh_id").first()
+        pairs.append((event, earlier))
+        before[event.pgh_obj_id] = event
+    return pairs
+
+
+def _edit(event: Any) -> Edit:
+    if event.pgh_context is None:
+        return Edit(event.pgh_created_at, actor="outside the panel", is_outside=True)
+    about = event.pgh_context.metadata
+    return Edit(
+        event.pgh_created_at,
+        actor=about.get("actor") or "unknown",
+        surface=about.get("surface", ""),
+        reason=about.get("reason", ""),
+        client=about.get("client", ""),
+    )
+
+
+def _row_change(event: Any, before: Any, names: "_Names") -> RowChange:
+    verb = VERBS.get(event.pgh_label, event.pgh_label)
+    tracked = event.pgh_tracked_model
+    subject = f"{tracked._meta.verbose_name} {names.subject(event)}".strip()
+    if event.pgh_label == "delete":
+        return RowChange(verb, subject, ())
+    return RowChange(verb, subject, tuple(_diff(event, before, names)))
+
+
+def _diff(event: Any, before: Any, names: "_Names") -> Iterable[FieldChange]:
+    for model_field in _shown_fields(type(event)):
+        new = getattr(event, model_field.attname)
+        old = getattr(before, model_field.attname) if before is not None else None
+        if new == old or (before is None and new in (None, "", [])):
+            continue
+        label = str(model_field.verbose_name)
+        yield FieldChange(label, names.show(model_field, old), names.show(model_field, new))
+
+
+def _shown_fields(events: type[models.Model]) -> Sequence[Any]:
+    fields: Sequence[Any] = events._meta.concrete_fields
+    return [f for f in fields if not f.name.startswith("pgh_") and f.name not in SILENT]
+
+
+class _Names:
+    """Reads the names of all rows that the events point at, one query a model."""
+
+    def __init__(self, events: Iterable[Any]) -> None:
+        wanted: dict[type[models.Model], set[Any]] = {}
+        for event in events:
+            for model_field in _shown_fields(type(event)):
+                if model_field.remote_field:
+                    pk = getattr(event, model_field.attname)
+                    wanted.setdefault(model_field.remote_field.model, set()).add(pk)
+        self._rows = {
+            model: model._base_manager.in_bulk(pks - {None}) for model, pks in wanted.items()
+        }
+
+    def show(self, model_field: Any, value: Any) -> str:
+        """A value as an operator reads it."""
+        if value in (None, "", []):
+            return "—"
+        if model_field.remote_field:
+            row = self._rows[model_field.remote_field.model].get(value)
+            return str(row) if row is not None else f"#{value} (deleted)"
+        return _show_plain(model_field, value)
+
+    def subject(self, event: Any) -> str:
+        """A few words for the row an event is about."""
+        for name in ("key", "name", "detail", "forward_to", "kind"):
+            if value := getattr(event, name, ""):
+                return str(value)
+        return f"#{event.pgh_obj_id}"
+
+
+def _show_plain(model_field: Any, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S %Z")
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if model_field.name.endswith("octets") and model_field.name != "local_part_max_octets":
+        return print_octets(value)
+    return str(dict(model_field.flatchoices).get(value, value))

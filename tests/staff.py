@@ -1,0 +1,34 @@
+"""Members of staff for tests of pages: signed in, with or without their second factor."""
+
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from django.contrib.auth.models import User
+from django.test import Client
+
+
+def make_staff(username: str = "ops", *, is_superuser: bool = True) -> User:
+    """A member of staff whose password is `correct horse battery`."""
+    return User.objects.create_user(
+        username,
+        f"{username}@staff.example",
+        "correct horse battery",
+        is_staff=True,
+        is_superuser=is_superuser,
+    )
+
+
+def add_second_factor(user: User, *, secret: str = "") -> Authenticator:
+    """An authenticator app, and recovery codes as allauth hands them out with it."""
+    factor: Authenticator = TOTP.activate(user, secret or generate_totp_secret()).instance
+    RecoveryCodes.activate(user)
+    return factor
+
+
+def client_of(user: User, *, has_second_factor: bool = True) -> Client:
+    """A browser that the user is signed in with."""
+    if has_second_factor:
+        add_second_factor(user)
+    client = Client()
+    client.force_login(user)
+    return client
