@@ -6,7 +6,7 @@ and must leave the row visible to whoever changed it. The history triggers recor
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import pghistory
@@ -38,12 +38,20 @@ class Actor:
 
 @contextmanager
 def attributed(actor: Actor, *, reason: str = "") -> Iterator[None]:
-    """One transaction whose every change carries actor, surface, reason and request id."""
-    about = asdict(actor) | {
+    """One transaction whose every change carries actor, surface, reason and request id.
+
+    Inside another one, an empty reason leaves the outer one standing.
+    """
+    about: dict[str, Any] = {
+        "surface": actor.surface,
         "user": actor.user.pk if actor.user else None,
         "actor": actor.label,
-        "reason": reason,
+        "name": actor.name,
+        "request_id": actor.request_id,
+        "client": actor.client,
     }
+    if reason:
+        about["reason"] = reason
     with transaction.atomic(), pghistory.context(**about):
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")  # carries the context, so that a COPY after it has it too
@@ -73,7 +81,7 @@ def save_all(
     with attributed(actor, reason=reason):
         for row in rows:
             _take_parents_ids(row)
-            _lock(row)
+            lock(row)
             row.full_clean()
             _write(row, list(update_fields) if update_fields else None)
             _require_visible(row, actor)
@@ -135,7 +143,7 @@ def _broken_rule(row: models.Model, error: IntegrityError) -> ValidationError | 
     return None
 
 
-def _lock(row: models.Model) -> None:
+def lock(row: models.Model) -> None:
     """Changes to one tenant's routing wait for each other, so that rules over rows hold."""
     tenant_id = tenant_id_of(row)
     with connection.cursor() as cursor:

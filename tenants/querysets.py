@@ -3,11 +3,11 @@
 Every model names the way to its tenant in `tenant_path`; `visible_to` follows it.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
-from django.db.models import Max, Q
+from django.db.models import F, Max, Q
 from django.utils import timezone
 
 from gateway.routing.address import Address as ParsedAddress
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 RECEIVING = (DomainState.ACTIVE, DomainState.DEGRADED)
+
+FRESH_CLAIM = timedelta(days=7)
+CHECK_FRESH_EVERY = timedelta(seconds=30)
+CHECK_VERIFIED_EVERY = timedelta(hours=1)
+CHECK_STALE_EVERY = timedelta(days=1)
 
 
 class TenantQuerySet(models.QuerySet[Any]):
@@ -52,6 +57,25 @@ class DomainQuerySet(TenantQuerySet):
         """When the last of these domains was given up; None where there is none."""
         latest: datetime | None = self.aggregate(at=Max("state_since"))["at"]
         return latest
+
+    def due_for_check(self, now: datetime) -> Self:
+        """Claims whose DNS is to be asked again, those that waited longest first.
+
+        Fresh claims are asked in every run, verified domains hourly, stale claims daily.
+        """
+        is_pending = Q(state=DomainState.PENDING)
+        fresh = is_pending & Q(created_at__gt=now - FRESH_CLAIM)
+        return (
+            self.claimed()
+            .annotate(checked_at=Max("checks__checked_at"))
+            .filter(
+                Q(checked_at=None)
+                | fresh & Q(checked_at__lte=now - CHECK_FRESH_EVERY)
+                | Q(state__in=RECEIVING, checked_at__lte=now - CHECK_VERIFIED_EVERY)
+                | is_pending & Q(checked_at__lte=now - CHECK_STALE_EVERY)
+            )
+            .order_by(F("checked_at").asc(nulls_first=True), "pk")
+        )
 
     def claimed(self) -> Self:
         """Everything but what has been released."""

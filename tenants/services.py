@@ -3,14 +3,36 @@
 Time and the network come in as arguments. A sentence that is raised here is one an operator reads.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+
+from gateway.models import RoutingRecord
 from tenants import changes
 from tenants.changes import Actor
+from tenants.dns import (
+    DnspythonResolver,
+    DomainState,
+    Expected,
+    Finding,
+    Kind,
+    Resolver,
+    Standing,
+    State,
+    expected_records,
+    next_state,
+    observe,
+)
+from tenants.dns.standing import LIFE_LASTS
 from tenants.models import (
     Address,
     Alias,
     Domain,
+    DomainCheck,
     Mailbox,
     NextHop,
     Plan,
@@ -90,3 +112,189 @@ def _make_alias(
     target.address = alias
     changes.save_all([alias, target], actor=actor)
     return alias
+
+
+# --- addresses
+
+
+def warnings_for(address: Address) -> list[str]:
+    """What is allowed about an address but worth a second thought, one sentence each."""
+    targets = list(address.targets.select_related("mailbox"))
+    warnings = []
+    people = {_person(target) for target in targets} - {""}
+    if len(people) > 1:
+        warnings.append(
+            f"{len(people)} people get this mail: replies will not be seen by the others; "
+            "a shared mailbox keeps them together."
+        )
+    if not targets and address.kind == Address.Kind.ALIAS:
+        warnings.append("This address has no target: mail to it is refused.")
+    return warnings
+
+
+def _person(target: Target) -> str:
+    """Who reads what is delivered there; empty where it is no single person."""
+    if target.mailbox is not None:
+        return target.mailbox.key if target.mailbox.kind == Mailbox.Kind.PERSON else ""
+    return target.forward_key
+
+
+def set_enabled(
+    addresses: "QuerySet[Address]", *, enabled: bool, actor: Actor, reason: str = ""
+) -> int:
+    """Switch many addresses on or off in one statement; the count of those changed comes back.
+
+    Raises ValidationError where one that is to be switched on has expired.
+    """
+    rows = addresses.exclude(enabled=enabled)
+    if enabled and (expired := rows.exclude(expired_at=None).values_list("key", flat=True)[:3]):
+        raise ValidationError(
+            {"expires_at": f"Give {', '.join(expired)} a later expiry: the time is over."}
+        )
+    return changes.update(rows, actor=actor, reason=reason, enabled=enabled)
+
+
+def expire_addresses(*, actor: Actor, now: datetime) -> int:
+    """Switch off what is overdue, so that history shows when; RCPT refused it from its moment on.
+
+    The count comes back; at most 10,000 at a time, the rest is due in the next run.
+    """
+    overdue = Address.objects.filter(enabled=True, expires_at__lte=now).order_by("expires_at")[
+        :10_000
+    ]
+    rows = Address.objects.filter(pk__in=list(overdue.values_list("pk", flat=True)))
+    return changes.update(rows, actor=actor, reason="expired", enabled=False, expired_at=now)
+
+
+# --- tenants
+
+
+def suspend_tenant(tenant: Tenant, *, actor: Actor, reason: str, for_abuse: bool = False) -> Tenant:
+    """Stop a tenant's mail: senders try again for 72 hours; for abuse, refuse it at once."""
+    states = Tenant.State
+    tenant.state = states.SUSPENDED_FOR_ABUSE if for_abuse else states.SUSPENDED
+    return changes.save(tenant, actor=actor, reason=reason)
+
+
+def resume_tenant(tenant: Tenant, *, actor: Actor, reason: str) -> Tenant:
+    """Let a tenant's mail through again."""
+    tenant.state = Tenant.State.ACTIVE
+    return changes.save(tenant, actor=actor, reason=reason)
+
+
+# --- domains
+
+
+def claim_domain(
+    tenant: Tenant, name: str, *, actor: Actor, environment: str = "production"
+) -> Domain:
+    """A claim that waits for DNS to prove it; others may claim the same name meanwhile."""
+    domain = Domain(tenant=tenant, name=name, environment=environment)
+    return changes.save(domain, actor=actor, reason="claimed")
+
+
+def release_domain(domain: Domain, *, actor: Actor, reason: str = "released") -> Domain:
+    """Give a domain up for good: its mail is refused, and nobody inherits its addresses."""
+    domain.state = Domain.State.RELEASED
+    return changes.save(domain, actor=actor, reason=reason)
+
+
+def expected_of(domain: Domain) -> list[Expected]:
+    """What the domain has to publish, by this installation's settings."""
+    return expected_records(
+        domain.name,
+        token=domain.token,
+        mx_hosts=settings.MX_HOSTS,
+        spf_include=settings.SPF_INCLUDE,
+    )
+
+
+def configured_resolver() -> Resolver:
+    """Asks authoritative servers, found through the resolvers that the settings name."""
+    return DnspythonResolver(
+        settings.DNS_RESOLVERS, authoritative_port=settings.DNS_AUTHORITATIVE_PORT
+    )
+
+
+def check_domain(domain: Domain, *, actor: Actor, resolver: Resolver, now: datetime) -> Domain:
+    """Ask DNS for every record, note what was found, and let it move the domain's state.
+
+    The row as it stands afterwards comes back. Where the state may not change (another claim is
+    verified, or the name is in quarantine) the ownership record's advice says why. The network is
+    asked before anything is locked.
+    """
+    findings = observe(expected_of(domain), resolver)
+    with changes.attributed(actor, reason="DNS check"):
+        changes.lock(domain)
+        fresh = Domain.objects.get(pk=domain.pk)
+        if fresh.state != Domain.State.RELEASED:
+            _apply_findings(fresh, findings, actor=actor, now=now)
+    return fresh
+
+
+def _apply_findings(
+    domain: Domain, findings: Sequence[Finding], *, actor: Actor, now: datetime
+) -> None:
+    checks = {(check.kind, check.record_name): check for check in domain.checks.all()}
+    found = _states_by_kind(findings)
+    step = next_state(
+        DomainState(domain.state),
+        standings={Kind(check.kind): _standing(check) for check in checks.values()},
+        found=found,
+        now=now,
+        evidence_of_life_at=_last_mail(domain, now) if found[Kind.MX] != State.PRESENT else None,
+    )
+    refusal = _move(domain, step.state, step.reason, actor)
+    for finding in findings:
+        key = (finding.kind, finding.expected.name)
+        check = checks.get(key) or DomainCheck(domain=domain, kind=key[0], record_name=key[1])
+        _note(check, finding, step.standings[finding.kind], now)
+        if refusal and finding.kind == Kind.OWNERSHIP:
+            check.advice = refusal
+        changes.save(check, actor=actor)
+
+
+def _states_by_kind(findings: Sequence[Finding]) -> dict[Kind, State]:
+    """Of several records of a kind the worst counts, and unknown is not the worst."""
+    order = (State.PRESENT, State.UNKNOWN, State.ABSENT, State.WRONG)
+    found: dict[Kind, State] = {}
+    for finding in findings:
+        states = (found.get(finding.kind, State.PRESENT), finding.state)
+        found[finding.kind] = max(states, key=order.index)
+    return found
+
+
+def _standing(check: DomainCheck) -> Standing:
+    return Standing(State(check.standing), check.since, check.times_in_row, check.unknown_times)
+
+
+def _note(check: DomainCheck, finding: Finding, standing: Standing, now: datetime) -> None:
+    check.record_type, check.expected = finding.expected.rdtype, finding.expected.value
+    check.state, check.found = finding.state, list(finding.found)
+    check.evidence, check.advice = list(finding.evidence), finding.advice
+    check.standing, check.since = standing.state, standing.since
+    check.times_in_row, check.unknown_times = standing.times_in_row, standing.unknown_times
+    check.checked_at = now
+
+
+def _last_mail(domain: Domain, now: datetime) -> datetime | None:
+    """When the domain last received mail, as far as that is evidence that its MX works."""
+    records = RoutingRecord.objects.filter(
+        tenant=domain.tenant_id, domain=domain.pk, accepted=True, at__gt=now - LIFE_LASTS
+    )
+    moment: datetime | None = records.values_list("at", flat=True).first()
+    return moment
+
+
+def _move(domain: Domain, state: str, reason: str, actor: Actor) -> str:
+    """Change the state; the sentence of the rule that forbids it comes back, else nothing."""
+    before = domain.state
+    if state == before:
+        return ""
+    domain.state = str(state)
+    try:
+        changes.save(domain, actor=actor, reason=reason)
+    except ValidationError as error:
+        domain.state = before
+        return " ".join(error.messages)
+    return ""
