@@ -13,8 +13,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailrouting.settings")
 from celery import Celery, signals
 from django.conf import settings
 
+from mailrouting.broker import use_for_folders
 from mailrouting.embedded import make_root
 
+use_for_folders()
 app = Celery("mailrouting")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
