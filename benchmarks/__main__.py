@@ -56,6 +56,7 @@ def main() -> int:
 def _measure(plan: Plan, names: list[str], folder: Path) -> Report:
     with _servers_folder(folder) as work:
         peers = [PEERS[name](work) for name in names]
+        described = machine.describe(work)
         versions = {peer.name: peer.version() for peer in peers if peer.version()}
         progress = Progress(plan.runs(len(peers)))
         if machine.file_system(work) in machine.MEMORY_FILE_SYSTEMS:
@@ -64,7 +65,7 @@ def _measure(plan: Plan, names: list[str], folder: Path) -> Report:
             versions["PostgreSQL"] = database.version(url)
             measurements = rig.run(plan, peers, url, work, progress)
         progress.end()
-        return Report(plan, machine.describe(work), versions, measurements)
+        return Report(plan, described, versions, measurements)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def _against_postfix(figures: Figures) -> Iterator[Verdict]:
         for (mode, connections), floor in TIMES_POSTFIX.items():
             ratio = figures.ratio(aliases, mode, connections, OURS, YARDSTICK)
             if ratio is not None:
-                row = f"{mode} at {connections} connections, {aliases:,} aliases"
+                row = f"{mode}, connections: {connections}, aliases: {aliases:,}"
                 yield Verdict(row, f"{ratio:.2f} × Postfix", f"at least {floor} ×", ratio >= floor)
 
 
@@ -54,7 +54,7 @@ def _cost_of_size(figures: Figures) -> Iterator[Verdict]:
             large = figures.find(OURS, many, mode, connections)
             if small and large:
                 cost = small.per_second / large.per_second
-                row = f"{mode} at {connections} connections, {few:,} to {many:,} aliases"
+                row = f"{mode}, connections: {connections}, aliases: {few:,} to {many:,}"
                 yield Verdict(
                     row, f"{cost:.2f} × the cost", f"at most {LARGEST_COST} ×", cost <= LARGEST_COST
                 )

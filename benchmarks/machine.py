@@ -17,6 +17,7 @@ def describe(work: Path) -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": platform.python_version(),
         "file system": file_system(work),
+        "load before": f"{os.getloadavg()[0]:.1f}",
     }
 
 

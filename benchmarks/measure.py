@@ -53,7 +53,7 @@ def measure(
     )
     os.sync()  # what an earlier run left to be written is not this one's cost
     result = _run(order)
-    what = f"{peer.name}, {mode}, {connections} connections, {aliases:,} aliases"
+    what = f"{peer.name}, {mode}, connections: {connections}, aliases: {aliases:,}"
     if result.failure or result.p50_ms is None or result.p99_ms is None:
         raise WrongAnswerError(f"{what}: {result.failure or 'no reply at all'}")
     if mode == "messages":

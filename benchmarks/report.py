@@ -63,8 +63,9 @@ class Report:
             f"{versions}."
         )
         yield (
-            f"Medians of {plan.repeats} runs of {plan.seconds:g} s after {plan.warmup_seconds:g} s "
-            f"of warm-up; messages of {plan.message_octets:,} octets."
+            f"Medians of {plan.repeats} × {plan.seconds:g} s, each after {plan.warmup_seconds:g} s "
+            f"of warm-up; messages of {plan.message_octets:,} octets. "
+            f"Load average of the machine before: {machine['load before']}."
         )
 
 
