@@ -9,10 +9,9 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from mailrouting.csp import CONTENT_SECURITY_POLICY as CONTENT_SECURITY_POLICY
+from mailrouting import csp, unfold
 from mailrouting.embedded import data_root, database_url, secret_key
 from mailrouting.environment import Env
-from mailrouting.unfold import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -139,7 +138,7 @@ MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = EMBEDDED  # http://localhost of the try-out
 STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", default=True)
 
 # --- broker and schedules -------------------------------------------------
-BROKER_URL = env.str("BROKER_URL", default="filesystem://")
+BROKER_URL = env.str("BROKER_URL", default="filesystem://localhost")
 CELERY_BROKER_URL = BROKER_URL
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {
@@ -212,6 +211,8 @@ RETRY_FIRST_SECONDS = env.int("RETRY_FIRST_SECONDS", default=300)
 DELIVERY_LEASE_SECONDS = env.int("DELIVERY_LEASE_SECONDS", default=600)
 DELIVERY_ATTEMPT_SECONDS = env.int("DELIVERY_ATTEMPT_SECONDS", default=300)
 DELIVERY_CONNECTIONS_PER_HOP = env.int("DELIVERY_CONNECTIONS_PER_HOP", default=10)
+# A file of authorities that next hops' certificates may come from, besides the system's.
+DELIVERY_TLS_CA_FILE = env.str("DELIVERY_TLS_CA_FILE", default="")
 # How long refusals and the single tries of deliveries can be looked up.
 RECORD_RETENTION_DAYS = env.int("RECORD_RETENTION_DAYS", default=90)
 
@@ -251,4 +252,6 @@ CSRF_COOKIE_SECURE = SPEAKS_TLS
 SESSION_COOKIE_HTTPONLY = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = csp.CONTENT_SECURITY_POLICY
+UNFOLD = unfold.UNFOLD
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
