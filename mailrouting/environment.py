@@ -5,6 +5,8 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+SCHEMES = ("postgresql://", "postgres://")
+
 
 class Env(environ.Env):  # type: ignore[misc]
     """django-environ, naming the variable and its value where that has a wrong form."""
@@ -17,3 +19,15 @@ class Env(environ.Env):  # type: ignore[misc]
             raise ImproperlyConfigured(
                 f"The setting {var} cannot be {typed!r}: see .env.example for its form."
             ) from None
+
+    def db_url(self, var: str, default: str) -> dict[str, Any]:
+        """The database that a URL names; the URL holds a password and is not repeated."""
+        url = self.get_value(var, default=default) or default
+        try:
+            if url.startswith(SCHEMES):
+                return dict(self.db_url_config(url))
+        except ValueError:  # a port that is no number
+            pass
+        raise ImproperlyConfigured(
+            f"The setting {var} must have the form postgresql://user:password@host/database."
+        )

@@ -5,8 +5,10 @@ import re
 import subprocess
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from mailrouting.embedded import REPOSITORY
+from mailrouting.environment import Env
 from mailrouting.supervisor import python
 
 PRODUCTION = {
@@ -53,3 +55,12 @@ def test_try_out_is_refused_in_production(settings: dict[str, str], said: str) -
     done = deployment_check(**settings)
     assert done.returncode != 0
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["mail", "mysql://localhost/mail", "postgresql://user:secret@localhost:port/mail"]
+)
+def test_database_address_of_a_wrong_form_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="must have the form") as refused:
+        Env().db_url("DATABASE_URL_OF_THIS_TEST", default=url)
+    assert "secret" not in str(refused.value)

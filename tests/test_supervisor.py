@@ -286,7 +286,16 @@ def test_broken_setting_says_one_sentence() -> None:
 
 
 def test_own_database_without_secret_key_says_one_sentence() -> None:
-    done = up(DATABASE_URL="postgresql://localhost/mail", SECRET_KEY="")
+    done = up(DATABASE_URL="postgresql://localhost/mail", EMBEDDED="0", SECRET_KEY="")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "SECRET_KEY is not set" in done.stderr
+
+
+def test_own_database_that_does_not_answer_is_said_in_a_sentence(tmp_path: Path) -> None:
+    (port,) = choose_free(["127.0.0.1"])
+    url = f"postgresql://127.0.0.1:{port}/mail"
+    done = up("--free-ports", "--data", str(tmp_path), DATABASE_URL=url)
+    assert done.returncode == 1
+    assert "DATABASE_URL does not answer" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -11,8 +11,8 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
-from django.db import connection
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 ADMIN = "admin"
@@ -26,7 +26,13 @@ class Command(BaseCommand):
         parser.add_argument("--summary", type=Path, help="write what `up` prints to this JSON file")
 
     def handle(self, *_arguments: object, summary: Path | None, **_options: object) -> None:
-        if has_migrations_to_apply():
+        try:
+            is_behind = has_migrations_to_apply()
+        except OperationalError as error:
+            raise CommandError(
+                f"The database of DATABASE_URL does not answer: {str(error).splitlines()[0]}"
+            ) from None
+        if is_behind:
             call_command("migrate", interactive=False, verbosity=0)
         if password := create_admin():
             self.stdout.write(
