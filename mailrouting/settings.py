@@ -234,6 +234,7 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 # --- web ------------------------------------------------------------------
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = "mailrouting.formats"
 USE_TZ = True
 STATIC_URL = "static/"
 # Where `collectstatic` gathers files for production; unset, they are served from the packages.

@@ -15,6 +15,8 @@ class PanelAdminConfig(AdminConfig):
 class PanelSite(UnfoldAdminSite):
     """Every page of it asks for staff; mailrouting.second_factor asks for their second factor."""
 
+    index_title = "Overview"
+
     def extra_urls(self) -> list[URLPattern]:
         from gateway.admin.explain import explain_view
 

@@ -91,6 +91,9 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": "Control panel",
     "SITE_SYMBOL": "forward_to_inbox",
     "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("tenants/icon.svg")}
+    ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": False,

@@ -18,6 +18,7 @@ from tenants.octets import print_octets
 
 NEWEST = 300
 VERBS = {"insert": "created", "update": "changed", "delete": "deleted"}
+PARENTS = ("address", "rule")
 SILENT = frozenset({"id", "created_at", "key", "forward_key", "options", "u_label", "state_since"})
 
 
@@ -138,13 +139,22 @@ def _diff(event: Any, before: Any, names: "_Names") -> Iterable[FieldChange]:
         old = getattr(before, model_field.attname) if before is not None else None
         if new == old or (before is None and new in (None, "", [])):
             continue
-        label = str(model_field.verbose_name)
+        label = str(model_field.verbose_name).removesuffix(" (octets)")
         yield FieldChange(label, names.show(model_field, old), names.show(model_field, new))
 
 
 def _shown_fields(events: type[models.Model]) -> Sequence[Any]:
     fields: Sequence[Any] = events._meta.concrete_fields
-    return [f for f in fields if not f.name.startswith("pgh_") and f.name not in SILENT]
+    return [
+        shown
+        for shown in fields
+        if not (shown.name.startswith("pgh_") or shown.name in SILENT or _is_parent(shown))
+    ]
+
+
+def _is_parent(model_field: Any) -> bool:
+    """A target's or rule's way to its address never changes."""
+    return model_field.name in PARENTS and model_field.remote_field is not None
 
 
 class _Names:

@@ -14,7 +14,7 @@ from unfold.decorators import display
 
 from gateway.admin.filters import WaitingFilter, find_deliveries
 from gateway.admin.records import ReadOnlyInline
-from gateway.admin.shown import STATE_COLOURS, explain_url, link
+from gateway.admin.shown import STATE_COLOURS, badge, explain_url, link
 from gateway.models import Attempt, Delivery
 from tenants.admin.base import ReadOnlyAdmin
 from tenants.models.target import kind_choices
@@ -39,9 +39,9 @@ class AttemptInline(ReadOnlyInline):
     readonly_fields = fields
     show_change_link = False
 
-    @display(description="outcome", label=OUTCOMES)
+    @display(description="outcome")
     def outcome_label(self, attempt: Attempt) -> str:
-        return attempt.outcome
+        return badge(attempt.outcome, OUTCOMES.get(attempt.outcome, "default"))
 
 
 @admin.register(Delivery)
@@ -129,9 +129,9 @@ class DeliveryAdmin(ReadOnlyAdmin):
             context = {"explain_url": url, **context}
         return super().change_view(request, object_id, form_url, context)
 
-    @display(description="state", label=STATE_COLOURS)
-    def state_label(self, delivery: Delivery) -> tuple[str, str]:
-        return delivery.state, delivery.get_state_display()
+    @display(description="state")
+    def state_label(self, delivery: Delivery) -> str:
+        return badge(delivery.get_state_display(), STATE_COLOURS[delivery.state])
 
     @display(description="to")
     def where(self, delivery: Delivery) -> str:

@@ -14,6 +14,7 @@ from gateway.routing.facts import LookupFailed
 from gateway.routing.replies import TROUBLE, Reply
 from tenants.admin.forms import OctetsField
 from tenants.models import Address, Domain, Tenant
+from tenants.octets import print_octets
 
 VIEW = "gateway.view_routingrecord"
 
@@ -65,7 +66,7 @@ def _explained(form: ExplainForm) -> dict[str, Any]:
         "explanation": explanation,
         "reply": explanation.reply,
         "colour": _colour(explanation.reply),
-        "limit": size_limit(explanation.decision) if explanation.decision else None,
+        "limit": print_octets(size_limit(explanation.decision)) if explanation.decision else None,
         **_rows(explanation),
     }
 

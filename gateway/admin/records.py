@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
+from django.utils.text import slugify
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
 from unfold.decorators import display
@@ -17,12 +18,10 @@ from gateway.admin.filters import (
     find_messages,
     find_records,
 )
-from gateway.admin.shown import STATE_COLOURS, explain_url, link, null_sender
+from gateway.admin.shown import STATE_COLOURS, badge, explain_url, link, null_sender
 from gateway.models import Delivery, Message, RoutingRecord
 from tenants.admin.base import ReadOnlyAdmin
 from tenants.octets import print_octets
-
-ANSWERS = {"accepted": "success", "refused": "danger", "deferred": "warning"}
 
 
 class ReadOnlyInline(TabularInline):
@@ -64,9 +63,9 @@ class DeliveryInline(ReadOnlyInline):
     def page(self, delivery: Delivery) -> str:
         return link(delivery, delivery.recipient or delivery.destination or delivery.kind)
 
-    @display(description="state", label=STATE_COLOURS)
-    def state_label(self, delivery: Delivery) -> tuple[str, str]:
-        return delivery.state, delivery.get_state_display()
+    @display(description="state")
+    def state_label(self, delivery: Delivery) -> str:
+        return badge(delivery.get_state_display(), STATE_COLOURS[delivery.state])
 
 
 @admin.register(RoutingRecord)
@@ -146,11 +145,13 @@ class RoutingRecordAdmin(ReadOnlyAdmin):
     def from_whom(self, record: RoutingRecord) -> str:
         return null_sender(record.sender)
 
-    @display(description="answer", label=ANSWERS)
+    @display(description="answer")
     def answer(self, record: RoutingRecord) -> str:
         if record.accepted:
-            return "accepted"
-        return "deferred" if record.reply.startswith("4") else "refused"
+            return badge("accepted", "success")
+        if record.reply.startswith("4"):
+            return badge("deferred", "warning")
+        return badge("refused", "danger")
 
     @display(description="reply")
     def reply_line(self, record: RoutingRecord) -> str:
@@ -178,20 +179,13 @@ class RoutingRecordAdmin(ReadOnlyAdmin):
 
     @display(description="steps")
     def steps(self, record: RoutingRecord) -> str:
-        lines = format_html_join("", "<li>{}</li>", ((_step(step),) for step in record.trace))
-        return format_html('<ol class="panel-steps">{}</ol>', lines) if record.trace else "—"
-
-
-def _step(step: Any) -> str:
-    """A step as text, in whichever form the gateway wrote it down."""
-    if isinstance(step, dict):
-        note = f" ({step['note']})" if step.get("note") else ""
-        return f"{step.get('name', '')}: {step.get('outcome', '')}{note}"
-    if isinstance(step, list):
-        name, outcome, *notes = [*step, "", ""]
-        note = f" ({notes[0]})" if notes and notes[0] else ""
-        return f"{name}: {outcome}{note}"
-    return str(step)
+        """The trace as the gateway wrote it down: name, outcome and note of each step."""
+        lines = ((slugify(outcome), name, outcome, note) for name, outcome, note in record.trace)
+        step = (
+            '<li class="panel-step-{}"><strong>{}</strong>: {} '
+            '<span class="panel-quiet">{}</span></li>'
+        )
+        return format_html('<ol class="panel-steps">{}</ol>', format_html_join("", step, lines))
 
 
 @admin.register(Message)

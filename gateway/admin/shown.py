@@ -26,6 +26,11 @@ def link(row: Any, text: str = "") -> str:
     )
 
 
+def badge(text: str, colour: str) -> str:
+    """A state as a coloured label; Unfold draws its own in lists alone."""
+    return format_html('<span class="panel-label panel-label-{}">{}</span>', colour, text)
+
+
 def null_sender(sender: str) -> str:
     return sender or "<>"
 

@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
@@ -17,7 +16,7 @@ from unfold.forms import PaginationInlineFormSet
 
 from tenants import services
 from tenants.admin.base import PanelAdmin, PanelInline
-from tenants.admin.bulk import SwitchMixin
+from tenants.admin.bulk import SwitchMixin, unexpired
 from tenants.admin.filters import DomainEnvironmentFilter, ExpiryFilter, TargetKindFilter
 from tenants.models import Address, Alias, RoleAddress, SubaddressRule, Target
 
@@ -118,8 +117,10 @@ class AddressAdmin(SwitchMixin, PanelAdmin):
     autocomplete_fields = ("domain", "owner", "holder")
     fixed_fields = ("domain",)
     actions = ("enable", "disable")
+    change_form_template = "admin/panel/address_form.html"
     change_form_outer_before_template = "admin/panel/address_links.html"
     list_per_page = 50
+    search_help_text = "Beginning of an address"
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("targets__mailbox")
@@ -212,7 +213,7 @@ class RoleAddressAdmin(AddressAdmin):
 
     def can_enable(self, queryset: Any) -> Any:
         """Without a target the holder gets it."""
-        return queryset.exclude(expires_at__lte=timezone.now())
+        return unexpired(queryset)
 
 
 @admin.register(SubaddressRule)

@@ -13,9 +13,14 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.decorators import action
 
-from tenants import changes
+from tenants import services
 from tenants.admin.base import actor_of, reason_of
 from tenants.models import Target
+
+
+def unexpired(queryset: QuerySet) -> QuerySet:
+    """Rows whose time is not over."""
+    return queryset.filter(expired_at=None).exclude(expires_at__lte=timezone.now())
 
 
 class SwitchMixin:
@@ -36,7 +41,7 @@ class SwitchMixin:
     def can_enable(self, queryset: QuerySet) -> QuerySet:
         """The rows that enabling helps: not expired, and with somewhere to deliver to."""
         targets = Target.objects.filter(address=OuterRef("pk"))
-        return queryset.exclude(expires_at__lte=timezone.now()).filter(Exists(targets))
+        return unexpired(queryset).filter(Exists(targets))
 
     def _switch(
         self, request: HttpRequest, queryset: QuerySet, *, enabled: bool
@@ -47,7 +52,7 @@ class SwitchMixin:
         if request.POST.get("confirmed") != "yes":
             return self._confirm(request, queryset, rows, fit, enabled=enabled)
         actor, reason = actor_of(request), reason_of(request)
-        count = changes.update(fit, actor=actor, reason=reason, enabled=enabled)
+        count = services.set_enabled(fit, enabled, actor=actor, reason=reason)
         names = self.opts.verbose_name if count == 1 else self.opts.verbose_name_plural
         messages.success(request, f"{count} {names} {'enabled' if enabled else 'disabled'}.")
         return None

@@ -12,10 +12,10 @@ from django.utils import timezone
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from tenants import changes, services
+from tenants import services
 from tenants.admin.base import PanelAdmin, actor_of, reason_of
 from tenants.admin.filters import EnvironmentFilter, TroubleFilter
-from tenants.admin.records import records_of, resolver
+from tenants.admin.records import records_of
 from tenants.models import Domain
 
 STATE_COLOURS = {
@@ -95,10 +95,14 @@ class DomainAdmin(PanelAdmin):
         domain = self._writable(request, pk)
         if request.method == "POST":
             before = domain.state
-            services.check_domain(
-                domain, actor=actor_of(request), resolver=resolver(), now=timezone.now()
+            try:
+                resolver = services.configured_resolver()
+            except ValueError as error:
+                messages.error(request, str(error))
+                return redirect(domain.get_absolute_url())
+            domain = services.check_domain(
+                domain, actor=actor_of(request), resolver=resolver, now=timezone.now()
             )
-            domain.refresh_from_db()
             messages.success(request, _told(domain, before))
         return redirect(domain.get_absolute_url())
 
@@ -114,9 +118,10 @@ class DomainAdmin(PanelAdmin):
                 "alive": domain.addresses.alive().count(),
             }
             return TemplateResponse(request, "admin/panel/domain_release.html", context)
-        domain.state, domain.state_since = Domain.State.RELEASED, timezone.now()
         try:
-            changes.save(domain, actor=actor_of(request), reason=reason_of(request))
+            services.release_domain(
+                domain, actor=actor_of(request), reason=reason_of(request) or "released"
+            )
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
         else:

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from django.conf import settings
-
-from tenants.dns import DnspythonResolver, Expected, Resolver, expected_records
+from tenants import services
+from tenants.dns import Expected
 from tenants.models import Domain, DomainCheck
 
 COLOURS = {
@@ -38,22 +37,5 @@ def records_of(domain: Domain) -> list[Row]:
     labels = dict(DomainCheck.Kind.choices)
     return [
         Row(labels[record.kind], record, checks.get((record.kind, record.name)))
-        for record in expected(domain)
+        for record in services.expected_of(domain)
     ]
-
-
-def expected(domain: Domain) -> list[Expected]:
-    """What the settings of this installation ask of the domain."""
-    return expected_records(
-        domain.name,
-        token=domain.token,
-        mx_hosts=settings.MX_HOSTS,
-        spf_include=settings.SPF_INCLUDE,
-    )
-
-
-def resolver() -> Resolver:
-    """The resolver that the settings name."""
-    return DnspythonResolver(
-        settings.DNS_RESOLVERS, authoritative_port=settings.DNS_AUTHORITATIVE_PORT
-    )

@@ -1,0 +1,1 @@
+"""How dates and times are written: ISO 8601, to the minute, 24 hours."""
