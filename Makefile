@@ -38,7 +38,7 @@ check: $(DEV) ## Format, lint, types, layers, migrations, deployment checks, dep
 	  SECRET_KEY=made-up-for-this-check-with-0123456789-and-more-characters STATIC_ROOT=/srv/static \
 	  $(PYTHON) manage.py check --deploy --fail-level WARNING
 	$(BIN)/deptry .
-	$(BIN)/djlint templates --check --lint
+	$(BIN)/djlint templates --lint
 
 bench: $(DEV) ## Measure beside Postfix, one server up at a time (needs Debian's postfix)
 	@$(PYTHON) -m benchmarks $(ARGS)
