@@ -28,7 +28,6 @@ from tenants.models import (
 )
 
 ACTOR = Actor.system("test")
-PASSWORD = "a long enough password"
 _numbers = count(1)
 
 
@@ -57,37 +56,37 @@ def make_world() -> World:
 
 
 def make_user(name: str, **fields: Any) -> AbstractUser:
-    """A user who can sign in with PASSWORD."""
+    """A user; without a `password` among the fields, tests sign in with force_login."""
     users: Any = get_user_model()._default_manager
-    user: AbstractUser = users.create_user(name, f"{name}@users.example", PASSWORD, **fields)
+    user: AbstractUser = users.create_user(name, f"{name}@users.example", **fields)
     return user
 
 
 def make_plan(name: str = "", **limits: Any) -> Plan:
-    return _save(Plan(name=name or f"Plan {next(_numbers)}", **limits))
+    return save(Plan(name=name or f"Plan {next(_numbers)}", **limits))
 
 
 def make_tenant(name: str = "", *, plan: Plan | None = None, **fields: Any) -> Tenant:
     name = name or f"Tenant {next(_numbers)}"
     external_id = fields.pop("external_id", name.lower().replace(" ", "-"))
     plan = plan or make_plan()
-    return _save(Tenant(name=name, external_id=external_id, plan=plan, **fields))
+    return save(Tenant(name=name, external_id=external_id, plan=plan, **fields))
 
 
 def make_membership(tenant: Tenant, user: AbstractUser, role: str) -> Membership:
-    return _save(Membership(tenant=tenant, user=user, role=role))
+    return save(Membership(tenant=tenant, user=user, role=role))
 
 
 def make_domain(tenant: Tenant, name: str = "", **fields: Any) -> Domain:
     """An active domain unless `state` says otherwise."""
     fields.setdefault("state", Domain.State.ACTIVE)
-    return _save(Domain(tenant=tenant, name=name or f"d{next(_numbers)}.example", **fields))
+    return save(Domain(tenant=tenant, name=name or f"d{next(_numbers)}.example", **fields))
 
 
 def make_hop(tenant: Tenant | None = None, **fields: Any) -> NextHop:
     """A next hop on the loopback address without TLS; without a tenant it is everyone's."""
     given = {"host": "127.0.0.1", "port": 2525, "tls": NextHop.Tls.NONE} | fields
-    return _save(NextHop(tenant=tenant, name=given.pop("name", f"hop {next(_numbers)}"), **given))
+    return save(NextHop(tenant=tenant, name=given.pop("name", f"hop {next(_numbers)}"), **given))
 
 
 def make_mailbox(
@@ -95,9 +94,7 @@ def make_mailbox(
 ) -> Mailbox:
     """A mailbox at a next hop of its own unless one is given."""
     address = address or f"box{next(_numbers)}@store.example.net"
-    return _save(
-        Mailbox(tenant=tenant, address=address, next_hop=hop or make_hop(tenant), **fields)
-    )
+    return save(Mailbox(tenant=tenant, address=address, next_hop=hop or make_hop(tenant), **fields))
 
 
 def make_alias(domain: Domain, local_part: str, *targets: Target, **fields: Any) -> Alias:
@@ -111,7 +108,7 @@ def make_alias(domain: Domain, local_part: str, *targets: Target, **fields: Any)
 
 
 def make_role(domain: Domain, local_part: str, **fields: Any) -> RoleAddress:
-    return _save(RoleAddress(domain=domain, local_part=local_part, **fields))
+    return save(RoleAddress(domain=domain, local_part=local_part, **fields))
 
 
 def make_rule(address: Address, detail: str, action: str, *targets: Target) -> SubaddressRule:
@@ -143,5 +140,5 @@ def as_user(user: AbstractUser, surface: str = "portal") -> Actor:
     return Actor(surface=surface, user=user)
 
 
-def _save(row: Any) -> Any:
+def save(row: Any) -> Any:
     return changes.save(row, actor=ACTOR)

@@ -19,6 +19,14 @@ class Ruled(models.Model):
     class Meta:
         abstract = True
 
+    def full_clean(self, *args: Any, **kwargs: Any) -> None:
+        """As Django's, with one sentence a field: what is no value breaks no rule besides."""
+        try:
+            super().full_clean(*args, **kwargs)
+        except ValidationError as error:
+            first = {name: sentences[:1] for name, sentences in error.error_dict.items()}
+            raise ValidationError(first) from error
+
     def validate_constraints(self, exclude: Iterable[str] | None = None) -> None:
         """As Django's, by field; a field that has been refused already is not refused again."""
         try:

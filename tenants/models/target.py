@@ -104,7 +104,7 @@ class Target(Ruled):
         super().clean()
         kind = KINDS.get(self.kind)
         if kind is None:
-            raise ValidationError({"kind": "Choose one of the kinds of target."})
+            return
         self._keep_what_is_needed(kind)
         if not self.origin.domain_id:
             return
