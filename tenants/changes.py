@@ -54,7 +54,8 @@ def attributed(actor: Actor, *, reason: str = "") -> Iterator[None]:
         about["reason"] = reason
     with transaction.atomic(), pghistory.context(**about):
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")  # carries the context, so that a COPY after it has it too
+            # Carries the context, so that a COPY after it has it too; a SELECT would not.
+            cursor.execute("VALUES (1)")
         yield
 
 
