@@ -55,7 +55,10 @@ def serve(port: int, ready: Ready, *, host: str | None = None) -> ThreadingHTTPS
         timeout = CLIENT_TIMEOUT_SECONDS
 
         def do_GET(self) -> None:
-            status, kind, body = answer(self.path.partition("?")[0], ready)
+            try:
+                status, kind, body = answer(self.path.partition("?")[0], ready)
+            finally:
+                connections.close_all()  # this thread's alone, which ends with the answer
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
@@ -84,11 +87,7 @@ def answer(path: str, ready: Ready) -> Answer:
 
 
 def _readiness(ready: Ready) -> Answer:
-    try:
-        missing = ready()
-    finally:
-        connections.close_all()  # this thread's alone; it ends with the answer
-    if missing:
+    if missing := ready():
         return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, "".join(f"{it}\n" for it in missing).encode()
     return HTTPStatus.OK, TEXT, b"ready\n"
 

@@ -40,6 +40,7 @@ def test_listener_names_what_is_missing_but_lives(port: int, missing: list[str])
     assert get(port, "/livez") == (200, "alive\n")
 
 
+@pytest.mark.django_db(transaction=True)
 def test_listener_shows_metrics_and_nothing_else(port: int) -> None:
     status, text = get(port, "/metrics")
     assert status == 200
@@ -70,6 +71,7 @@ def test_web_without_database_is_alive_but_not_ready(
     assert client.get("/livez").status_code == 200
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("address", "headers", "status"),
     [
