@@ -14,9 +14,9 @@ LONGEST_WAIT_SECONDS = 0.2
 class Transport(filesystem.Transport):
     """Kombu's `filesystem://`, which returns soon when there is nothing to fetch."""
 
-    def drain_events(self, connection: Any, timeout: float | None = None) -> Any:
+    def drain_events(self, connection: Any, timeout: float | None = None, **_options: Any) -> Any:
         wait = LONGEST_WAIT_SECONDS if timeout is None else min(timeout, LONGEST_WAIT_SECONDS)
-        return super().drain_events(connection, timeout=wait)
+        return super().drain_events(connection, timeout=wait)  # type: ignore[no-untyped-call]
 
 
 def use_for_folders() -> None:

@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 SCHEMES = ("postgresql://", "postgres://")
 
 
-class Env(environ.Env):  # type: ignore[misc]
+class Env(environ.Env):
     """django-environ, naming the variable and its value where that has a wrong form."""
 
     def get_value(self, var: str, *arguments: Any, **options: Any) -> Any:
