@@ -116,12 +116,17 @@ class PostgresDirectory:
             read_together, executor=executor, in_flight=IN_FLIGHT, largest=LARGEST_BATCH
         )
 
-    async def facts(self, recipients: Sequence[Address]) -> Facts:
+    def facts(self, recipients: Sequence[Address]) -> "asyncio.Future[Facts]":
         """See Directory. Facts of a batch are shared: they may hold more than was asked for."""
-        try:
-            return await asyncio.wait_for(self._batcher.submit(recipients), DEADLINE_SECONDS)
-        except TimeoutError as error:
-            raise LookupFailed("the directory did not answer in time") from error
+        future = self._batcher.submit(recipients)
+        deadline = asyncio.get_running_loop().call_later(DEADLINE_SECONDS, _give_up, future)
+        future.add_done_callback(lambda _: deadline.cancel())
+        return future
+
+
+def _give_up(future: "asyncio.Future[Facts]") -> None:
+    if not future.done():
+        future.set_exception(LookupFailed("the directory did not answer in time"))
 
 
 def read_together(asked: Sequence[Sequence[Address]]) -> Sequence[Facts]:

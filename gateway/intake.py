@@ -5,6 +5,7 @@ order and messages admitted in order of arrival, so limits are exact over all ga
 before the commit: storing the same message a second time is recognised and harmless.
 """
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
@@ -123,13 +124,13 @@ class Intake:
             store, executor=executor, in_flight=1, largest=4
         )
 
-    async def store(self, message: Incoming) -> Reply:
+    def store(self, message: Incoming) -> "asyncio.Future[Reply]":
         """The answer to DATA: queued once the commit is durable, else a counter's 450.
 
-        Raises StoreFailed.
+        The future raises StoreFailed.
         """
         lane = self._large if len(message.octets) > LARGE_OCTETS else self._small
-        return await lane.submit(message)
+        return lane.submit(message)
 
 
 def store(batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:

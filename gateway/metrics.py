@@ -1,5 +1,7 @@
 """What the gateway process counts for Prometheus; names start with `mailrouting_`."""
 
+from functools import cache
+
 from prometheus_client import Counter, Gauge, Histogram
 
 RECIPIENTS = Counter(
@@ -18,3 +20,23 @@ STORE_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5),
 )
 CONNECTIONS = Gauge("mailrouting_connections", "SMTP connections open now.")
+
+
+@cache
+def _recipients(reason: str) -> Counter:
+    return RECIPIENTS.labels(reason)
+
+
+@cache
+def _messages(reason: str) -> Counter:
+    return MESSAGES.labels(reason)
+
+
+def recipient(reason: str) -> None:
+    """Count one decided recipient."""
+    _recipients(reason).inc()
+
+
+def message(reason: str) -> None:
+    """Count one answered message."""
+    _messages(reason).inc()

@@ -17,6 +17,7 @@ from aiosmtpd.controller import Controller
 from django.utils import timezone
 
 from gateway.models import Delivery, RoutingRecord
+from mailrouting.supervisor import choose_free
 from tenants import changes, services
 from tenants.changes import Actor
 from tenants.models import Alias, Domain, Mailbox, NextHop, Target, Tenant
@@ -111,12 +112,11 @@ class MailStore:
 @contextmanager
 def mail_store() -> Iterator[tuple[MailStore, int]]:
     """A mail store on a free loopback port, and that port."""
-    store = MailStore()
-    controller = Controller(store, hostname="127.0.0.1", port=0)
+    store, port = MailStore(), choose_free(["127.0.0.1"])[0]
+    controller = Controller(store, hostname="127.0.0.1", port=port)
     controller.start()
     try:
-        server: Any = controller.server
-        yield store, server.sockets[0].getsockname()[1]
+        yield store, port
     finally:
         controller.stop()
 

@@ -4,7 +4,7 @@ Absent is None or a missing key. A look-up that failed raises LookupFailed and n
 absence. Sizes are octets, times are aware and come from the database's clock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -177,7 +177,7 @@ class Session:
 class Directory(Protocol):
     """The only read of routing data for decisions."""
 
-    async def facts(self, recipients: Sequence[Address]) -> Facts:
+    def facts(self, recipients: Sequence[Address]) -> Awaitable[Facts]:
         """The facts for these recipients and for hosted addresses that their targets name.
 
         Raises LookupFailed.

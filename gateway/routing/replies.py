@@ -24,6 +24,8 @@ class Reply:
         return 400 <= self.code < 500
 
     def __str__(self) -> str:
+        if not self.enhanced:  # 354 is no answer yet (RFC 2034 §4)
+            return f"{self.code} {self.text}"
         return f"{self.code} {self.enhanced} {self.text}"
 
 
@@ -59,12 +61,16 @@ BAD_ADDRESS_SYNTAX = Reply("syntax-recipient", 553, "5.1.3", "Recipient address 
 BAD_SENDER_SYNTAX = Reply("syntax-sender", 553, "5.1.7", "Sender address syntax is wrong")
 NEEDS_SMTPUTF8 = Reply("needs-smtputf8", 553, "5.6.7", "Address needs SMTPUTF8")
 
+OK = Reply("ok", 250, "2.0.0", "Ok")
+START_CONTENT = Reply("start", 354, "", "End data with <CR><LF>.<CR><LF>")
+LINE_TOO_LONG = Reply("syntax", 500, "5.5.2", "Command line too long")
 MAIL_SYNTAX = Reply("syntax", 501, "5.5.4", "Syntax: MAIL FROM:<address> [parameters]")
 RCPT_SYNTAX = Reply("syntax", 501, "5.5.4", "Syntax: RCPT TO:<address> [parameters]")
 BAD_PARAMETER = Reply("parameter", 501, "5.5.4", "A parameter is wrong")
 UNKNOWN_PARAMETER = Reply("parameter", 555, "5.5.4", "A parameter is not recognized")
 NEEDS_HELO = Reply("sequence", 503, "5.5.1", "Send EHLO first")
 NESTED_MAIL = Reply("sequence", 503, "5.5.1", "A sender has been given already")
+NEEDS_RCPT = Reply("sequence", 503, "5.5.1", "No recipient has been accepted")
 NEEDS_MAIL = Reply("sequence", 503, "5.5.1", "Send MAIL first")
 BARE_LINE_ENDS = Reply("bare-line-ends", 550, "5.5.2", "Lines have to end in CR LF")
 CANNOT_VERIFY = Reply("vrfy", 252, "2.5.0", "Cannot verify, send some mail instead")

@@ -40,6 +40,10 @@ class Rcpt:
     recipient: Address | None
     text: str
 
+    @property
+    def key(self) -> str:
+        return self.recipient.key if self.recipient else self.text
+
 
 def parse_mail(argument: str) -> Mail:
     """Read what follows `MAIL`. Raises CommandError."""

@@ -9,7 +9,8 @@ from gateway.directory import PostgresDirectory, platform
 from gateway.intake import Intake
 from gateway.refusals import RefusalLog
 from gateway.routing import replies
-from gateway.smtpd.session import IDLE_SECONDS, GatewaySession, Services
+from gateway.smtpd.conversation import Services
+from gateway.smtpd.session import IDLE_SECONDS, GatewaySession
 
 BACKLOG = 1024
 DRAIN_SECONDS = 20
@@ -28,10 +29,13 @@ class GatewayServer:
         data_budget_octets: int,
         tls: ssl.SSLContext | None = None,
         idle_seconds: float = IDLE_SECONDS,
+        is_plain: bool = True,
     ) -> None:
         self._executor = DatabaseThreads(THREADS)
         self._tls = tls
         self._idle_seconds = idle_seconds
+        self._is_plain = is_plain
+        self.sessions: set[GatewaySession] = set()
         self._server: asyncio.Server | None = None
         self._recording: asyncio.Task[None] | None = None
         self.services = Services(
@@ -52,19 +56,25 @@ class GatewayServer:
         return bound
 
     def _session(self) -> GatewaySession:
-        return GatewaySession(self.services, tls=self._tls, idle=self._idle_seconds)
+        return GatewaySession(
+            self.services,
+            self.sessions,
+            tls=self._tls,
+            idle_seconds=self._idle_seconds,
+            is_plain=self._is_plain,
+        )
 
     async def stop(self) -> None:
         """Take no new connection, let messages on their way finish, say 421 to the rest."""
         if self._server is not None:
             self._server.close()
         deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
-        while self.services.sessions and asyncio.get_running_loop().time() < deadline:
-            for session in tuple(self.services.sessions):
+        while self.sessions and asyncio.get_running_loop().time() < deadline:
+            for session in tuple(self.sessions):
                 if session.is_between_messages:
                     session.say_goodbye(replies.SHUTTING_DOWN)
             await asyncio.sleep(0.02)
-        for session in tuple(self.services.sessions):
+        for session in tuple(self.sessions):
             session.say_goodbye(replies.SHUTTING_DOWN)
         if self._recording is not None:
             self._recording.cancel()

@@ -1,43 +1,37 @@
-"""One SMTP session: aiosmtpd's protocol with our path parser, our replies and our intake.
+"""One SMTP session: aiosmtpd's protocol, in which the plain commands are answered at once.
 
-An outer shell: whatever fails inside is logged here and answered 451 4.3.0 in one fixed text.
+MAIL, RCPT, DATA, RSET and NOOP never reach aiosmtpd's command loop: `data_received` answers them
+from the wire's events. All else (EHLO, STARTTLS, QUIT, the odd line) is aiosmtpd's own code. An
+outer shell: whatever fails inside is logged here and answered 451 4.3.0 in one fixed text.
 """
 
 import asyncio
-import time
 from collections import defaultdict
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from ssl import SSLContext
 from typing import Any
-from uuid import UUID
 
 import structlog
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
 from gateway import metrics
-from gateway.bell import ring
-from gateway.ids import queue_id, uuid7
-from gateway.intake import Envelope, Incoming, Intake, Recipient, StoreFailed
-from gateway.refusals import RefusalLog
 from gateway.routing import replies
-from gateway.routing.address import Address, AddressError, parse_domain
-from gateway.routing.decision import Decision
-from gateway.routing.facts import Directory, Facts, LookupFailed, Platform, Session
+from gateway.routing.address import AddressError, parse_domain
 from gateway.routing.replies import Reply
-from gateway.routing.resolve import resolve, resolve_postmaster
-from gateway.smtpd import trace
-from gateway.smtpd.command import CommandError, Mail, parse_mail, parse_rcpt
+from gateway.smtpd.conversation import Answer, Client, Conversation, Services
+from gateway.smtpd.wire import Content, ContentTooLarge, Event, Line, LineTooLong, Wire
 
 log = structlog.get_logger("gateway")
 
 LINE_LIMIT_OCTETS = 64 * 1024
 COMMAND_LIMIT_OCTETS = 2048
 IDLE_SECONDS = 300
-# aiosmtpd's own replies carry no enhanced code (RFC 2034 asks for one); the rest of the table
-# in one place: reply code to enhanced code.
+# Octets that may wait while an answer is on its way; beyond them the client is not read.
+READ_AHEAD_OCTETS = 256 * 1024
+# Events of one client in a row before others get their turn.
+TURN = 50
+EXTENSIONS = ("8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUSCODES")
+# aiosmtpd's own replies carry no enhanced code (RFC 2034 asks for one): reply code to it.
 ENHANCED = {
     "221": "2.0.0",
     "250": "2.0.0",
@@ -54,45 +48,10 @@ ENHANCED = {
     "554": "5.5.1",
     "555": "5.5.4",
 }
-EXTENSIONS = ("8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUSCODES")
-
-
-@dataclass(slots=True)
-class Services:
-    """What every session of a process shares."""
-
-    directory: Directory
-    intake: Intake
-    refusals: RefusalLog
-    platform: Platform
-    max_recipients: int
-    data_budget_octets: int
-    data_in_flight: int = 0
-    sessions: set["GatewaySession"] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class Transaction:
-    """What has been said between MAIL and the final dot."""
-
-    id: UUID
-    mail: Mail
-    envelope: Envelope
-    recipients: dict[str, Recipient] = field(default_factory=dict)  # by key
-    max_octets: int | None = None
-
-
-class Handler:
-    """aiosmtpd's hooks; each hands over to the session it is called for."""
-
-    async def handle_DATA(  # noqa: N802
-        self, server: "GatewaySession", _session: Any, envelope: Any
-    ) -> str:
-        return str(await server.finish(envelope.original_content))
 
 
 class GatewaySession(SMTP):
-    """The protocol of one connection."""
+    """The protocol of one connection. `is_plain` off leaves every command to aiosmtpd's loop."""
 
     line_length_limit = LINE_LIMIT_OCTETS
     command_size_limit = COMMAND_LIMIT_OCTETS
@@ -100,35 +59,60 @@ class GatewaySession(SMTP):
     session: Any  # aiosmtpd's own state, set anew with each connection and STARTTLS
     envelope: Any
 
-    def __init__(self, services: Services, *, tls: SSLContext | None, idle: float) -> None:
-        self.services = services
-        self.transaction: Transaction | None = None
-        self._is_busy = False
+    def __init__(
+        self,
+        services: Services,
+        open_sessions: set["GatewaySession"],
+        *,
+        tls: SSLContext | None,
+        idle_seconds: float,
+        is_plain: bool = True,
+    ) -> None:
+        self.conversation = Conversation(services)
+        self._open_sessions = open_sessions
+        self._is_plain = is_plain
+        self._wire = Wire(line_limit=COMMAND_LIMIT_OCTETS)
+        # The greeting is aiosmtpd's: it has the word until it waits for a line.
+        self._is_aiosmtpds_turn = True
+        self._awaited: asyncio.Future[Reply] | None = None
+        self._is_reading_paused = False
         super().__init__(
-            Handler(),
+            _Hooks(),
             data_size_limit=services.platform.max_message_octets,
             enable_SMTPUTF8=True,
             hostname=services.platform.hostname,
             ident="ESMTP",
             tls_context=tls,
-            timeout=idle,
+            timeout=idle_seconds,
             auth_exclude_mechanism=("LOGIN", "PLAIN"),
             loop=asyncio.get_running_loop(),
         )
 
-    # --- the connection ---------------------------------------------------
+    # --- the connection -----------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._wire.clear()
         super().connection_made(transport)
-        if self not in self.services.sessions:
-            self.services.sessions.add(self)
+        address = _client(self.session.peer)
+        self.conversation.client = Client(
+            address, is_encrypted=bool(self.session.ssl), text=str(address or "unknown")
+        )
+        if self not in self._open_sessions:
+            self._open_sessions.add(self)
             metrics.CONNECTIONS.inc()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self in self.services.sessions:
-            self.services.sessions.discard(self)
+        if self in self._open_sessions:
+            self._open_sessions.discard(self)
             metrics.CONNECTIONS.dec()
+        if not self.conversation.is_receiving:
+            self.conversation.reset()
         super().connection_lost(error)
+
+    def _cb_client_connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        super()._cb_client_connected(_Turnstile(reader, self._take_turn), writer)
 
     def _timeout_cb(self) -> None:
         self.say_goodbye(replies.IDLE)
@@ -136,34 +120,155 @@ class GatewaySession(SMTP):
     def say_goodbye(self, reply: Reply) -> None:
         """Close from our side, telling the client why first (RFC 5321 §3.8)."""
         if self.transport is not None and not self.transport.is_closing():
-            self._writer.write(f"{reply.code} {reply.enhanced} {reply.text}\r\n".encode())
+            self._write(reply)
             self.transport.close()
 
     @property
     def is_between_messages(self) -> bool:
         """Whether closing now interrupts no message."""
-        return not self._is_busy
+        return not self.conversation.is_receiving
+
+    # --- the plain commands ---------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_plain:
+            super().data_received(data)
+            return
+        self._wire.feed(data)
+        self._advance()
+
+    def _take_turn(self) -> None:
+        """aiosmtpd waits for its next line: the wire's events are ours again."""
+        self._is_aiosmtpds_turn = False
+        if self._is_plain and len(self._wire):
+            self.loop.call_soon(self._advance)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._advance()
+
+    def _advance(self) -> None:
+        """Answer what the wire holds, until something has to be waited for."""
+        for _ in range(TURN):
+            if self._is_waiting():
+                break
+            event = self._wire.next_event()
+            if event is None:
+                break
+            self._answer_event(event)
+        else:
+            self.loop.call_soon(self._advance)
+        self._pace_reading()
+
+    def _is_waiting(self) -> bool:
+        is_gone = self.transport is None or self.transport.is_closing()
+        return is_gone or self._is_aiosmtpds_turn or self._awaited is not None or self._paused
+
+    def _pace_reading(self) -> None:
+        """Leave the rest in the client's socket while there is enough to do."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        is_full = self._is_waiting() and len(self._wire) > READ_AHEAD_OCTETS
+        if is_full and not self._is_reading_paused:
+            self.transport.pause_reading()
+        elif self._is_reading_paused and not is_full:
+            self.transport.resume_reading()
+        self._is_reading_paused = is_full
+
+    def _answer_event(self, event: Event) -> None:
+        self._reset_timeout()
+        match event:
+            case Line(octets):
+                self._answer_line(octets)
+            case LineTooLong():
+                self._say(replies.LINE_TOO_LONG)
+            case Content(octets):
+                self._answer(lambda: self.conversation.content(octets))
+            case ContentTooLarge():
+                self._say(self.conversation.content_too_large())
+
+    def _answer_line(self, line: bytes) -> None:
+        verb, _, rest = line.partition(b" ")
+        argument = rest.strip().decode("utf-8", "surrogateescape")
+        match verb.upper():
+            case b"MAIL":
+                self._answer(lambda: self.conversation.mail(argument))
+            case b"RCPT":
+                self._answer(lambda: self.conversation.rcpt(argument))
+            case b"DATA" if not argument:
+                self._start_content()
+            case b"RSET" if not argument:
+                self._set_rset_state()  # type: ignore[no-untyped-call]
+                self._say(replies.OK)
+            case b"NOOP":
+                self._say(replies.OK)
+            case _:
+                self._is_aiosmtpds_turn = True
+                super().data_received(line + b"\r\n")
+
+    def _start_content(self) -> None:
+        refused = self.conversation.data()
+        if refused is None:
+            self._wire.start_content(self.conversation.services.platform.max_message_octets)
+        self._say(refused or replies.START_CONTENT)
+
+    def _answer(self, command: "Any") -> None:
+        """Run a command of the conversation and say its reply, now or when it is known."""
+        try:
+            answer: Answer = command()
+        except Exception as error:  # noqa: BLE001 - the outer shell
+            self._say(self._trouble(error))
+            return
+        if isinstance(answer, Reply):
+            self._say(answer)
+            return
+        self._awaited = answer
+        answer.add_done_callback(self._say_awaited)
+
+    def _say_awaited(self, answer: "asyncio.Future[Reply]") -> None:
+        self._awaited = None
+        if answer.cancelled():
+            return
+        error = answer.exception()
+        self._say(self._trouble(error) if error else answer.result())
+        self._advance()
+
+    def _say(self, reply: Reply) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self._write(reply)
+
+    def _write(self, reply: Reply) -> None:
+        self._writer.write(f"{reply}\r\n".encode())
+
+    def _trouble(self, error: BaseException) -> Reply:
+        """Nothing of an error reaches the peer."""
+        log.error("session failed", client=self.conversation.client.text, exc_info=error)
+        if self.conversation.is_receiving:
+            self.conversation.reset()
+        return replies.TROUBLE
+
+    # --- aiosmtpd's commands ----------------------------------------------------
 
     async def push(self, status: str | bytes) -> None:
-        """Every reply leaves here: aiosmtpd's own ones get their enhanced code."""
+        """Every reply of aiosmtpd leaves here and gets its enhanced code."""
         text = status.decode() if isinstance(status, bytes) else status
         await super().push(_with_enhanced_code(text))
 
     async def handle_exception(self, error: Exception) -> str:
-        """The outer shell: nothing of the error reaches the peer."""
-        level = log.info if isinstance(error, TLSSetupException) else log.error
-        level("session failed", client=self._client_text(), error=repr(error), exc_info=error)
-        return str(replies.TROUBLE)
+        if isinstance(error, TLSSetupException):
+            log.info("handshake failed", client=self.conversation.client.text)
+            return str(replies.TROUBLE)
+        return str(self._trouble(error))
 
-    # --- commands ---------------------------------------------------------
+    def _set_rset_state(self) -> None:
+        super()._set_rset_state()  # type: ignore[no-untyped-call]
+        self.conversation.reset()
 
-    def _set_post_data_state(self) -> None:
-        super()._set_post_data_state()  # type: ignore[no-untyped-call]
-        self.transaction = None
-        self._is_busy = False
-
-    async def smtp_HELO(self, hostname: str) -> None:  # noqa: N802
-        await super().smtp_HELO(_one_word(hostname))
+    async def smtp_HELO(self, hostname: str) -> None:  # noqa: N802 - aiosmtpd's names
+        name = _one_word(hostname)
+        await super().smtp_HELO(name)
+        self.conversation.client.helo = name
+        self.conversation.client.is_extended = False
 
     async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802
         """Greets in one write with every extension this gateway keeps (RFC 5321 §4.1.1.1)."""
@@ -171,15 +276,26 @@ class GatewaySession(SMTP):
         if not name:
             await self.push("501 Syntax: EHLO hostname")
             return
-        self._set_rset_state()  # type: ignore[no-untyped-call]
+        self._set_rset_state()
         self.session.extended_smtp = True
-        self.session.host_name = name
+        self.session.host_name = self.conversation.client.helo = name
+        self.conversation.client.is_extended = True
         keywords = [f"SIZE {self.data_size_limit}", *EXTENSIONS]
         if self.tls_context and not self._tls_protocol:
             keywords.append("STARTTLS")
         lines = [self.hostname, *keywords]
         greeting = [f"250-{line}" for line in lines[:-1]] + [f"250 {lines[-1]}"]
         await super().push("\r\n".join(greeting))
+
+    async def smtp_NOOP(self, _arg: str | None) -> None:  # noqa: N802
+        await self.push(str(replies.OK))
+
+    async def smtp_RSET(self, arg: str | None) -> None:  # noqa: N802
+        if arg:
+            await self.push("501 Syntax: RSET")
+            return
+        self._set_rset_state()
+        await self.push(str(replies.OK))
 
     async def smtp_VRFY(self, arg: str | None) -> None:  # noqa: N802
         """Tells nothing about addresses (RFC 5321 §7.3)."""
@@ -193,216 +309,52 @@ class GatewaySession(SMTP):
         await self.push("502 AUTH is not offered here")
 
     async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802
-        await self.push(str(self._mail(arg or "")))
-
-    def _mail(self, argument: str) -> Reply:
-        if not self.session.host_name:
-            return replies.NEEDS_HELO
-        if self.transaction is not None:
-            return replies.NESTED_MAIL
-        try:
-            mail = parse_mail(argument)
-        except CommandError as error:
-            return error.reply
-        if (mail.declared_octets or 0) > self.services.platform.max_message_octets:
-            return replies.SYSTEM_SIZE
-        identifier = uuid7()
-        self.transaction = Transaction(identifier, mail, self._envelope(identifier, mail))
-        self.envelope.smtp_utf8 = mail.smtputf8
-        self.envelope.mail_from = str(mail.sender) if mail.sender else "<>"
-        return replies.SENDER_OK
+        await self.push(str(self.conversation.mail(arg or "")))
 
     async def smtp_RCPT(self, arg: str | None) -> None:  # noqa: N802
-        await self.push(str(await self._rcpt(arg or "")))
-
-    async def _rcpt(self, argument: str) -> Reply:
-        transaction = self.transaction
-        if transaction is None:
-            return replies.NEEDS_MAIL
-        try:
-            rcpt = parse_rcpt(argument, smtputf8=transaction.mail.smtputf8)
-        except CommandError as error:
-            return error.reply
-        if len(transaction.recipients) >= self.services.max_recipients:
-            return replies.TOO_MANY_RECIPIENTS
-        started = time.perf_counter()
-        try:
-            decision = await self._decide(transaction, rcpt.recipient)
-        except LookupFailed as error:
-            log.warning(
-                "directory failed", queue_id=transaction.envelope.queue_id, error=str(error)
-            )
-            return replies.TROUBLE
-        metrics.LOOKUP_SECONDS.observe(time.perf_counter() - started)
-        key = rcpt.recipient.key if rcpt.recipient else rcpt.text
-        return self._take(transaction, Recipient(rcpt.text, key, decision))
-
-    async def _decide(self, transaction: Transaction, recipient: Address | None) -> Decision:
-        mail = transaction.mail
-        session = Session(mail.sender, mail.declared_octets, self._client_text())
-        if recipient is None:
-            facts = Facts(self.services.platform, now=datetime.now(UTC))
-            return resolve_postmaster(session, facts)
-        return resolve(recipient, session, await self.services.directory.facts([recipient]))
-
-    def _take(self, transaction: Transaction, recipient: Recipient) -> Reply:
-        """Keep an accepted recipient, note a refused one, log either in one line."""
-        decision = recipient.decision
-        reply = decision.reply
-        if reply.is_accepted and _conflicts(transaction, decision):
-            reply = replies.TOO_MANY_RECIPIENTS
-        elif reply.is_accepted:
-            transaction.recipients.setdefault(recipient.key, recipient)  # said twice, stored once
-            transaction.max_octets = decision.max_octets
-            self.envelope.rcpt_tos.append(recipient.text)
-        else:
-            self.services.refusals.note(transaction.envelope, recipient)
-        metrics.RECIPIENTS.labels(reply.reason).inc()
-        log.info(
-            "decision",
-            queue_id=transaction.envelope.queue_id,
-            client=self._client_text(),
-            sender=transaction.envelope.sender,
-            recipient=recipient.text,
-            reason=reply.reason,
-            reply=f"{reply.code} {reply.enhanced}",
-            strategy=decision.strategy,
-            rule=decision.rule,
-        )
-        return reply
+        answer = self.conversation.rcpt(arg or "")
+        await self.push(str(answer if isinstance(answer, Reply) else await answer))
 
     async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802
-        """As aiosmtpd's, within the process's budget for octets in flight."""
-        services, transaction = self.services, self.transaction
-        if transaction is None or not transaction.recipients:
-            await super().smtp_DATA(arg)
+        """aiosmtpd's reading of content, around our own checks before and after."""
+        refused = None if arg else self.conversation.data()
+        if refused is not None:
+            await self.push(str(refused))
             return
-        reserved = transaction.mail.declared_octets or LINE_LIMIT_OCTETS
-        if services.data_in_flight + reserved > services.data_budget_octets:
-            await self.push(str(replies.NO_SPACE))
-            return
-        services.data_in_flight += reserved
-        self._is_busy = True
+        self.envelope.rcpt_tos = ["taken"] if self.conversation.has_recipients else []
         try:
             await super().smtp_DATA(arg)
         finally:
-            services.data_in_flight -= reserved
-            self._is_busy = False
-
-    # --- the message ------------------------------------------------------
-
-    async def finish(self, content: bytes) -> Reply:
-        """The answer to a complete DATA: everything is durable before it says 250."""
-        transaction = self.transaction
-        if transaction is None:
-            return replies.NEEDS_MAIL
-        header = trace.header_of(content)
-        reply = _refuse_content(transaction, content, header)
-        if reply is None:
-            started = time.perf_counter()
-            reply = await self._store(self._incoming(transaction, content, header))
-            metrics.STORE_SECONDS.observe(time.perf_counter() - started)
-        if not reply.is_accepted:
-            self._note_all(transaction, reply)
-        metrics.MESSAGES.labels(reply.reason).inc()
-        log.info(
-            "message",
-            queue_id=transaction.envelope.queue_id,
-            client=self._client_text(),
-            sender=transaction.envelope.sender,
-            recipients=len(transaction.recipients),
-            octets=len(content),
-            reason=reply.reason,
-            reply=f"{reply.code} {reply.enhanced}",
-        )
-        return reply
-
-    async def _store(self, message: Incoming) -> Reply:
-        try:
-            reply = await self.services.intake.store(message)
-        except StoreFailed as error:
-            return error.reply
-        if reply.is_accepted:
-            metrics.OCTETS.inc(len(message.octets))
-            ring()
-        return reply
-
-    def _incoming(self, transaction: Transaction, content: bytes, header: bytes) -> Incoming:
-        envelope, recipients = transaction.envelope, tuple(transaction.recipients.values())
-        line = trace.received(
-            helo=envelope.helo,
-            client=self._client_text(),
-            hostname=self.services.platform.hostname,
-            protocol=envelope.protocol,
-            queue_id=envelope.queue_id,
-            recipient=recipients[0].text if len(recipients) == 1 else None,
-            at=datetime.now(UTC),
-        )
-        return Incoming(
-            id=transaction.id,
-            envelope=envelope,
-            recipients=recipients,
-            octets=line + content,
-            message_id=trace.message_id(header),
-            digest=_digest(envelope, recipients, content),
-        )
-
-    def _note_all(self, transaction: Transaction, reply: Reply) -> None:
-        """Recipients taken at RCPT and refused with the whole message are records too."""
-        for recipient in transaction.recipients.values():
-            refused = recipient.decision.refused_with(reply)
-            self.services.refusals.note(
-                transaction.envelope, Recipient(recipient.text, recipient.key, refused)
-            )
-
-    # --- who is speaking --------------------------------------------------
-
-    def _envelope(self, identifier: UUID, mail: Mail) -> Envelope:
-        return Envelope(
-            queue_id=queue_id(identifier),
-            sender=str(mail.sender) if mail.sender else "",
-            client=_client(self.session.peer),
-            helo=self.session.host_name,
-            protocol=self._protocol(smtputf8=mail.smtputf8),
-            smtputf8=mail.smtputf8,
-            declared_octets=mail.declared_octets,
-        )
-
-    def _client_text(self) -> str:
-        return str(_client(self.session.peer) or "unknown")
-
-    def _protocol(self, *, smtputf8: bool) -> str:
-        """The keyword of the Received line (RFC 3848, RFC 6531 §4.3)."""
-        if not self.session.extended_smtp:
-            return "SMTP"
-        return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if self.session.ssl else "")
+            self.conversation.reset()
 
 
-def _conflicts(transaction: Transaction, decision: Decision) -> bool:
-    """Whether one answer to DATA could not be true for this recipient too.
+class _Hooks:
+    """aiosmtpd calls this when it has read a whole message by itself."""
 
-    Only where the sender did not declare the size: limits that differ would need two answers.
-    """
-    if transaction.mail.declared_octets is not None or not transaction.recipients:
-        return False
-    return decision.max_octets != transaction.max_octets
-
-
-def _refuse_content(transaction: Transaction, content: bytes, header: bytes) -> Reply | None:
-    if transaction.max_octets is not None and len(content) > transaction.max_octets:
-        return replies.ADDRESS_SIZE
-    if not content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r"):
-        return replies.BARE_LINE_ENDS
-    if trace.count_hops(header) >= trace.MAX_HOPS:
-        return replies.TOO_MANY_HOPS
-    return None
+    async def handle_DATA(  # noqa: N802
+        self, server: GatewaySession, _session: Any, envelope: Any
+    ) -> str:
+        answer = server.conversation.content(envelope.original_content)
+        return str(answer if isinstance(answer, Reply) else await answer)
 
 
-def _digest(envelope: Envelope, recipients: tuple[Recipient, ...], content: bytes) -> bytes:
-    """What two deliveries of the same message by the same sender have in common."""
-    whole = sha256("\0".join([envelope.sender, *sorted(r.key for r in recipients), ""]).encode())
-    whole.update(content)
-    return whole.digest()
+class _Turnstile:
+    """aiosmtpd's reader, which tells when aiosmtpd has nothing left to read."""
+
+    def __init__(self, reader: asyncio.StreamReader, on_wait: Any) -> None:
+        self.__dict__.update(_reader=reader, _on_wait=on_wait)
+
+    async def readuntil(self, separator: bytes = b"\n") -> bytes:
+        if not self._reader._buffer:
+            self._on_wait()
+        line: bytes = await self._reader.readuntil(separator)
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._reader, name, value)
 
 
 def _client(peer: Any) -> IPv4Address | IPv6Address | None:
@@ -417,10 +369,10 @@ def _client(peer: Any) -> IPv4Address | IPv6Address | None:
 
 def _one_word(hostname: str | None) -> str:
     """A HELO argument that is fit for a header and a log: a domain or an address literal."""
+    text = (hostname or "").strip()
     try:
-        return parse_domain((hostname or "").strip())
+        return parse_domain(text)
     except AddressError:
-        text = (hostname or "").strip()
         return text if text.isascii() and text.isprintable() and " " not in text else ""
 
 

@@ -8,6 +8,7 @@ from pytest_django import DjangoDbBlocker
 
 if TYPE_CHECKING:
     from tests.gateway.live import LiveGateway
+    from tests.gateway.sink import Sink
     from tests.gateway.stage import Stage
 
 
@@ -25,9 +26,29 @@ def stage(database: None) -> "Stage":
     return Stage()
 
 
-@pytest.fixture
-def gateway(database: None, socket_enabled: None) -> "Iterator[LiveGateway]":
+@pytest.fixture(params=["plain", "aiosmtpd"])
+def gateway(
+    request: pytest.FixtureRequest, database: None, socket_enabled: None
+) -> "Iterator[LiveGateway]":
+    """Each wire test runs through both ways of a session, which must answer the same."""
     from tests.gateway.live import live_gateway
 
-    with live_gateway() as running:
+    with live_gateway(is_plain=request.param == "plain") as running:
         yield running
+
+
+@pytest.fixture
+def mail(database: None) -> None:
+    """No mail but what the test stores: for tests that deliver everything that is due."""
+    from tests.gateway import outbox
+
+    outbox.empty()
+
+
+@pytest.fixture
+def sink(mail: None, socket_enabled: None) -> "Iterator[Sink]":
+    """A next hop that takes everything until its script says otherwise."""
+    from tests.gateway.sink import Sink, running
+
+    with running(Sink()) as listening:
+        yield listening

@@ -64,7 +64,7 @@ async def _serve(host: str, port: int, context: ssl.SSLContext | None) -> None:
         ) from error
     log.info("listening", host=host, port=bound, starttls=context is not None)
     await stop.wait()
-    log.info("stopping", sessions=len(server.services.sessions))
+    log.info("stopping", sessions=len(server.sessions))
     await server.stop()
 
 
