@@ -52,7 +52,7 @@ class SwitchMixin:
         if request.POST.get("confirmed") != "yes":
             return self._confirm(request, queryset, rows, fit, enabled=enabled)
         actor, reason = actor_of(request), reason_of(request)
-        count = services.set_enabled(fit, enabled, actor=actor, reason=reason)
+        count = services.set_enabled(fit, enabled=enabled, actor=actor, reason=reason)
         names = self.opts.verbose_name if count == 1 else self.opts.verbose_name_plural
         messages.success(request, f"{count} {names} {'enabled' if enabled else 'disabled'}.")
         return None
