@@ -24,6 +24,7 @@ DAYS_AHEAD = 3
 # How long octets stay that a waiting or held delivery needs, before they are looked at again.
 EXTENSION_DAYS = 7
 CHUNK = 5000
+LOCK_TIMEOUT = "2s"
 PREFIX = "gateway_body_"
 
 log = structlog.get_logger()
@@ -189,12 +190,16 @@ def _try(statement: sql.Composed, day: date) -> bool:
     """Run a statement that locks the table; whether it could. The next purge tries again."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = '2s'")
+            _bound_waiting(cursor)
             cursor.execute(statement)
     except DatabaseError as error:
         log.warning("partition left as it is", day=str(day), error=str(error))
         return False
     return True
+
+
+def _bound_waiting(cursor: CursorWrapper) -> None:
+    cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
 
 
 def _extend(cursor: CursorWrapper, today: date) -> int:
@@ -216,7 +221,7 @@ def _repeat(step: Callable[[CursorWrapper], int]) -> int:
     total = 0
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = '2s'")
+            _bound_waiting(cursor)
             count = step(cursor)
         total += count
         if count < CHUNK:

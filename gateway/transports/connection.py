@@ -4,10 +4,13 @@ TLS "required" and "implicit" check the certificate, "opportunistic" takes any a
 where it fails (RFC 7435). A password is sent only inside TLS, unless the hop's TLS is "none".
 """
 
+import asyncio
 import ssl
 from functools import cache
+from typing import cast
 
 import aiosmtplib
+from django.conf import settings
 
 from gateway.routing.facts import Hop
 from gateway.smarthost import Login
@@ -16,6 +19,10 @@ CONNECT_SECONDS = 30.0
 REPLY_SECONDS = 120.0
 # What a peer or the network may do to us; a TLS failure is an OSError, too.
 TROUBLE = (aiosmtplib.SMTPException, OSError)
+
+
+class TlsFailed(aiosmtplib.SMTPException):
+    """The hop offers STARTTLS, or has to, and it did not come about."""
 
 
 class Connection(aiosmtplib.SMTP):
@@ -28,7 +35,9 @@ class Connection(aiosmtplib.SMTP):
             local_hostname=hostname,
             use_tls=hop.tls == "implicit",
             start_tls=False,
-            tls_context=_tls_context(is_verified=hop.tls != "opportunistic"),
+            tls_context=_tls_context(
+                is_verified=hop.tls != "opportunistic", ca_file=settings.DELIVERY_TLS_CA_FILE
+            ),
             timeout=REPLY_SECONDS,
         )
         self._is_lmtp = hop.protocol == "lmtp"
@@ -46,6 +55,19 @@ class Connection(aiosmtplib.SMTP):
             except aiosmtplib.SMTPHeloError:
                 await self.helo()
 
+    async def secure(self) -> None:
+        """STARTTLS. Raises TlsFailed."""
+        try:
+            await self.starttls(timeout=CONNECT_SECONDS)
+        except TROUBLE as error:
+            raise TlsFailed(f"STARTTLS failed: {error}") from error
+
+    def drop(self) -> None:
+        """End at once, without waiting for TLS to say good-bye."""
+        if self.transport is not None:
+            cast(asyncio.WriteTransport, self.transport).abort()
+        self.close()
+
     @property
     def is_secure(self) -> bool:
         return self.get_transport_info("sslcontext") is not None
@@ -62,7 +84,7 @@ async def connect(hop: Hop, *, hostname: str, login: Login | None = None) -> Con
     may_use_tls = hop.tls in ("opportunistic", "required")
     try:
         return await _connect(hop, hostname, login, may_use_tls=may_use_tls)
-    except (ssl.SSLError, aiosmtplib.SMTPResponseException):
+    except TlsFailed:
         if hop.tls != "opportunistic" or login is not None:
             raise
     return await _connect(hop, hostname, login, may_use_tls=False)
@@ -76,21 +98,24 @@ async def _connect(
     try:
         await client.greet()
         if may_use_tls and (hop.tls == "required" or client.supports_extension("starttls")):
-            await client.starttls(timeout=CONNECT_SECONDS)
+            await client.secure()
             await client.greet()
         if login is not None:
             if not client.is_secure and hop.tls != "none":
                 raise aiosmtplib.SMTPException("It offers no TLS, so the password is not sent.")
             await client.login(login.username, login.password)
     except BaseException:  # a cancelled attempt leaves no socket behind either
-        client.close()
+        client.drop()
         raise
     return client
 
 
 @cache
-def _tls_context(*, is_verified: bool) -> ssl.SSLContext:
+def _tls_context(*, is_verified: bool, ca_file: str) -> ssl.SSLContext:
+    """The system's authorities, and the installation's own of DELIVERY_TLS_CA_FILE."""
     context = ssl.create_default_context()
+    if ca_file:
+        context.load_verify_locations(ca_file)
     if not is_verified:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -41,13 +41,13 @@ class SmtpTransport:
         connection = self._connection
         if connection is not None and connection.is_connected:
             with suppress(*TROUBLE):
-                await connection.quit(timeout=QUIT_SECONDS)
+                await connection.execute_command(b"QUIT", timeout=QUIT_SECONDS)
         self.abort()
 
     def abort(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            connection.drop()
 
     @property
     def _is_open(self) -> bool:

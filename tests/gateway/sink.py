@@ -82,7 +82,7 @@ class Sink:
         self.go_on.set()
         self._controller.stop()
 
-    async def handle_RCPT(
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd asks for this name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         reply = self.script.recipients.get(address, "250 2.1.5 ok")
@@ -90,10 +90,12 @@ class Sink:
             envelope.rcpt_tos.append(address)
         return reply
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(  # noqa: N802 - aiosmtpd asks for this name
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
         self.received.append(
             Received(
-                envelope.mail_from or "",
+                "" if envelope.mail_from in (None, "<>") else envelope.mail_from,
                 tuple(envelope.rcpt_tos),
                 bytes(envelope.original_content or b""),
                 tuple(envelope.mail_options),

@@ -1,6 +1,5 @@
 """Claim, send, settle against real next hops and the real queue."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -14,21 +13,10 @@ from gateway.delivery.queue import Settlement
 from gateway.models import Delivery
 from gateway.transports import Outcome, Result
 from tests.gateway import outbox
-from tests.gateway.sink import Sink, close_after_reply, drop, free_port, running
+from tests.gateway.sink import Sink, close_after_reply, drop, free_port
 
 pytestmark = pytest.mark.usefixtures("mail", "socket_enabled")
 State = Delivery.State
-
-
-@pytest.fixture
-def mail(database: None) -> None:
-    outbox.empty()
-
-
-@pytest.fixture
-def sink(mail: None, socket_enabled: None) -> Iterator[Sink]:
-    with running(Sink()) as listening:
-        yield listening
 
 
 def settled(claimed: queue.Claimed, outcome: Outcome) -> Settlement:
@@ -302,9 +290,7 @@ def test_drain_claims_nothing_after_its_budget(sink: Sink) -> None:
     assert outbox.state(delivery) == State.PENDING
 
 
-def test_what_cannot_begin_within_its_lease_is_given_back(
-    sink: Sink, settings: Settings
-) -> None:
+def test_what_cannot_begin_within_its_lease_is_given_back(sink: Sink, settings: Settings) -> None:
     [delivery] = outbox.put(outbox.add_hop(sink.port))
     [claimed] = claim(1)
     queue.give_back([claimed])

@@ -1,0 +1,109 @@
+"""Forwards: the return path that the smarthost is given, and the way back."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from gateway import return_paths, smarthost
+from gateway.delivery import drain
+from gateway.models import Delivery
+from gateway.routing import srs
+from gateway.routing.address import Address
+from tests.gateway import outbox
+from tests.gateway.sink import Sink
+
+pytestmark = pytest.mark.usefixtures("mail", "socket_enabled")
+State = Delivery.State
+FORWARD = {"kind": "forward", "recipients": ("carl@elsewhere.example",), "rewrites_sender": True}
+SECRET = b"newest"
+
+
+@pytest.fixture
+def relay(sink: Sink, settings: Settings) -> Sink:
+    """The sink as the platform's smarthost."""
+    settings.SMARTHOST_URL = f"smtp://127.0.0.1:{sink.port}"
+    settings.SRS_SECRETS = ["newest", "older"]
+    settings.BOUNCE_DOMAIN = "bounce.example"
+    return sink
+
+
+def test_sender_is_rewritten_and_the_bounce_finds_back(relay: Sink) -> None:
+    outbox.put(sender="Ann@sender.example", **FORWARD)
+    drain()
+    [received] = relay.received
+    path = Address.parse(received.sender)
+    assert path.domain == "bounce.example"
+    assert received.recipients == ("carl@elsewhere.example",)
+    assert received.trace["Delivered-To"] == "bob@hosted.example"
+    back = srs.reverse(path.local_part, secrets=[SECRET], day=timezone.now().toordinal())
+    assert str(back) == "Ann@sender.example"
+
+
+@pytest.mark.parametrize("fields", [{"sender": ""}, {"null_sender": True}])
+def test_null_sender_stays_null(relay: Sink, fields: dict[str, object]) -> None:
+    outbox.put(**FORWARD, **fields)
+    drain()
+    assert relay.received[0].sender == ""
+
+
+def test_long_sender_gets_an_opaque_return_path(relay: Sink) -> None:
+    sender = f"{'a' * 40}@quite-a-long-name.example"
+    [delivery] = outbox.put(sender=sender, **FORWARD)
+    drain()
+    path = Address.parse(relay.received[0].sender)
+    assert srs.is_opaque(path.local_part)
+    assert srs.read_opaque(path.local_part.upper(), secrets=[b"next", SECRET]) == delivery.id
+    assert return_paths.find([delivery.id]) == {delivery.id: sender}
+
+
+@pytest.mark.parametrize("path", ["R0=aaaaaaaa=bbbb", "R0=", "R0=ü=x", "R0=aaaaaaaa"])
+def test_forged_opaque_return_path_is_refused(path: str) -> None:
+    with pytest.raises(srs.SrsError):
+        srs.read_opaque(path, secrets=[SECRET])
+
+
+def test_mailbox_delivery_keeps_the_sender(relay: Sink) -> None:
+    outbox.put(outbox.add_hop(relay.port))
+    drain()
+    assert relay.received[0].sender == "ann@sender.example"
+
+
+def test_domain_smarthost_goes_before_the_platform_one(relay: Sink, settings: Settings) -> None:
+    settings.SMARTHOST_URL = ""
+    outbox.put(outbox.add_hop(relay.port), **FORWARD)
+    drain()
+    assert len(relay.received) == 1
+
+
+def test_without_a_smarthost_forwards_wait_and_say_why(settings: Settings) -> None:
+    settings.SMARTHOST_URL = ""
+    [delivery] = outbox.put(**FORWARD)
+    drain()
+    assert outbox.state(delivery) == State.DEFERRED
+    assert delivery.last_reply == "No smarthost takes forwards to elsewhere: set SMARTHOST_URL."
+    assert delivery.next_attempt_at - timezone.now() > timedelta(minutes=4)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("smtp://relay.example", ("relay.example", 25, "opportunistic", None)),
+        ("smtp://relay.example:2525?tls=none", ("relay.example", 2525, "none", None)),
+        ("smtps://a%40b:p%3Aw@relay.example", ("relay.example", 465, "implicit", ("a@b", "p:w"))),
+        ("smtp://a:b@relay.example:587", ("relay.example", 587, "required", ("a", "b"))),
+        ("smtp+starttls://relay.example", ("relay.example", 587, "required", None)),
+    ],
+)
+def test_smarthost_url_is_read(url: str, expected: tuple[object, ...]) -> None:
+    found = smarthost.parse(url)
+    assert found is not None
+    login = (found.login.username, found.login.password) if found.login else None
+    assert (found.hop.host, found.hop.port, found.hop.tls, login) == expected
+
+
+@pytest.mark.parametrize("url", ["relay.example:25", "http://relay.example", "smtp://x?tls=maybe"])
+def test_smarthost_url_of_another_form_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="SMARTHOST_URL"):
+        smarthost.parse(url)
