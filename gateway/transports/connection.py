@@ -65,7 +65,7 @@ class Connection(aiosmtplib.SMTP):
     def drop(self) -> None:
         """End at once, without waiting for TLS to say good-bye."""
         if self.transport is not None:
-            cast(asyncio.WriteTransport, self.transport).abort()
+            cast("asyncio.WriteTransport", self.transport).abort()
         self.close()
 
     @property

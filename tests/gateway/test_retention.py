@@ -75,7 +75,7 @@ def test_body_of_today_stays() -> None:
     "state", [State.PENDING, State.DEFERRED, State.SENDING, State.HELD, State.QUARANTINED]
 )
 @pytest.mark.parametrize("has_partition", [True, False])
-def test_body_that_is_still_needed_moves_on(state: str, has_partition: bool) -> None:  # noqa: FBT001
+def test_body_that_is_still_needed_moves_on(state: str, has_partition: bool) -> None:
     if has_partition:
         make_partition(YESTERDAY)
     [delivery] = outbox.put(outbox.add_hop(25), expires_on=YESTERDAY, state=state)
