@@ -42,6 +42,8 @@ from tenants.models import (
     Tenant,
 )
 
+STATE = ("state", "state_since")  # what a change of state writes, and nothing else
+
 DEMO_TENANT = "demo"
 DEMO_DOMAIN = "demo.example"
 
@@ -173,13 +175,13 @@ def suspend_tenant(tenant: Tenant, *, actor: Actor, reason: str, for_abuse: bool
     """Stop a tenant's mail: senders try again for 72 hours; for abuse, refuse it at once."""
     states = Tenant.State
     tenant.state = states.SUSPENDED_FOR_ABUSE if for_abuse else states.SUSPENDED
-    return changes.save(tenant, actor=actor, reason=reason)
+    return changes.save(tenant, actor=actor, reason=reason, update_fields=STATE)
 
 
 def resume_tenant(tenant: Tenant, *, actor: Actor, reason: str) -> Tenant:
     """Let a tenant's mail through again."""
     tenant.state = Tenant.State.ACTIVE
-    return changes.save(tenant, actor=actor, reason=reason)
+    return changes.save(tenant, actor=actor, reason=reason, update_fields=STATE)
 
 
 # --- domains
@@ -196,7 +198,7 @@ def claim_domain(
 def release_domain(domain: Domain, *, actor: Actor, reason: str = "released") -> Domain:
     """Give a domain up for good: its mail is refused, and nobody inherits its addresses."""
     domain.state = Domain.State.RELEASED
-    return changes.save(domain, actor=actor, reason=reason)
+    return changes.save(domain, actor=actor, reason=reason, update_fields=STATE)
 
 
 def expected_of(domain: Domain) -> list[Expected]:
@@ -293,7 +295,8 @@ def _move(domain: Domain, state: str, reason: str, actor: Actor) -> str:
         return ""
     domain.state = str(state)
     try:
-        changes.save(domain, actor=actor, reason=reason)
+        fields = (*STATE, "verified_at")
+        changes.save(domain, actor=actor, reason=reason, update_fields=fields)
     except ValidationError as error:
         domain.state = before
         return " ".join(error.messages)
