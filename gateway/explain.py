@@ -73,7 +73,8 @@ def size_limit(decision: Decision) -> int:
 
 def _path(text: str) -> str:
     stripped = text.strip()
-    return stripped if stripped.startswith("<") else f"<{stripped}>"
+    is_path = stripped.startswith("<") and stripped.endswith(">")
+    return stripped if is_path else f"<{stripped}>"
 
 
 def _counts(decision: Decision, facts: Facts) -> tuple[Count, ...]:

@@ -27,7 +27,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from tenants.admin.base import AttributedAdmin
 
 
-class PanelUserAdmin(UserAdmin, AttributedAdmin):
+class PanelUserAdmin(UserAdmin, AttributedAdmin):  # type: ignore[misc]
     """Deleting a user ends memberships, so the change is attributed."""
 
     form = UserChangeForm
@@ -35,7 +35,6 @@ class PanelUserAdmin(UserAdmin, AttributedAdmin):
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "email", "is_staff", "is_superuser", "is_active", "last_login")
     search_fields = ("username__startswith", "email__startswith")
-    object_history_template = "admin/object_history.html"
     empty_hint = "Add a user for each person; staff may open this panel."
 
 

@@ -100,7 +100,8 @@ def _with_predecessors(source: Source) -> list[tuple[Any, Any]]:
     """Each event with the one before it of the same row; None before the first."""
     rows: Any = source.events._default_manager
     newest = rows.filter(source.belongs).select_related("pgh_context").order_by("-pgh_id")
-    pairs, before = [], {}
+    pairs: list[tuple[Any, Any]] = []
+    before: dict[Any, Any] = {}
     for event in reversed(newest[:NEWEST]):
         earlier = before.get(event.pgh_obj_id)
         if earlier is None and event.pgh_label != "insert":

@@ -7,12 +7,14 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 
-def make_staff(username: str = "ops", *, is_superuser: bool = True) -> User:
-    """A member of staff whose password is `correct horse battery`."""
+def make_staff(
+    username: str = "ops", *, is_superuser: bool = True, password: str | None = None
+) -> User:
+    """A member of staff; without a password, since hashing one takes longer than a test."""
     return User.objects.create_user(
         username,
         f"{username}@staff.example",
-        "correct horse battery",
+        password,
         is_staff=True,
         is_superuser=is_superuser,
     )

@@ -49,7 +49,7 @@ def explain_view(request: HttpRequest) -> HttpResponse:
         "form": form,
         **(_explained(form) if form.is_bound and form.is_valid() else {}),
     }
-    request.current_app = admin.site.name  # type: ignore[attr-defined]
+    request.current_app = admin.site.name
     return TemplateResponse(request, "admin/panel/explain.html", context)
 
 
@@ -77,9 +77,9 @@ def _rows(explanation: Explanation) -> dict[str, Any]:
     if decision is None:
         return {}
     return {
-        "tenant": Tenant.objects.filter(pk=decision.tenant_id).first(),
-        "domain": Domain.objects.filter(pk=decision.domain_id).first(),
-        "address": Address.objects.filter(pk=decision.address_id).first(),
+        "tenant": Tenant.objects.filter(pk__in=[decision.tenant_id]).first(),
+        "domain": Domain.objects.filter(pk__in=[decision.domain_id]).first(),
+        "address": Address.objects.filter(pk__in=[decision.address_id]).first(),
     }
 
 

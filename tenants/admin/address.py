@@ -90,7 +90,7 @@ class SubaddressRuleInline(PanelInline):
 
     @display(description="goes to")
     def goes_to(self, rule: SubaddressRule) -> str:
-        if rule.pk is None:
+        if rule._state.adding:
             return "Save first, then choose its targets."
         if rule.action != SubaddressRule.Action.RETARGET:
             return "—"

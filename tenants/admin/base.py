@@ -69,7 +69,6 @@ class AttributedAdmin(ModelAdmin):
     list_filter_submit = True
     delete_confirmation_template = "admin/panel/delete_confirmation.html"
     delete_selected_confirmation_template = "admin/panel/delete_selected_confirmation.html"
-    object_history_template = "admin/panel/history.html"
     empty_hint = ""
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -116,7 +115,7 @@ class AttributedAdmin(ModelAdmin):
             "opts": self.opts,
             **(extra_context or {}),
         }
-        return TemplateResponse(request, self.object_history_template, context)
+        return TemplateResponse(request, "admin/panel/history.html", context)
 
 
 class PanelAdmin(AttributedAdmin):
@@ -257,7 +256,7 @@ class ReadOnlyAdmin(ModelAdmin):
 
 def still_needed(error: ProtectedError | RestrictedError) -> str:
     """Why a row cannot go, naming what needs it."""
-    rows = getattr(error, "protected_objects", None) or getattr(error, "restricted_objects", ())
+    rows: Any = getattr(error, "protected_objects", getattr(error, "restricted_objects", ()))
     needing = sorted({f"{row._meta.verbose_name} {row}" for row in rows})
     more = f" and {len(needing) - 5} more" if len(needing) > 5 else ""
     return f"Not deleted, it is still needed by: {', '.join(needing[:5])}{more}."

@@ -41,6 +41,8 @@ class RowForm(forms.ModelForm):
             super().add_error(None, raised)
             return
         for name, sentences in raised.error_dict.items():
+            if name in self.errors and name != NON_FIELD_ERRORS:
+                continue  # what is typed there was not even taken, so the rule saw something else
             if name in self.fields or name == NON_FIELD_ERRORS:
                 super().add_error(None if name == NON_FIELD_ERRORS else name, sentences)
             else:
@@ -48,13 +50,14 @@ class RowForm(forms.ModelForm):
                 super().add_error(None, [f"{label}: {text}" for text in _texts(sentences)])
 
     def _post_clean(self) -> None:
-        super()._post_clean()
+        super()._post_clean()  # type: ignore[misc]
         if self.refused is not None and self.refused.prefix == self.prefix:
             self.add_error(None, self.refused.error)
 
     def _get_validation_exclusions(self) -> set[str]:
         """Like Django's, but the key is checked: it is made of what the form holds."""
-        return set(super()._get_validation_exclusions()) - {"key"}
+        exclusions: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        return exclusions - {"key"}
 
 
 class PanelForm(RowForm):
@@ -70,7 +73,8 @@ class PanelForm(RowForm):
 
 
 def _label(model: type[models.Model], name: str) -> str:
-    return str(model._meta.get_field(name).verbose_name).capitalize()
+    field: Any = model._meta.get_field(name)
+    return str(field.verbose_name).capitalize()
 
 
 def _texts(errors: list[ValidationError]) -> list[str]:
@@ -129,7 +133,7 @@ class OctetsField(forms.Field):
 
 def field_for(db_field: models.Field) -> forms.Field | None:
     """The form field of this product's own kinds of value; None leaves the choice to Unfold."""
-    about = {
+    about: dict[str, Any] = {
         "required": not db_field.blank,
         "label": str(db_field.verbose_name).capitalize(),
         "help_text": db_field.help_text,

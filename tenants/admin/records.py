@@ -6,7 +6,7 @@ from tenants import services
 from tenants.dns import Expected
 from tenants.models import Domain, DomainCheck
 
-COLOURS = {
+COLOURS: dict[str, str] = {
     DomainCheck.State.PRESENT: "success",
     DomainCheck.State.ABSENT: "danger",
     DomainCheck.State.WRONG: "danger",
