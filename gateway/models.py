@@ -7,6 +7,7 @@ control plane, so their references there carry no database constraint.
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import HashIndex
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
@@ -21,6 +22,7 @@ def loose(to: str) -> Any:
         to,
         on_delete=models.DO_NOTHING,
         db_constraint=False,
+        db_index=False,  # rows are written at wire speed: each index has to earn its place
         null=True,
         blank=True,
         related_name="+",
@@ -50,15 +52,15 @@ class Message(models.Model):
     """An accepted message: its envelope, where it came from and how large it is."""
 
     id = models.UUIDField(primary_key=True, default=uuid7)
-    queue_id = models.CharField(max_length=32, unique=True)
-    received_at = models.DateTimeField(db_index=True)
+    queue_id = models.CharField(max_length=32)
+    received_at = models.DateTimeField()
     sender = models.CharField(max_length=320, blank=True, help_text="Empty is the null sender <>.")
     client = models.GenericIPAddressField(null=True)
     helo = models.CharField(max_length=255, blank=True)
     protocol = models.CharField(max_length=16)
     smtputf8 = models.BooleanField(default=False)
     size_octets = models.PositiveBigIntegerField()
-    message_id = models.CharField(max_length=998, blank=True, db_index=True)
+    message_id = models.CharField(max_length=998, blank=True)
     digest = models.BinaryField(help_text="SHA-256 of envelope and content: tells a repeat.")
     body_id = models.UUIDField()
     body_expires_on = models.DateField()
@@ -66,8 +68,11 @@ class Message(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        constraints = [
+            models.UniqueConstraint(fields=["queue_id"], name="message_queue_id_once"),
+        ]
         indexes = [
-            models.Index(fields=["digest"], name="message_digest"),
+            HashIndex(fields=["message_id"], name="message_by_message_id"),
             models.Index(fields=["body_expires_on"], name="message_body_day"),
         ]
 
@@ -86,7 +91,7 @@ class RoutingRecord(models.Model):
         Message, on_delete=models.CASCADE, null=True, blank=True, related_name="records"
     )
     at = models.DateTimeField()
-    queue_id = models.CharField(max_length=32, db_index=True)
+    queue_id = models.CharField(max_length=32)
     sender = models.CharField(max_length=320, blank=True)
     recipient = models.CharField(max_length=320)
     key = models.CharField(max_length=320)
@@ -114,7 +119,8 @@ class RoutingRecord(models.Model):
         indexes = [
             models.Index(fields=["tenant", "-id"], name="record_by_tenant"),
             models.Index(fields=["key", "-id"], name="record_by_key"),
-            models.Index(fields=["at"], name="record_at"),
+            models.Index(fields=["queue_id"], name="record_by_queue_id"),
+            models.Index(fields=["at"], condition=Q(accepted=False), name="record_refused_at"),
         ]
 
     def __str__(self) -> str:

@@ -15,6 +15,6 @@ CREATE TABLE gateway_body_default PARTITION OF gateway_body DEFAULT;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("gateway", "0002_initial")]
+    dependencies = [("gateway", "0001_initial")]
 
     operations = [migrations.RunSQL(CREATE, "DROP TABLE gateway_body")]
