@@ -171,12 +171,8 @@ class Delivery(models.Model):
     class Meta:
         ordering = ("-id",)
         verbose_name_plural = "deliveries"
+        # What is due is found by `delivery_lane`, an index over an expression: migration 0003.
         indexes = [
-            models.Index(
-                fields=["next_attempt_at"],
-                condition=Q(state__in=["pending", "deferred"]),
-                name="delivery_due",
-            ),
             models.Index(
                 fields=["lease_until"], condition=Q(state="sending"), name="delivery_leased"
             ),

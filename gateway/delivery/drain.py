@@ -28,7 +28,7 @@ from gateway.delivery.queue import Claimed, Settlement
 from gateway.transports import Outcome
 
 BATCH = 200
-MOST_IN_FLIGHT = 1000
+MOST_IN_FLIGHT = 2000
 # Bodies up to this are read together with the claim; larger ones when they are sent.
 SMALL_OCTETS = 64 * 1024
 LARGE_AT_ONCE = 8

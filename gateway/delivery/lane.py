@@ -19,7 +19,7 @@ from gateway.transports import Outcome, Result, Transport
 IDLE_SECONDS = 2.0
 DOWN_SECONDS = 10.0
 # So many may wait per connection before the lane asks for no more.
-QUEUE_FACTOR = 16
+QUEUE_FACTOR = 8
 
 log = structlog.get_logger()
 

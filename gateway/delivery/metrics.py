@@ -24,7 +24,7 @@ DELAY_SECONDS = Histogram(
 OPEN_STATES = ("pending", "deferred", "sending", "held", "quarantined")
 _COUNT = """
 SELECT state, count(*) FROM gateway_delivery
-WHERE state IN ('pending', 'deferred') OR state = 'sending' OR state IN ('held', 'quarantined')
+WHERE state IN ('pending', 'deferred', 'sending', 'held', 'quarantined')
 GROUP BY state
 """
 

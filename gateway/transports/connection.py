@@ -62,6 +62,16 @@ class Connection(aiosmtplib.SMTP):
         except TROUBLE as error:
             raise TlsFailed(f"STARTTLS failed: {error}") from error
 
+    async def send_content(self, octets: bytes) -> aiosmtplib.SMTPResponse:
+        """What follows the 354 to DATA, dots doubled and ended already, and the reply to it.
+
+        aiosmtplib's own would rewrite every line of it by regular expressions.
+        """
+        if self.protocol is None:
+            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+        self.protocol.write(octets)
+        return await self.protocol.read_response(timeout=self.timeout)
+
     def drop(self) -> None:
         """End at once, without waiting for TLS to say good-bye."""
         if self.transport is not None:

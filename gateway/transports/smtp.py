@@ -13,6 +13,7 @@ from gateway.smarthost import Login
 from gateway.transports import trace
 from gateway.transports.base import Envelope, Outcome, Result
 from gateway.transports.connection import TROUBLE, Connection, connect
+from gateway.transports.content import stuff
 
 QUIT_SECONDS = 2.0
 
@@ -88,10 +89,8 @@ class SmtpTransport:
         answer = await connection.execute_command(b"RCPT", path)
         if answer.code not in (250, 251):
             return answer
-        try:
-            return await connection.data(content)
-        except aiosmtplib.SMTPDataError as refused:
-            return aiosmtplib.SMTPResponse(refused.code, refused.message)
+        answer = await connection.execute_command(b"DATA")
+        return await connection.send_content(stuff(content)) if answer.code == 354 else answer
 
     async def _judge(self, connection: Connection, answer: aiosmtplib.SMTPResponse) -> Outcome:
         reply = f"{answer.code} {answer.message}"
