@@ -211,10 +211,15 @@ def expected_of(domain: Domain) -> list[Expected]:
     )
 
 
-def configured_resolver() -> Resolver:
-    """Asks authoritative servers, found through the resolvers that the settings name."""
+def configured_resolver(*, lifetime_seconds: float = 30.0) -> Resolver:
+    """Asks authoritative servers, found through the resolvers that the settings name.
+
+    A check ends within `lifetime_seconds`. Raises ValueError where the system names no resolver.
+    """
     return DnspythonResolver(
-        settings.DNS_RESOLVERS, authoritative_port=settings.DNS_AUTHORITATIVE_PORT
+        settings.DNS_RESOLVERS,
+        authoritative_port=settings.DNS_AUTHORITATIVE_PORT,
+        lifetime_seconds=lifetime_seconds,
     )
 
 

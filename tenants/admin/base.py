@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.admin import ShowFacets
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db import IntegrityError, models
@@ -124,7 +125,7 @@ class PanelAdmin(AttributedAdmin):
     form = PanelForm
     show_full_result_count = False
     paginator = CappedPaginator
-    compressed_fields = True
+    show_facets = ShowFacets.NEVER
     warn_unsaved_form = True
     fixed_fields: tuple[str, ...] = ()
     search_fields: tuple[str, ...] = ()
@@ -160,8 +161,10 @@ class PanelAdmin(AttributedAdmin):
         return form
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        own = field_for(db_field)
-        return own or super().formfield_for_dbfield(db_field, request, **kwargs)
+        field = field_for(db_field) or super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(db_field, models.TextField):
+            field.widget.attrs["rows"] = 3
+        return field
 
     # --- writing ---
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -228,6 +231,7 @@ class ReadOnlyAdmin(ModelAdmin):
 
     list_filter_submit = True
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER
     paginator = CappedPaginator
     actions = None
     show_add_link = False

@@ -18,6 +18,8 @@ from tenants.admin.filters import EnvironmentFilter, TroubleFilter
 from tenants.admin.records import records_of
 from tenants.models import Domain
 
+# Somebody waits before the page, and a web worker with them.
+CHECK_SECONDS = 10.0
 STATE_COLOURS = {
     Domain.State.PENDING: "info",
     Domain.State.ACTIVE: "success",
@@ -96,7 +98,7 @@ class DomainAdmin(PanelAdmin):
         if request.method == "POST":
             before = domain.state
             try:
-                resolver = services.configured_resolver()
+                resolver = services.configured_resolver(lifetime_seconds=CHECK_SECONDS)
             except ValueError as error:
                 messages.error(request, str(error))
                 return redirect(domain.get_absolute_url())

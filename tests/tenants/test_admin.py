@@ -517,6 +517,17 @@ def test_enabling_leaves_out_what_could_not_receive(client: Client, world: World
     assert list(Alias.objects.filter(enabled=True)) == [fit]
 
 
+def test_all_rows_of_a_filtered_list_can_be_chosen(client: Client, world: World) -> None:
+    first = make.make_alias(world.domain, "xa")
+    make.make_alias(world.domain, "xb")
+    make.make_alias(world.domain, "other")
+    data = {"action": "disable", "_selected_action": [first.pk], "select_across": "1"}
+    url = f"{url_of(Alias, 'changelist')}?q=x"
+    assert "Disable 2 aliases?" in client.post(url, data).content.decode()
+    client.post(url, data | {"confirmed": "yes"})
+    assert [row.local_part for row in Alias.objects.filter(enabled=True)] == ["other"]
+
+
 def test_bulk_never_leaves_the_kind_it_was_chosen_for(client: Client, world: World) -> None:
     role = make.make_role(world.domain, "sales")
     bulk(client, "disable", [role], confirmed="yes")
@@ -552,7 +563,7 @@ class SilentResolver:
 def test_check_now_shows_its_result_at_once(
     client: Client, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(domain_admin.services, "configured_resolver", SilentResolver)
+    monkeypatch.setattr(domain_admin.services, "configured_resolver", lambda **_: SilentResolver())
     url = f"/admin/tenants/domain/{world.domain.pk}/check-now/"
     page = client.post(url, follow=True).content.decode()
     assert "Checked: a.example stays active" in page
