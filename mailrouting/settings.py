@@ -185,6 +185,8 @@ CELERY_BEAT_SCHEDULE = {
 DNS_RESOLVERS = env.list("DNS_RESOLVERS", default=[])
 # Port on which authoritative servers answer; other than 53 only in tests.
 DNS_AUTHORITATIVE_PORT = env.int("DNS_AUTHORITATIVE_PORT", default=53)
+# Whether name servers in private networks are asked: whoever claims a domain names its servers.
+DNS_ALLOW_PRIVATE_ADDRESSES = env.bool("DNS_ALLOW_PRIVATE_ADDRESSES", default=False)
 
 # --- gateway --------------------------------------------------------------
 GATEWAY_HOSTNAME = env.str("GATEWAY_HOSTNAME", default="localhost")

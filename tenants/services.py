@@ -220,6 +220,7 @@ def configured_resolver(*, lifetime_seconds: float = 30.0) -> Resolver:
         settings.DNS_RESOLVERS,
         authoritative_port=settings.DNS_AUTHORITATIVE_PORT,
         lifetime_seconds=lifetime_seconds,
+        allow_private_addresses=settings.DNS_ALLOW_PRIVATE_ADDRESSES,
     )
 
 

@@ -128,8 +128,14 @@ def test_two_workers_never_check_one_domain_together(monkeypatch):
 
 def test_settings_name_the_resolver(settings):
     settings.DNS_RESOLVERS, settings.DNS_AUTHORITATIVE_PORT = ["192.0.2.1:5353"], 5300
-
     assert services.configured_resolver().authoritative_port == 5300
+
+
+@pytest.mark.parametrize("is_allowed", [False, True])
+def test_private_name_servers_are_asked_only_where_settings_say_so(settings, is_allowed):
+    settings.DNS_RESOLVERS = ["192.0.2.1"]
+    settings.DNS_ALLOW_PRIVATE_ADDRESSES = is_allowed
+    assert services.configured_resolver().allow_private_addresses is is_allowed
 
 
 def test_a_check_leaves_what_was_checked_a_moment_ago(world, resolver):
