@@ -1,11 +1,11 @@
 """The outbox: deliveries are rows that are claimed, sent and settled; free of Celery.
 
-queue.py holds the three statements, drain.py runs them for many deliveries at once, routes.py says
+queue.py holds the three statements, pump.py runs them for many deliveries at once, routes.py says
 where one goes, actions.py is what operators may do.
 """
 
 from gateway.delivery.actions import fail, hold, release, retry_now
-from gateway.delivery.drain import Drain, drain
+from gateway.delivery.pump import Drain, drain
 from gateway.delivery.queue import Claimed, Settlement, claim, is_anything_due, settle
 
 __all__ = [

@@ -2,10 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import UUID
 
+import psycopg
 import pytest
+import structlog
 from django.db import connection
 from django.utils import timezone
+from prometheus_client import REGISTRY
 from pytest_django import Settings
 
 from gateway.delivery import claim, drain, is_anything_due, queue, settle
@@ -298,3 +302,50 @@ def test_what_cannot_begin_within_its_lease_is_given_back(sink: Sink, settings: 
     assert (delivery.state, delivery.attempts_made) == (State.DEFERRED, 0)
     drain()
     assert outbox.state(delivery) == State.DELIVERED
+
+
+# --- what is told -----------------------------------------------------------
+
+
+def test_each_try_is_one_line_and_one_count(sink: Sink) -> None:
+    labels = {"kind": "mailbox", "outcome": "delivered"}
+    before = REGISTRY.get_sample_value("mailrouting_deliveries_total", labels) or 0
+    [delivery] = outbox.put(outbox.add_hop(sink.port))
+    with structlog.testing.capture_logs() as lines:
+        drain()
+    [line] = lines
+    assert line["event"] == "delivery"
+    assert line["queue_id"] == delivery.message.queue_id
+    assert (line["recipient"], line["outcome"]) == ("box@store.example", "delivered")
+    assert line["reply"] == "250 2.0.0 taken"
+    after = REGISTRY.get_sample_value("mailrouting_deliveries_total", labels)
+    assert after == before + 1
+
+
+def test_queue_is_counted_by_state_when_it_is_asked_for() -> None:
+    outbox.put(kind="inbox")
+    outbox.put(kind="inbox", state=State.HELD)
+    outbox.put(kind="inbox", state=State.DELIVERED)
+    counts = [
+        REGISTRY.get_sample_value("mailrouting_queue", {"state": each})
+        for each in ("pending", "held", "quarantined", "delivered")
+    ]
+    assert counts == [1, 1, 0, None]
+
+
+def test_outcome_outlives_a_database_that_is_away_for_a_moment(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = queue.settle, iter([psycopg.OperationalError("gone")])
+
+    def settle_after_failure(settlements: list[Settlement]) -> dict[UUID, str]:
+        for failure in failures:
+            raise failure
+        return real(settlements)
+
+    monkeypatch.setattr(queue, "settle", settle_after_failure)
+    monkeypatch.setattr("gateway.delivery.pump.TROUBLE_SECONDS", 0.01)
+    [delivery] = outbox.put(outbox.add_hop(sink.port))
+    drain()
+    assert outbox.state(delivery) == State.DELIVERED
+    assert len(sink.received) == 1
