@@ -10,6 +10,8 @@ from celery import shared_task, signals
 from gateway import bell, retention
 from gateway.delivery import Drain, is_anything_due
 
+LINGER_SECONDS = 5.0
+
 _lock = threading.Lock()
 _running: Drain | None = None
 
@@ -22,7 +24,7 @@ def deliver() -> None:
         if _running is not None:
             _running.wake()
             return
-        drain = _running = Drain()
+        drain = _running = Drain(linger_seconds=LINGER_SECONDS)
     try:
         drain.run()
     finally:

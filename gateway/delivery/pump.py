@@ -58,9 +58,14 @@ def drain(*, budget_seconds: float | None = None) -> int:
 
 
 class Drain:
-    """One run over the queue. `wake` and `stop` may be called from any thread."""
+    """One run over the queue. `wake` and `stop` may be called from any thread.
 
-    def __init__(self, *, budget_seconds: float | None = None) -> None:
+    With `linger_seconds` it stays as long for another `wake` when nothing is due, and so do its
+    connections.
+    """
+
+    def __init__(self, *, budget_seconds: float | None = None, linger_seconds: float = 0) -> None:
+        self._linger_seconds = linger_seconds
         self._ends_at = None if budget_seconds is None else time.monotonic() + budget_seconds
         self._lanes: dict[str, Lane] = {}
         self._finished: list[Finished] = []
@@ -122,10 +127,11 @@ class Drain:
             jobs = await self._claim(room) if room > 0 and self._is_in_budget else []
             for job in jobs:
                 self._lane(job.claimed).add(job)
-            if not self._in_flight and not (self.was_woken and self._is_in_budget):
+            if self._in_flight:
+                if len(jobs) < BATCH:
+                    await self._wait()
+            elif not self._is_in_budget or not await self._linger():
                 return
-            if len(jobs) < BATCH:
-                await self._wait()
         await self._come_to_rest()
 
     @property
@@ -137,14 +143,21 @@ class Drain:
     def _is_in_budget(self) -> bool:
         return self._ends_at is None or time.monotonic() < self._ends_at
 
+    async def _linger(self) -> bool:
+        """Whether somebody woke it, now or soon."""
+        self._changed.clear()
+        if not self.was_woken and not self._is_stopping:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._linger_seconds):
+                    await self._changed.wait()
+        return self.was_woken
+
     async def _wait(self) -> None:
         """Until something finished or came in; a moment at least, for a claim worth its while."""
         await asyncio.sleep(PAUSE_SECONDS)
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
                 await self._changed.wait()
-        except TimeoutError:
-            pass
         self._changed.clear()
 
     async def _come_to_rest(self) -> None:

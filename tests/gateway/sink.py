@@ -77,6 +77,7 @@ class Sink:
 
     def start(self) -> None:
         self._controller.start()
+        self.connections = 0  # the controller had tried the port
 
     def stop(self) -> None:
         self.go_on.set()

@@ -18,6 +18,11 @@ pytestmark = pytest.mark.usefixtures("mail", "socket_enabled")
 State = Delivery.State
 
 
+@pytest.fixture(autouse=True)
+def no_lingering(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "LINGER_SECONDS", 0)
+
+
 @pytest.fixture
 def rings(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     heard: list[bool] = []
@@ -58,6 +63,24 @@ def test_second_bell_wakes_the_drain_that_runs(sink: Sink, rings: list[bool]) ->
         sink.go_on.set()
         first.result(10)
     assert outbox.states(slow) == [State.DELIVERED]
+
+
+def test_idle_drain_is_woken_by_the_next_bell_and_ends_when_stopped(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch, rings: list[bool]
+) -> None:
+    monkeypatch.setattr(tasks, "LINGER_SECONDS", 60)
+    hop = outbox.add_hop(sink.port)
+    first = outbox.put(hop)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(tasks.deliver)
+        wait_until(lambda: outbox.states(first) == [State.DELIVERED])
+        second = outbox.put(hop)
+        tasks.deliver()
+        wait_until(lambda: outbox.states(second) == [State.DELIVERED])
+        assert not running.done()
+        tasks._stop()
+        running.result(10)
+    assert sink.connections == 1
 
 
 def test_stopping_gives_back_what_was_not_begun(sink: Sink, rings: list[bool]) -> None:
