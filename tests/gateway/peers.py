@@ -56,10 +56,10 @@ service stats {{
 
 
 @contextmanager
-def smtp_sink() -> Iterator[tuple[int, Path]]:
+def smtp_sink(port: int | None = None) -> Iterator[tuple[int, Path]]:
     """A port on which Postfix's smtp-sink takes mail, and the folder it writes each one to."""
     with open_folder("sink") as folder:
-        port, owner = free_port(), unprivileged()
+        port, owner = port or free_port(), unprivileged()
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         user = ["-u", owner.pw_name] if os.geteuid() == 0 else []
         command = [program("smtp-sink"), *user, "-d", f"{folder}/%M.", f"127.0.0.1:{port}", "100"]
