@@ -7,7 +7,7 @@ wait in their rows and the sweep finds them.
 import threading
 
 import structlog
-from celery import current_app
+from celery import Celery, current_app
 from kombu.exceptions import KombuError
 
 INTERVAL_SECONDS = 0.05
@@ -22,7 +22,8 @@ class Bell:
     ring.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, app: Celery) -> None:
+        self._app = app
         self._is_rung = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -33,6 +34,18 @@ class Bell:
         self._is_rung.set()
         if self._thread is None or not self._thread.is_alive():
             self._start()
+
+    def send(self) -> None:
+        """Put one message for the workers into the broker. Raises what broker_errors names."""
+        self._app.send_task(
+            "gateway.tasks.deliver", expires=EXPIRES_SECONDS, ignore_result=True, retry=False
+        )
+
+    @property
+    def broker_errors(self) -> tuple[type[Exception], ...]:
+        """What a broker that is away may raise, by the transport in use."""
+        connection = self._app.connection_for_write()
+        return (*connection.connection_errors, *connection.channel_errors, KombuError, OSError)
 
     def _start(self) -> None:
         with self._lock:
@@ -45,13 +58,13 @@ class Bell:
         while True:
             self._is_rung.wait()
             self._is_rung.clear()
-            self._send()
+            self._try()
             pause.wait(INTERVAL_SECONDS)
 
-    def _send(self) -> None:
+    def _try(self) -> None:
         try:
-            send()
-        except broker_errors() as error:
+            self.send()
+        except self.broker_errors as error:
             if not self._is_broken:
                 log.warning("bell cannot be rung, the sweep will find the mail", error=str(error))
             self._is_broken = True
@@ -61,18 +74,6 @@ class Bell:
             self._is_broken = False
 
 
-def send() -> None:
-    """Put one message for the workers into the broker. Raises what broker_errors() names."""
-    current_app.send_task(
-        "gateway.tasks.deliver", expires=EXPIRES_SECONDS, ignore_result=True, retry=False
-    )
-
-
-def broker_errors() -> tuple[type[Exception], ...]:
-    """What a broker that is away may raise, by the transport in use."""
-    connection = current_app.connection_for_write()
-    return (*connection.connection_errors, *connection.channel_errors, KombuError, OSError)
-
-
-_bell = Bell()
+_bell = Bell(current_app)
 ring = _bell.ring
+send = _bell.send
