@@ -6,25 +6,25 @@ before the commit: storing the same message a second time is recognised and harm
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 from uuid import UUID
 
 import psycopg
 from django.db import connection
-from psycopg.types.json import Jsonb
 
 from gateway.batching import Batcher
 from gateway.database import raw
 from gateway.ids import uuid7
 from gateway.routing import replies
 from gateway.routing.admission import Ledger, Tally
-from gateway.routing.decision import Decision, Destination
+from gateway.routing.decision import Decision, Destination, Take
 from gateway.routing.replies import Reply
 from gateway.routing.window import RollingHour
 
@@ -42,7 +42,7 @@ WITH locked AS (
     ON CONFLICT (key) DO UPDATE SET key = excluded.key
     RETURNING key, minute, counts, total, full_since
 )
-SELECT clock_timestamp(), l.* FROM (SELECT) AS one LEFT JOIN locked l ON true
+SELECT clock_timestamp(), locked.* FROM locked
 """
 WRITE_BACK = """
 UPDATE gateway_counter c
@@ -51,15 +51,48 @@ FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::bigint[], %s::timestamptz[
     AS v(key, minute, counts, total, full_since)
 WHERE c.key = v.key
 """
-COPY_BODY = "COPY gateway_body (id, expires_on, octets) FROM STDIN (FORMAT BINARY)"
-COPY_MESSAGE = """COPY gateway_message (id, queue_id, received_at, sender, client, helo, protocol,
-    smtputf8, size_octets, message_id, digest, body_id, body_expires_on) FROM STDIN"""
-COPY_RECORD = """COPY gateway_routingrecord (id, message_id, at, queue_id, sender, recipient, key,
-    client, tenant_id, domain_id, address_id, strategy, rule, detail, token, accepted, reason,
-    reply, declared_octets, trace) FROM STDIN"""
-COPY_DELIVERY = """COPY gateway_delivery (id, record_id, message_id, tenant_id, target_id, hop_id,
-    kind, recipient, destination, rewrites_sender, null_sender, state, attempts_made, crashes,
-    next_attempt_at, fence, last_reply, created_at) FROM STDIN"""
+# One statement and one round trip for all that a batch stores, its rows as JSON (measured: twice as
+# fast as an array a column, and as COPY where batches are small). Times are the database's.
+CLOCK = "clock AS (SELECT clock_timestamp() AS now)"
+INSERT_RECORDS = """
+INSERT INTO gateway_routingrecord (id, message_id, at, queue_id, sender, recipient, key, client,
+    tenant_id, domain_id, address_id, strategy, rule, detail, token, accepted, reason, reply,
+    declared_octets, trace)
+SELECT r.id, r.message_id, coalesce(r.at, clock.now), r.queue_id, r.sender, r.recipient, r.key,
+    r.client, r.tenant_id, r.domain_id, r.address_id, r.strategy, r.rule, r.detail, r.token,
+    r.accepted, r.reason, r.reply, r.declared_octets, r.trace
+FROM clock, json_to_recordset(%(records)s::json) AS r(id uuid, message_id uuid, at timestamptz,
+    queue_id text, sender text, recipient text, key text, client inet, tenant_id bigint,
+    domain_id bigint, address_id bigint, strategy text, rule text, detail text, token text,
+    accepted bool, reason text, reply text, declared_octets bigint, trace jsonb)
+"""
+STORE = f"""
+WITH {CLOCK}, body AS (
+    INSERT INTO gateway_body (id, expires_on, octets)
+    SELECT b.id, (clock.now + b.days * interval '1 day')::date, b.octets
+    FROM clock, unnest(%(ids)s::uuid[], %(days)s::int[], %(octets)b::bytea[])
+        AS b(id, days, octets)
+), message AS (
+    INSERT INTO gateway_message (id, queue_id, received_at, sender, client, helo, protocol,
+        smtputf8, size_octets, message_id, digest, body_id, body_expires_on)
+    SELECT m.id, m.queue_id, clock.now, m.sender, m.client, m.helo, m.protocol, m.smtputf8,
+        m.size_octets, m.message_id, decode(m.digest, 'hex'), m.id,
+        (clock.now + m.days * interval '1 day')::date
+    FROM clock, json_to_recordset(%(messages)s::json) AS m(id uuid, queue_id text, sender text,
+        client inet, helo text, protocol text, smtputf8 bool, size_octets bigint,
+        message_id text, digest text, days int)
+), record AS ({INSERT_RECORDS})
+INSERT INTO gateway_delivery (id, record_id, message_id, tenant_id, target_id, hop_id, kind,
+    recipient, destination, rewrites_sender, null_sender, state, attempts_made, crashes,
+    next_attempt_at, fence, last_reply, created_at)
+SELECT d.id, d.record_id, d.message_id, d.tenant_id, d.target_id, d.hop_id, d.kind, d.recipient,
+    d.destination, d.rewrites_sender, d.null_sender, 'pending', 0, 0, clock.now, 0, '', clock.now
+FROM clock, json_to_recordset(%(deliveries)s::json) AS d(id uuid, record_id uuid,
+    message_id uuid, tenant_id bigint, target_id bigint, hop_id bigint, kind text,
+    recipient text, destination text, rewrites_sender bool, null_sender bool)
+"""
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +195,22 @@ def _drop_dead_connection(error: psycopg.Error) -> None:
 
 
 def _commit(batch: Sequence[Incoming]) -> Sequence[Reply]:
-    """Admit, copy and commit. Raises psycopg.Error, after which nothing of it is stored."""
+    """Admit, store and commit in two round trips, or in one where nothing is counted.
+
+    Raises psycopg.Error, after which nothing of it is stored.
+    """
     opened = raw()
-    with opened.transaction():
-        cursor = psycopg.Cursor(opened)
-        now, ledger = _lock_counters(cursor, batch)
-        answers = [_admit(message, ledger) for message in batch]
+    cursor = psycopg.Cursor(opened)
+    counters = {take.counter for message in batch for take in _takes(message)}
+    if not counters:
+        cursor.execute(STORE, _parameters(batch), prepare=True)
+        return [replies.queued(message.envelope.queue_id) for message in batch]
+    with opened.pipeline(), opened.transaction():
+        ledger = _lock_counters(cursor, sorted(counters))
+        answers = [ledger.admit(_takes(message), len(message.octets)) for message in batch]
         admitted = [m for m, answer in zip(batch, answers, strict=True) if answer is None]
         if admitted:
-            _copy(cursor, admitted, now)
+            cursor.execute(STORE, _parameters(admitted), prepare=True)
         if ledger.changed:
             _write_back(cursor, ledger.changed)
     return [
@@ -179,28 +219,17 @@ def _commit(batch: Sequence[Incoming]) -> Sequence[Reply]:
     ]
 
 
-def _admit(message: Incoming, ledger: Ledger) -> Reply | None:
-    takes = [take for recipient in message.recipients for take in recipient.decision.takes]
-    return ledger.admit(takes, len(message.octets)) if takes else None
+def _takes(message: Incoming) -> list[Take]:
+    return [take for recipient in message.recipients for take in recipient.decision.takes]
 
 
-def _lock_counters(
-    cursor: "psycopg.Cursor[Any]", batch: Sequence[Incoming]
-) -> tuple[datetime, Ledger]:
-    keys = {
-        take.counter
-        for message in batch
-        for recipient in message.recipients
-        for take in recipient.decision.takes
-    }
-    rows = cursor.execute(LOCK, {"keys": sorted(keys)}).fetchall()
-    now: datetime = rows[-1][0]
+def _lock_counters(cursor: "psycopg.Cursor[Any]", keys: Sequence[str]) -> Ledger:
+    rows = cursor.execute(LOCK, {"keys": keys}, prepare=True).fetchall()
     tallies = {
         key: Tally(RollingHour.of(minute, counts), total, full_since)
         for _, key, minute, counts, total, full_since in rows
-        if key is not None
     }
-    return now, Ledger(tallies, now=now)
+    return Ledger(tallies, now=rows[-1][0])
 
 
 def _write_back(cursor: "psycopg.Cursor[Any]", changed: dict[str, Tally]) -> None:
@@ -221,108 +250,87 @@ def _array(counts: Iterable[int]) -> str:
     return "{" + ",".join(map(str, counts)) + "}"
 
 
-def _copy(cursor: "psycopg.Cursor[Any]", messages: Sequence[Incoming], now: datetime) -> None:
-    records = [
-        (uuid7(), message, recipient) for message in messages for recipient in message.recipients
-    ]
-    with cursor.copy(COPY_BODY) as copy:
-        copy.set_types(["uuid", "date", "bytea"])
-        for message in messages:
-            copy.write_row((message.id, _expiry(message, now), message.octets))
-    with cursor.copy(COPY_MESSAGE) as copy:
-        for message in messages:
-            copy.write_row(_message_row(message, now))
-    with cursor.copy(COPY_RECORD) as copy:
-        for record_id, message, recipient in records:
-            copy.write_row(record_row(record_id, message.id, message.envelope, recipient, now))
-    with cursor.copy(COPY_DELIVERY) as copy:
-        for record_id, message, recipient in records:
-            for destination in recipient.decision.destinations:
-                copy.write_row(_delivery_row(record_id, message, recipient, destination, now))
+def _parameters(messages: Sequence[Incoming]) -> Row:
+    """What STORE stores."""
+    records: list[Row] = []
+    deliveries: list[Row] = []
+    for message in messages:
+        for recipient in message.recipients:
+            record = record_row(message.envelope, recipient, message_id=str(message.id))
+            records.append(record)
+            deliveries += [
+                _delivery_row(record, destination)
+                for destination in recipient.decision.destinations
+            ]
+    return {
+        "ids": [message.id for message in messages],
+        "days": [_days(message) for message in messages],
+        "octets": [message.octets for message in messages],
+        "messages": json.dumps([_message_row(message) for message in messages]),
+        "records": json.dumps(records),
+        "deliveries": json.dumps(deliveries),
+    }
 
 
-def _expiry(message: Incoming, now: datetime) -> Any:
-    days = max(recipient.decision.retention_days for recipient in message.recipients)
-    return (now + timedelta(days=days)).date()
+def _days(message: Incoming) -> int:
+    return max(recipient.decision.retention_days for recipient in message.recipients)
 
 
-def _message_row(message: Incoming, now: datetime) -> tuple[Any, ...]:
+def _message_row(message: Incoming) -> Row:
     envelope = message.envelope
-    return (
-        message.id,
-        envelope.queue_id,
-        now,
-        envelope.sender,
-        envelope.client,
-        envelope.helo,
-        envelope.protocol,
-        envelope.smtputf8,
-        len(message.octets),
-        message.message_id,
-        message.digest,
-        message.id,
-        _expiry(message, now),
-    )
+    return {
+        "id": str(message.id),
+        "queue_id": envelope.queue_id,
+        "sender": envelope.sender,
+        "client": envelope.client and str(envelope.client),
+        "helo": envelope.helo,
+        "protocol": envelope.protocol,
+        "smtputf8": envelope.smtputf8,
+        "size_octets": len(message.octets),
+        "message_id": message.message_id,
+        "digest": message.digest.hex(),
+        "days": _days(message),
+    }
 
 
-def record_row(
-    record_id: UUID,
-    message_id: UUID | None,
-    envelope: Envelope,
-    recipient: Recipient,
-    at: datetime,
-) -> tuple[Any, ...]:
-    """A routing record's values in the order of COPY_RECORD."""
+def record_row(envelope: Envelope, recipient: Recipient, *, message_id: str | None = None) -> Row:
+    """A routing record as INSERT_RECORDS takes it; a row without `at` is of this moment."""
     decision = recipient.decision
-    return (
-        record_id,
-        message_id,
-        at,
-        envelope.queue_id,
-        envelope.sender,
-        recipient.text,
-        recipient.key,
-        envelope.client,
-        decision.tenant_id,
-        decision.domain_id,
-        decision.address_id,
-        decision.strategy,
-        decision.rule,
-        decision.detail,
-        decision.detail or envelope.queue_id,
-        decision.reply.is_accepted,
-        decision.reply.reason,
-        str(decision.reply),
-        envelope.declared_octets,
-        Jsonb([[step.name, step.outcome, step.note] for step in decision.trace]),
-    )
+    return {
+        "id": str(uuid7()),
+        "message_id": message_id,
+        "queue_id": envelope.queue_id,
+        "sender": envelope.sender,
+        "recipient": recipient.text,
+        "key": recipient.key,
+        "client": envelope.client and str(envelope.client),
+        "tenant_id": decision.tenant_id,
+        "domain_id": decision.domain_id,
+        "address_id": decision.address_id,
+        "strategy": decision.strategy,
+        "rule": decision.rule,
+        "detail": decision.detail,
+        "token": decision.detail or envelope.queue_id,
+        "accepted": decision.reply.is_accepted,
+        "reason": decision.reply.reason,
+        "reply": str(decision.reply),
+        "declared_octets": envelope.declared_octets,
+        "trace": [[step.name, step.outcome, step.note] for step in decision.trace],
+    }
 
 
-def _delivery_row(
-    record_id: UUID,
-    message: Incoming,
-    recipient: Recipient,
-    destination: Destination,
-    now: datetime,
-) -> tuple[Any, ...]:
+def _delivery_row(record: Row, destination: Destination) -> Row:
     hop = destination.hop
-    return (
-        uuid7(),
-        record_id,
-        message.id,
-        recipient.decision.tenant_id,
-        destination.target_id,
-        hop.id or None if hop else None,
-        destination.kind,
-        str(destination.recipient or ""),
-        f"{hop.protocol}:{hop.host}:{hop.port}" if hop else "",
-        destination.rewrites_sender,
-        destination.null_sender,
-        "pending",
-        0,
-        0,
-        now,
-        0,
-        "",
-        now,
-    )
+    return {
+        "id": str(uuid7()),
+        "record_id": record["id"],
+        "message_id": record["message_id"],
+        "tenant_id": record["tenant_id"],
+        "target_id": destination.target_id,
+        "hop_id": hop.id or None if hop else None,
+        "kind": destination.kind,
+        "recipient": str(destination.recipient or ""),
+        "destination": f"{hop.protocol}:{hop.host}:{hop.port}" if hop else "",
+        "rewrites_sender": destination.rewrites_sender,
+        "null_sender": destination.null_sender,
+    }

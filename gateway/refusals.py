@@ -6,6 +6,7 @@ A count that could not be written stays and is written with the next.
 """
 
 import asyncio
+import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -16,8 +17,7 @@ from typing import Any
 import psycopg
 
 from gateway.database import once_more, raw
-from gateway.ids import uuid7
-from gateway.intake import COPY_RECORD, Envelope, Recipient, Refusal, record_row
+from gateway.intake import CLOCK, INSERT_RECORDS, Envelope, Recipient, Refusal, record_row
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +97,10 @@ def _write_once(counts: Counter[Key], samples: Sequence[Refusal]) -> None:
     with opened.transaction():
         cursor: psycopg.Cursor[Any] = psycopg.Cursor(opened)
         keys = sorted(counts)
-        columns = [list(column) for column in zip(*keys, strict=True)]
-        cursor.execute(COUNT, [*columns, [counts[key] for key in keys]])
-        with cursor.copy(COPY_RECORD) as copy:
-            for refusal in samples:
-                row = record_row(uuid7(), None, refusal.envelope, refusal.recipient, refusal.at)
-                copy.write_row(row)
+        named = [list(column) for column in zip(*keys, strict=True)]
+        cursor.execute(COUNT, [*named, [counts[key] for key in keys]])
+        rows = [
+            record_row(refusal.envelope, refusal.recipient) | {"at": refusal.at.isoformat()}
+            for refusal in samples
+        ]
+        cursor.execute(f"WITH {CLOCK} {INSERT_RECORDS}", {"records": json.dumps(rows)})
