@@ -56,9 +56,9 @@ class LmtpListener(LMTP):
 
 
 class Sink:
-    """A listener on a loopback port of its own."""
+    """A listener on a loopback port, of its own unless one is given."""
 
-    def __init__(self, *, is_lmtp: bool = False, **options: Any) -> None:
+    def __init__(self, *, is_lmtp: bool = False, port: int | None = None, **options: Any) -> None:
         self.received: list[Received] = []
         self.connections = 0
         self.script = Script()
@@ -72,7 +72,8 @@ class Sink:
                 sink.connections += 1
                 return kind(self.handler, **self.SMTP_kwargs)
 
-        self._controller = Listener(self, hostname="127.0.0.1", port=free_port(), **options)
+        port = port or free_port()
+        self._controller = Listener(self, hostname="127.0.0.1", port=port, **options)
         self.port: int = self._controller.port
 
     def start(self) -> None:
