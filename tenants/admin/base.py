@@ -23,7 +23,7 @@ from unfold.admin import ModelAdmin, TabularInline
 
 from gateway.routing.address import fold
 from tenants import changes, history
-from tenants.admin.forms import PanelForm, RefusedError, RowForm, field_for
+from tenants.admin.forms import InlineForm, PanelForm, RefusedError, field_for
 from tenants.changes import Actor
 
 COUNTED = 10_000
@@ -217,7 +217,7 @@ def _save(request: HttpRequest, row: Any, *, prefix: str | None) -> None:
 class PanelInline(TabularInline):
     """Rows that are edited with their parent, under the same rules and in the same change."""
 
-    form = RowForm
+    form = InlineForm
     extra = 0
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:

@@ -60,6 +60,15 @@ class RowForm(forms.ModelForm):
         return exclusions - {"key"}
 
 
+class InlineForm(RowForm):
+    """A form of one row of a table: its fields bear the names that the columns show."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs["aria-label"] = str(field.label)
+
+
 class PanelForm(RowForm):
     """A form of one object, with the reason that stands in its history."""
 
