@@ -1,15 +1,17 @@
-"""The data plane's own connections: one per executor thread, persistent, without a pool.
+"""The data plane's own connections: persistent, without a pool, one for each use at a time.
 
-SQL by hand is allowed in directory.py and intake.py; both get their cursor here.
+The gateway's belong to its event loop (LoopLink), the workers' to a fixed number of threads
+(DatabaseThreads). SQL by hand is allowed in directory.py, intake.py and refusals.py.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any, TypeVar
 
 import psycopg
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connection
 
 CONNECT_TIMEOUT_SECONDS = 2
 STATEMENT_TIMEOUT_MS = 5000
@@ -21,17 +23,11 @@ SESSION_SETTINGS = {
     "enable_seqscan": "off",
 }
 
+SESSION_OPTIONS = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())
+# Longer than connecting and a statement together: it only ends what the server left hanging.
+USE_SECONDS = CONNECT_TIMEOUT_SECONDS + STATEMENT_TIMEOUT_MS / 1000 + 1
+
 Result = TypeVar("Result")
-
-
-def dedicate() -> None:
-    """Give every connection that this process opens the data plane's time limits.
-
-    Called once, before the first connection.
-    """
-    options = connections.settings["default"].setdefault("OPTIONS", {})
-    options["connect_timeout"] = CONNECT_TIMEOUT_SECONDS
-    options["options"] = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())
 
 
 def raw() -> "psycopg.Connection[Any]":
@@ -63,6 +59,62 @@ class DatabaseThreads(ThreadPoolExecutor):
         for done in [self.submit(leave) for _ in range(self._size)]:
             done.result()
         self.shutdown()
+
+
+class LoopLink:
+    """One persistent connection that belongs to an event loop, opened when first needed.
+
+    Whoever uses it has it alone. Each use ends within USE_SECONDS, whatever the server does.
+    """
+
+    def __init__(self) -> None:
+        self._opened: psycopg.AsyncConnection[Any] | None = None
+
+    async def use(
+        self, work: "Callable[[psycopg.AsyncConnection[Any]], Awaitable[Result]]"
+    ) -> Result:
+        """What the work makes of the connection; after an error of it, it is opened anew.
+
+        Raises psycopg.Error, psycopg.OperationalError where time ran out.
+        """
+        try:
+            async with asyncio.timeout(USE_SECONDS):
+                return await work(await self._open())
+        except TimeoutError as error:
+            await self.close()
+            raise psycopg.OperationalError("the database did not answer in time") from error
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            await self.close()
+            raise
+
+    async def use_again(
+        self, work: "Callable[[psycopg.AsyncConnection[Any]], Awaitable[Result]]"
+    ) -> Result:
+        """Like `use` for idempotent work: once more when the connection turns out to be dead."""
+        try:
+            return await self.use(work)
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            return await self.use(work)
+
+    async def _open(self) -> "psycopg.AsyncConnection[Any]":
+        if self._opened is None or self._opened.closed:
+            self._opened = await psycopg.AsyncConnection.connect(
+                **_parameters(), autocommit=True, prepare_threshold=0
+            )
+        return self._opened
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            opened, self._opened = self._opened, None
+            await opened.close()
+
+
+def _parameters() -> dict[str, Any]:
+    """How Django connects, without what only its own cursors need."""
+    parameters = connection.get_connection_params()
+    for name in ("context", "cursor_factory", "prepare_threshold"):
+        parameters.pop(name, None)
+    return parameters | {"options": SESSION_OPTIONS, "connect_timeout": CONNECT_TIMEOUT_SECONDS}
 
 
 def once_more(work: Callable[[], Result]) -> Result:

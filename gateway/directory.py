@@ -6,20 +6,22 @@ is refused by the very next look-up. Look-ups that arrive together share the sta
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
+from uuid import UUID
 
 import psycopg
 from django.conf import settings
 from django.db import DatabaseError
 
+from gateway import smarthost
 from gateway.batching import Batcher
-from gateway.database import once_more, raw
+from gateway.database import LoopLink, once_more, raw
+from gateway.routing import srs
 from gateway.routing.address import Address
 from gateway.routing.facts import (
     AddressKind,
@@ -43,7 +45,6 @@ from gateway.routing.window import RollingHour
 
 DEADLINE_SECONDS = 5.0
 LARGEST_BATCH = 400
-IN_FLIGHT = 2
 NEVER = datetime.fromtimestamp(0, UTC)
 
 HOP = "json_build_array(h.id, h.protocol, h.host, h.port, h.tls)"
@@ -108,12 +109,18 @@ FROM gateway_counter c WHERE c.key IN (
 """
 
 
-class PostgresDirectory:
-    """The Directory of a running gateway: batched reads on a fixed executor."""
+READ_SENDERS = """
+SELECT d.id, m.sender FROM gateway_delivery d JOIN gateway_message m ON m.id = d.message_id
+WHERE d.id = ANY(%(ids)s)
+"""
 
-    def __init__(self, executor: Executor) -> None:
-        self._batcher: Batcher[Sequence[Address], Facts] = Batcher(
-            read_together, executor=executor, in_flight=IN_FLIGHT, largest=LARGEST_BATCH
+
+class PostgresDirectory:
+    """The Directory of a running gateway: batched reads, a few in flight."""
+
+    def __init__(self, links: Sequence[LoopLink]) -> None:
+        self._batcher: Batcher[LoopLink, Sequence[Address], Facts] = Batcher(
+            _read_together, links=links, largest=LARGEST_BATCH
         )
 
     def facts(self, recipients: Sequence[Address]) -> "asyncio.Future[Facts]":
@@ -129,21 +136,55 @@ def _give_up(future: "asyncio.Future[Facts]") -> None:
         future.set_exception(LookupFailed("the directory did not answer in time"))
 
 
-def read_together(asked: Sequence[Sequence[Address]]) -> Sequence[Facts]:
+async def _read_together(
+    link: LoopLink, asked: Sequence[Sequence[Address]]
+) -> Sequence[Facts | Exception]:
     """One Facts for many questions, each of which gets it."""
-    facts = read_facts([address for recipients in asked for address in recipients])
-    return [facts] * len(asked)
+    recipients = [address for addresses in asked for address in addresses]
+
+    async def read(opened: "psycopg.AsyncConnection[Any]") -> Facts:
+        rounds = _rounds(recipients)
+        question = next(rounds)
+        while True:
+            cursor = psycopg.AsyncCursor(opened)
+            await cursor.execute(*question, prepare=True)
+            try:
+                question = rounds.send(await cursor.fetchall())
+            except StopIteration as done:
+                facts: Facts = done.value
+                return facts
+
+    try:
+        return [await link.use_again(read)] * len(asked)
+    except psycopg.Error as error:
+        raise LookupFailed(str(error)) from error
 
 
 def read_facts(recipients: Sequence[Address]) -> Facts:
-    """The facts for these recipients, read now. One query, and one more per forward hosted here.
+    """The facts for these recipients, read now on this thread's connection.
 
-    Raises LookupFailed.
+    One query, and one more per forward hosted here. Raises LookupFailed.
     """
     try:
         return once_more(lambda: _read(recipients))
     except (psycopg.Error, DatabaseError) as error:
         raise LookupFailed(str(error)) from error
+
+
+def _read(recipients: Sequence[Address]) -> Facts:
+    rounds = _rounds(recipients)
+    question = next(rounds)
+    while True:
+        rows = psycopg.Cursor(raw()).execute(*question, prepare=True).fetchall()
+        try:
+            question = rounds.send(rows)
+        except StopIteration as done:
+            facts: Facts = done.value
+            return facts
+
+
+Question = tuple[str, dict[str, list[Any]]]
+Rows = Sequence[tuple[Any, ...]]
 
 
 @dataclass(slots=True)
@@ -154,33 +195,44 @@ class _Reading:
     domains: dict[str, Domain] = field(default_factory=dict)
     addresses: dict[str, HostedAddress] = field(default_factory=dict)
     counters: dict[str, Sequence[Any]] = field(default_factory=dict)
+    return_paths: dict[str, Address] = field(default_factory=dict)
 
 
-def _read(recipients: Sequence[Address]) -> Facts:
+def _rounds(recipients: Sequence[Address]) -> Generator[Question, Rows, Facts]:
+    """The questions of one read, each made of the answers so far; its result are the facts."""
     reading = _Reading()
     asked: set[Address] = set()
     wanted = set(recipients)
     for _ in range(MAX_DEPTH + 1):
-        _read_round(reading, wanted)
+        _take_rows(reading, (yield _question(wanted)))
         asked |= wanted
         wanted = _hosted_forwards(reading) - asked
         if not wanted:
             break
+    if paths := _opaque_return_paths(recipients):
+        senders: dict[UUID, str] = dict((yield READ_SENDERS, {"ids": list(paths)}))
+        reading.return_paths = {
+            paths[delivery_id].key: Address.parse(sender)
+            for delivery_id, sender in senders.items()
+            if sender
+        }
     return Facts(
         platform=platform(),
         now=reading.now,
         domains=reading.domains,
         addresses=reading.addresses,
         usage={key: _usage(row, reading.now) for key, row in reading.counters.items()},
+        return_paths=reading.return_paths,
     )
 
 
-def _read_round(reading: _Reading, recipients: Iterable[Address]) -> None:
+def _question(recipients: Iterable[Address]) -> Question:
     keys = {key for address in recipients for key in address.lookup_keys()}
-    domains = {address.domain for address in recipients}
-    cursor = psycopg.Cursor(raw())
-    cursor.execute(READ, {"keys": list(keys), "domains": list(domains)}, prepare=True)
-    for kind, row in cursor:
+    return READ, {"keys": list(keys), "domains": list({each.domain for each in recipients})}
+
+
+def _take_rows(reading: _Reading, rows: Rows) -> None:
+    for kind, row in rows:
         if kind == "address":
             reading.addresses[row["key"]] = _address(row)
         elif kind == "domain":
@@ -189,6 +241,17 @@ def _read_round(reading: _Reading, recipients: Iterable[Address]) -> None:
             reading.counters[row[0]] = row
         else:
             reading.now = datetime.fromisoformat(row)
+
+
+def _opaque_return_paths(recipients: Iterable[Address]) -> dict[UUID, Address]:
+    """The deliveries named by return paths of ours that are too long for SRS."""
+    ours = platform()
+    found = {}
+    for address in recipients:
+        if address.domain == ours.bounce_domain and srs.is_opaque(address.local_part):
+            with suppress(srs.SrsError):
+                found[srs.read_opaque(address.local_part, secrets=ours.srs_secrets)] = address
+    return found
 
 
 def _hosted_forwards(reading: _Reading) -> set[Address]:
@@ -292,29 +355,33 @@ def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-@cache
 def platform() -> Platform:
     """What the settings say of the installation."""
-    return Platform(
-        hostname=settings.GATEWAY_HOSTNAME,
-        bounce_domain=settings.BOUNCE_DOMAIN,
-        max_message_octets=settings.GATEWAY_MAX_MESSAGE_OCTETS,
-        smarthost=smarthost(settings.SMARTHOST_URL),
-        srs_secrets=tuple(secret.encode() for secret in settings.SRS_SECRETS),
-        environments=frozenset(settings.GATEWAY_ENVIRONMENTS),
+    return _platform(
+        settings.GATEWAY_HOSTNAME,
+        settings.BOUNCE_DOMAIN,
+        settings.GATEWAY_MAX_MESSAGE_OCTETS,
+        settings.SMARTHOST_URL,
+        tuple(settings.SRS_SECRETS),
+        frozenset(settings.GATEWAY_ENVIRONMENTS),
     )
 
 
-def smarthost(url: str) -> Hop | None:
-    """The installation's relay as a hop with id 0: smtp://, smtps:// (TLS from the start)."""
-    if not url:
-        return None
-    parts = urlsplit(url)
-    implicit = parts.scheme == "smtps"
-    return Hop(
-        id=0,
-        protocol="smtp",
-        host=parts.hostname or "",
-        port=parts.port or (465 if implicit else 25),
-        tls="implicit" if implicit else "opportunistic",
+@lru_cache(maxsize=4)
+def _platform(
+    hostname: str,
+    bounce_domain: str,
+    max_message_octets: int,
+    smarthost_url: str,
+    srs_secrets: tuple[str, ...],
+    environments: frozenset[str],
+) -> Platform:
+    relay = smarthost.parse(smarthost_url)
+    return Platform(
+        hostname=hostname,
+        bounce_domain=bounce_domain,
+        max_message_octets=max_message_octets,
+        smarthost=relay.hop if relay else None,
+        srs_secrets=tuple(secret.encode() for secret in srs_secrets),
+        environments=environments,
     )

@@ -81,4 +81,5 @@ def _counts(decision: Decision, facts: Facts) -> tuple[Count, ...]:
     return tuple(
         Count(take.counter, facts.usage_of(take.counter).total, take.limit, take.is_storage)
         for take in decision.takes
+        if take.limit is not None
     )

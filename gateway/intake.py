@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -17,10 +16,9 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from django.db import connection
 
 from gateway.batching import Batcher
-from gateway.database import raw
+from gateway.database import LoopLink
 from gateway.ids import uuid7
 from gateway.routing import replies
 from gateway.routing.admission import Ledger, Tally
@@ -30,8 +28,9 @@ from gateway.routing.window import RollingHour
 
 log = logging.getLogger(__name__)
 
+# One batch at a time: a second one would wait for the first one's counters, then fill up less.
 LARGEST_BATCH = 100
-IN_FLIGHT = 2
+LARGEST_LARGE_BATCH = 4
 # Messages above this have a lane of their own, so that small ones do not wait for them.
 LARGE_OCTETS = 1024 * 1024
 
@@ -149,12 +148,12 @@ class StoreFailed(Exception):
 class Intake:
     """Stores messages for a running gateway, small and large ones in lanes of their own."""
 
-    def __init__(self, executor: Executor) -> None:
-        self._small: Batcher[Incoming, Reply] = Batcher(
-            store, executor=executor, in_flight=IN_FLIGHT, largest=LARGEST_BATCH
+    def __init__(self, *, small: LoopLink, large: LoopLink) -> None:
+        self._small: Batcher[LoopLink, Incoming, Reply] = Batcher(
+            _store, links=[small], largest=LARGEST_BATCH
         )
-        self._large: Batcher[Incoming, Reply] = Batcher(
-            store, executor=executor, in_flight=1, largest=4
+        self._large: Batcher[LoopLink, Incoming, Reply] = Batcher(
+            _store, links=[large], largest=LARGEST_LARGE_BATCH
         )
 
     def store(self, message: Incoming) -> "asyncio.Future[Reply]":
@@ -166,53 +165,47 @@ class Intake:
         return lane.submit(message)
 
 
-def store(batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
+async def _store(link: LoopLink, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
     """Store a batch in one commit; when that fails, each message by itself."""
     try:
-        return _commit(batch)
+        return await link.use(lambda opened: _commit(opened, batch))
     except psycopg.Error as error:
         log.warning("a batch of %d messages was not stored: %s", len(batch), error)
-        _drop_dead_connection(error)
-        return [_store_alone(message) for message in batch]
+        return [await _store_alone(link, message) for message in batch]
 
 
-def _store_alone(message: Incoming) -> Reply | Exception:
+async def _store_alone(link: LoopLink, message: Incoming) -> Reply | Exception:
     try:
-        return _commit([message])[0]
+        return (await link.use(lambda opened: _commit(opened, [message])))[0]
     except psycopg.errors.UniqueViolation:
         return replies.queued(message.envelope.queue_id)  # the failed commit had been durable
     except (psycopg.errors.DiskFull, psycopg.errors.InsufficientResources):
         return StoreFailed(replies.NO_SPACE)
     except psycopg.Error as error:
         log.warning("message %s was not stored: %s", message.envelope.queue_id, error)
-        _drop_dead_connection(error)
         return StoreFailed()
 
 
-def _drop_dead_connection(error: psycopg.Error) -> None:
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        connection.close()
-
-
-def _commit(batch: Sequence[Incoming]) -> Sequence[Reply]:
+async def _commit(
+    opened: "psycopg.AsyncConnection[Any]", batch: Sequence[Incoming]
+) -> Sequence[Reply]:
     """Admit, store and commit in two round trips, or in one where nothing is counted.
 
     Raises psycopg.Error, after which nothing of it is stored.
     """
-    opened = raw()
-    cursor = psycopg.Cursor(opened)
+    cursor = psycopg.AsyncCursor(opened)
     counters = {take.counter for message in batch for take in _takes(message)}
     if not counters:
-        cursor.execute(STORE, _parameters(batch), prepare=True)
+        await cursor.execute(STORE, _parameters(batch), prepare=True)
         return [replies.queued(message.envelope.queue_id) for message in batch]
-    with opened.pipeline(), opened.transaction():
-        ledger = _lock_counters(cursor, sorted(counters))
+    async with opened.pipeline(), opened.transaction():
+        ledger = await _lock_counters(cursor, sorted(counters))
         answers = [ledger.admit(_takes(message), len(message.octets)) for message in batch]
         admitted = [m for m, answer in zip(batch, answers, strict=True) if answer is None]
         if admitted:
-            cursor.execute(STORE, _parameters(admitted), prepare=True)
+            await cursor.execute(STORE, _parameters(admitted), prepare=True)
         if ledger.changed:
-            _write_back(cursor, ledger.changed)
+            await _write_back(cursor, ledger.changed)
     return [
         answer or replies.queued(message.envelope.queue_id)
         for message, answer in zip(batch, answers, strict=True)
@@ -223,8 +216,9 @@ def _takes(message: Incoming) -> list[Take]:
     return [take for recipient in message.recipients for take in recipient.decision.takes]
 
 
-def _lock_counters(cursor: "psycopg.Cursor[Any]", keys: Sequence[str]) -> Ledger:
-    rows = cursor.execute(LOCK, {"keys": keys}, prepare=True).fetchall()
+async def _lock_counters(cursor: "psycopg.AsyncCursor[Any]", keys: Sequence[str]) -> Ledger:
+    await cursor.execute(LOCK, {"keys": keys}, prepare=True)
+    rows = await cursor.fetchall()
     tallies = {
         key: Tally(RollingHour.of(minute, counts), total, full_since)
         for _, key, minute, counts, total, full_since in rows
@@ -232,9 +226,9 @@ def _lock_counters(cursor: "psycopg.Cursor[Any]", keys: Sequence[str]) -> Ledger
     return Ledger(tallies, now=rows[-1][0])
 
 
-def _write_back(cursor: "psycopg.Cursor[Any]", changed: dict[str, Tally]) -> None:
+async def _write_back(cursor: "psycopg.AsyncCursor[Any]", changed: dict[str, Tally]) -> None:
     tallies = changed.values()
-    cursor.execute(
+    await cursor.execute(
         WRITE_BACK,
         [
             list(changed),
@@ -243,6 +237,7 @@ def _write_back(cursor: "psycopg.Cursor[Any]", changed: dict[str, Tally]) -> Non
             [tally.total for tally in tallies],
             [tally.full_since for tally in tallies],
         ],
+        prepare=True,
     )
 
 

@@ -10,13 +10,12 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 
-from gateway.database import once_more, raw
+from gateway.database import LoopLink
 from gateway.intake import CLOCK, INSERT_RECORDS, Envelope, Recipient, Refusal, record_row
 
 log = logging.getLogger(__name__)
@@ -40,8 +39,8 @@ Key = tuple[str, str, datetime]
 class RefusalLog:
     """Notes of one gateway process, written by `run` until it is cancelled."""
 
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+    def __init__(self, link: LoopLink) -> None:
+        self._link = link
         self._counts: Counter[Key] = Counter()
         self._samples: list[Refusal] = []
         self._sampled: Counter[Key] = Counter()
@@ -73,9 +72,8 @@ class RefusalLog:
             return
         counts, self._counts = self._counts, Counter()
         samples, self._samples = self._samples, []
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._executor, _write, counts, samples)
+            await self._link.use_again(lambda opened: _write(opened, counts, samples))
         except psycopg.Error as error:
             log.warning("refusals are not written yet: %s", error)
             self._counts.update(counts)
@@ -88,19 +86,16 @@ class RefusalLog:
             del self._sampled[key]
 
 
-def _write(counts: Counter[Key], samples: Sequence[Refusal]) -> None:
-    once_more(lambda: _write_once(counts, samples))
-
-
-def _write_once(counts: Counter[Key], samples: Sequence[Refusal]) -> None:
-    opened = raw()
-    with opened.transaction():
-        cursor: psycopg.Cursor[Any] = psycopg.Cursor(opened)
+async def _write(
+    opened: "psycopg.AsyncConnection[Any]", counts: Counter[Key], samples: Sequence[Refusal]
+) -> None:
+    async with opened.transaction():
+        cursor = psycopg.AsyncCursor(opened)
         keys = sorted(counts)
         named = [list(column) for column in zip(*keys, strict=True)]
-        cursor.execute(COUNT, [*named, [counts[key] for key in keys]])
+        await cursor.execute(COUNT, [*named, [counts[key] for key in keys]])
         rows = [
             record_row(refusal.envelope, refusal.recipient) | {"at": refusal.at.isoformat()}
             for refusal in samples
         ]
-        cursor.execute(f"WITH {CLOCK} {INSERT_RECORDS}", {"records": json.dumps(rows)})
+        await cursor.execute(f"WITH {CLOCK} {INSERT_RECORDS}", {"records": json.dumps(rows)})

@@ -54,14 +54,14 @@ class Ledger:
         tally = self._tallies.get(counter) or Tally()
         return replace(tally, window=tally.window.at(self._minute))
 
-    def _count(self, tally: Tally, limit: int) -> Tally | None:
-        if tally.window.total + 1 > limit:
+    def _count(self, tally: Tally, limit: int | None) -> Tally | None:
+        if limit is not None and tally.window.total + 1 > limit:
             return None
         return replace(tally, window=tally.window.take(1))
 
-    def _store(self, tally: Tally, limit: int, octets: int) -> Tally | None:
+    def _store(self, tally: Tally, limit: int | None, octets: int) -> Tally | None:
         total = tally.total + octets
-        if total > limit:
+        if limit is not None and total > limit:
             return None
         full_since = (tally.full_since or self._now) if total == limit else None
         return replace(tally, total=total, full_since=full_since)

@@ -36,7 +36,7 @@ class Take:
     """A counter that storing one recipient charges, its limit, and the reply where it is full."""
 
     counter: str
-    limit: int
+    limit: int | None  # None counts without a limit
     reply: Reply
     is_storage: bool = False
 

@@ -205,7 +205,7 @@ def _enter(walk: Walk, hit: Hit, *, path: tuple[str, ...], checks_sender: bool) 
     reply = hit.reply or _apply_policies(walk, hit, checks_sender=checks_sender)
     if reply is None:
         reply = _follow(walk, hit, path=path)
-    if reply is None and not hit.is_exempt:
+    if reply is None:
         _charge(walk, hit)
     return reply
 
@@ -238,19 +238,29 @@ def _apply_policies(walk: Walk, hit: Hit, *, checks_sender: bool) -> Reply | Non
 def _charge(walk: Walk, hit: Hit) -> None:
     """Remember what storing this recipient takes from which counter."""
     tenant, row = hit.domain.tenant, hit.address
-    takes: list[Take] = []
+    # Storage is counted without a limit too, so that one set later starts from what is there.
+    limit = None if hit.is_exempt else tenant.stored_octets_limit
+    takes = [Take(policy.storage_counter(tenant.id), limit, replies.STORAGE_FULL, True)]
+    if not hit.is_exempt:
+        takes += _rate_takes(hit)
+        sizes = (row.max_message_octets if row else None, tenant.max_message_octets)
+        walk.limits.extend(size for size in sizes if size is not None)
+    for take in takes:
+        known = walk.takes.get(take.counter)
+        if known is None or known.limit is None:
+            walk.takes[take.counter] = take
+
+
+def _rate_takes(hit: Hit) -> list[Take]:
+    tenant, row = hit.domain.tenant, hit.address
+    takes = []
     if row is not None and row.rate_per_hour is not None:
         counter = policy.rate_counter(row.id)
         takes.append(Take(counter, row.rate_per_hour, replies.RATE_EXCEEDED))
     if tenant.messages_per_hour is not None:
         counter = policy.tenant_rate_counter(tenant.id)
         takes.append(Take(counter, tenant.messages_per_hour, replies.TENANT_RATE_EXCEEDED))
-    if tenant.stored_octets_limit is not None:
-        counter = policy.storage_counter(tenant.id)
-        takes.append(Take(counter, tenant.stored_octets_limit, replies.STORAGE_FULL, True))
-    walk.takes.update((take.counter, take) for take in takes)
-    sizes = (row.max_message_octets if row else None, tenant.max_message_octets)
-    walk.limits.extend(size for size in sizes if size is not None)
+    return takes
 
 
 def _follow(walk: Walk, hit: Hit, *, path: tuple[str, ...]) -> Reply | None:

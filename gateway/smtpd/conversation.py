@@ -304,11 +304,10 @@ def _then(
         try:
             error = done.exception()
             reply = answer(done.result()) if error is None else fail(error)
-            if reply is None:
-                assert error is not None
-                target.set_exception(error)
-            else:
+            if reply is not None:
                 target.set_result(reply)
+            elif error is not None:
+                target.set_exception(error)
         except Exception as error:  # noqa: BLE001 - carried to the session, the outer shell
             target.set_exception(error)
 

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from pathlib import Path
 
-from gateway.database import DatabaseThreads
+from gateway.database import LoopLink
 from gateway.directory import PostgresDirectory, platform
 from gateway.intake import Intake
 from gateway.refusals import RefusalLog
@@ -14,9 +14,8 @@ from gateway.smtpd.session import IDLE_SECONDS, GatewaySession
 
 BACKLOG = 1024
 DRAIN_SECONDS = 20
-# One persistent database connection per thread; the directory and intake use two each at most,
-# large messages and refusals one each.
-THREADS = 6
+# Connections of one gateway: look-ups, small and large messages, refusals.
+LOOKUP_LINKS = 2
 
 
 class GatewayServer:
@@ -31,7 +30,8 @@ class GatewayServer:
         idle_seconds: float = IDLE_SECONDS,
         is_plain: bool = True,
     ) -> None:
-        self._executor = DatabaseThreads(THREADS)
+        self._links = [LoopLink() for _ in range(LOOKUP_LINKS + 3)]
+        small, large, refusals, *lookups = self._links
         self._tls = tls
         self._idle_seconds = idle_seconds
         self._is_plain = is_plain
@@ -39,9 +39,9 @@ class GatewayServer:
         self._server: asyncio.Server | None = None
         self._recording: asyncio.Task[None] | None = None
         self.services = Services(
-            directory=PostgresDirectory(self._executor),
-            intake=Intake(self._executor),
-            refusals=RefusalLog(self._executor),
+            directory=PostgresDirectory(lookups),
+            intake=Intake(small=small, large=large),
+            refusals=RefusalLog(refusals),
             platform=platform(),
             max_recipients=max_recipients,
             data_budget_octets=data_budget_octets,
@@ -79,7 +79,8 @@ class GatewayServer:
         if self._recording is not None:
             self._recording.cancel()
             await asyncio.gather(self._recording, return_exceptions=True)
-        await asyncio.to_thread(self._executor.close)
+        for link in self._links:
+            await link.close()
 
 
 def tls_context(certificate: str, key: str) -> ssl.SSLContext | None:

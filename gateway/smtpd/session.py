@@ -58,6 +58,8 @@ class GatewaySession(SMTP):
     command_size_limits = defaultdict(lambda: COMMAND_LIMIT_OCTETS)
     session: Any  # aiosmtpd's own state, set anew with each connection and STARTTLS
     envelope: Any
+    transport: Any
+    _paused: bool  # asyncio's flow control: the client does not read what we write
 
     def __init__(
         self,
@@ -112,7 +114,8 @@ class GatewaySession(SMTP):
     def _cb_client_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        super()._cb_client_connected(_Turnstile(reader, self._take_turn), writer)
+        turnstile: Any = _Turnstile(reader, self._take_turn)
+        super()._cb_client_connected(turnstile, writer)
 
     def _timeout_cb(self) -> None:
         self.say_goodbye(replies.IDLE)
@@ -198,7 +201,7 @@ class GatewaySession(SMTP):
             case b"DATA" if not argument:
                 self._start_content()
             case b"RSET" if not argument:
-                self._set_rset_state()  # type: ignore[no-untyped-call]
+                self._set_rset_state()
                 self._say(replies.OK)
             case b"NOOP":
                 self._say(replies.OK)

@@ -1,7 +1,7 @@
 """The wire's state machine, pure: octets in, events out, the same however the octets are cut.
 
 It knows lines and message content (RFC 5321 §2.3.8, §4.1.1.4, §4.5.2) and nothing of commands.
-Only CR LF dot CR LF ends content: a bare CR or LF never does, so nothing can be smuggled behind one.
+Only CR LF dot CR LF ends content: a bare CR or LF never does, so nothing is smuggled behind one.
 """
 
 from dataclasses import dataclass

@@ -1,13 +1,13 @@
 """What arrives while one batch runs shares the next."""
 
 import asyncio
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from gateway.batching import Batcher
+
+pytestmark = pytest.mark.enable_socket  # an event loop wakes itself through one
 
 
 class Work:
@@ -15,82 +15,59 @@ class Work:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
-        self.started = threading.Event()
-        self.gate = threading.Event()
+        self.started = asyncio.Event()
+        self.gate = asyncio.Event()
 
-    def __call__(self, items: Sequence[int]) -> Sequence[int | Exception]:
+    async def __call__(self, link: str, items: Sequence[int]) -> Sequence[int | Exception]:
         self.batches.append(list(items))
         self.started.set()
-        assert self.gate.wait(5)
+        await self.gate.wait()
         return [ValueError(item) if item < 0 else item * 10 for item in items]
 
 
-@pytest.fixture
-def executor():
-    with ThreadPoolExecutor(2) as threads:
-        yield threads
-
-
-@pytest.fixture
-def work():
-    return Work()
-
-
-async def submit_while_busy(batcher: Batcher[int, int], work: Work, items: Sequence[int]):
-    """Results of one item that keeps the batcher busy, and of those that come meanwhile."""
+async def submit_while_busy(items: Sequence[int], *, largest: int = 10):
+    """Work, and the results of an item that keeps its link busy and of those that come then."""
+    work = Work()
+    batcher = Batcher(work, links=["only"], largest=largest)
     first = batcher.submit(1)
-    await asyncio.to_thread(work.started.wait, 5)
+    await work.started.wait()
     rest = [batcher.submit(item) for item in items]
     await asyncio.sleep(0)
     work.gate.set()
-    return await asyncio.gather(first, *rest, return_exceptions=True)
+    return work, await asyncio.gather(first, *rest, return_exceptions=True)
 
 
-@pytest.mark.enable_socket
-def test_items_that_arrive_during_a_batch_share_the_next(executor, work):
-    async def main():
-        batcher = Batcher(work, executor=executor, in_flight=1, largest=10)
-        return await submit_while_busy(batcher, work, [2, 3, 4])
+def test_items_that_arrive_during_a_batch_share_the_next():
+    work, results = asyncio.run(submit_while_busy([2, 3, 4]))
 
-    assert asyncio.run(main()) == [10, 20, 30, 40]
+    assert results == [10, 20, 30, 40]
     assert work.batches == [[1], [2, 3, 4]]
 
 
-@pytest.mark.enable_socket
-def test_batch_is_never_larger_than_allowed(executor, work):
-    async def main():
-        batcher = Batcher(work, executor=executor, in_flight=1, largest=2)
-        return await submit_while_busy(batcher, work, [2, 3, 4])
-
-    asyncio.run(main())
+def test_batch_is_never_larger_than_allowed():
+    work, _ = asyncio.run(submit_while_busy([2, 3, 4], largest=2))
 
     assert work.batches == [[1], [2, 3], [4]]
 
 
-@pytest.mark.enable_socket
-def test_error_of_one_item_reaches_its_caller_alone(executor, work):
-    async def main():
-        batcher = Batcher(work, executor=executor, in_flight=1, largest=10)
-        return await submit_while_busy(batcher, work, [-2, 3])
-
-    first, failed, third = asyncio.run(main())
+def test_error_of_one_item_reaches_its_caller_alone():
+    _, (first, failed, third) = asyncio.run(submit_while_busy([-2, 3]))
 
     assert (first, third) == (10, 30)
     assert isinstance(failed, ValueError)
 
 
-@pytest.mark.enable_socket
-def test_error_of_the_work_reaches_every_caller_and_the_next_batch_runs(executor):
+def test_error_of_the_work_reaches_every_caller_and_the_next_batch_runs():
     calls = []
 
-    def failing_once(items):
+    async def failing_once(link, items):
         calls.append(items)
         if len(calls) == 1:
             raise OSError("gone")
         return items
 
     async def main():
-        batcher = Batcher(failing_once, executor=executor, in_flight=1, largest=10)
+        batcher = Batcher(failing_once, links=["only"], largest=10)
         lost = await asyncio.gather(batcher.submit(1), batcher.submit(2), return_exceptions=True)
         return lost, await batcher.submit(3)
 
@@ -98,3 +75,20 @@ def test_error_of_the_work_reaches_every_caller_and_the_next_batch_runs(executor
 
     assert [type(error) for error in lost] == [OSError, OSError]
     assert after == 3
+
+
+def test_each_link_has_one_batch_at_a_time():
+    running: list[str] = []
+
+    async def work(link, items):
+        assert link not in running
+        running.append(link)
+        await asyncio.sleep(0)
+        running.remove(link)
+        return items
+
+    async def main():
+        batcher = Batcher(work, links=["a", "b"], largest=1)
+        return await asyncio.gather(*[batcher.submit(number) for number in range(20)])
+
+    assert asyncio.run(main()) == list(range(20))

@@ -6,11 +6,14 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from gateway import return_paths, smarthost
+from gateway import smarthost
 from gateway.delivery import drain
+from gateway.directory import read_facts
 from gateway.models import Delivery
 from gateway.routing import srs
 from gateway.routing.address import Address
+from gateway.routing.facts import Session
+from gateway.routing.resolve import resolve
 from tests.gateway import outbox
 from tests.gateway.sink import Sink
 
@@ -55,7 +58,9 @@ def test_long_sender_gets_an_opaque_return_path(relay: Sink) -> None:
     path = Address.parse(relay.received[0].sender)
     assert srs.is_opaque(path.local_part)
     assert srs.read_opaque(path.local_part.upper(), secrets=[b"next", SECRET]) == delivery.id
-    assert return_paths.find([delivery.id]) == {delivery.id: sender}
+    bounce = resolve(path, Session(None), read_facts([path]))
+    assert bounce.reply.is_accepted
+    assert [str(each.recipient) for each in bounce.destinations] == [sender]
 
 
 @pytest.mark.parametrize("path", ["R0=aaaaaaaa=bbbb", "R0=", "R0=ü=x", "R0=aaaaaaaa"])

@@ -11,7 +11,6 @@ import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from gateway.database import dedicate
 from gateway.directory import read_facts
 from gateway.routing.facts import LookupFailed
 from gateway.smtpd.server import GatewayServer, tls_context
@@ -33,7 +32,6 @@ class Command(BaseCommand):
     def handle(self, *_arguments: object, **options: Any) -> None:
         configure("gateway")
         logging.getLogger("mail.log").setLevel(logging.WARNING)
-        dedicate()
         try:
             context = tls_context(settings.GATEWAY_TLS_CERTIFICATE, settings.GATEWAY_TLS_KEY)
         except (OSError, ssl.SSLError) as error:
