@@ -1,0 +1,165 @@
+"""The panel's main road in a real browser, checked against the wire and a real DNS server.
+
+One story, since each step needs the one before: claim a domain, prove it, give it an address, see
+what became of its mail and why, switch it off, and see who did.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.dns_server import DnsWorld
+from tests.e2e import mail
+from tests.e2e.panel import Panel, browser
+from tests.e2e.stack import Stack
+from tests.gateway.sink import Sink, running
+
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.usefixtures("socket_enabled")]
+
+TENANT, DOMAIN = "Northwind Traders", "northwind.example"
+ALIAS, FORWARD = f"sales@{DOMAIN}", "sales-team@partner.example"
+REASON = "The team moved to another address"
+
+
+@pytest.fixture
+def smarthost(stack: Stack, socket_enabled: None) -> Iterator[Sink]:
+    """Where forwards go."""
+    with running(Sink(port=stack.smarthost_port)) as sink:
+        yield sink
+
+
+@pytest.fixture
+def panel(stack: Stack) -> Iterator[Panel]:
+    """The panel before anybody signed in."""
+    with browser(stack.panel) as page:
+        yield Panel(page)
+
+
+def test_from_the_claim_of_a_domain_to_the_history_of_its_alias(
+    stack: Stack, dns: DnsWorld, smarthost: Sink, panel: Panel
+) -> None:
+    _sign_in_with_second_factor(panel, stack)
+    _claim_domain(panel, stack)
+    _prove_domain(panel, dns)
+    _add_alias(panel)
+    reply = _send(stack, smarthost)
+    _find_its_record(panel, reply)
+    _explain_it(panel, reply)
+    _switch_off(panel, stack)
+    _see_who_did(panel)
+    panel.page.goto("/admin/")
+    panel.show("dashboard")
+
+
+def _sign_in_with_second_factor(panel: Panel, stack: Stack) -> None:
+    panel.sign_in("admin", stack.password)
+    expect(panel.page.locator("main")).to_contain_text("Set up a second factor first")
+    secret = panel.set_up_second_factor(stack.password)
+    panel.sign_out()
+    panel.sign_in("admin", stack.password)
+    expect(panel.page).not_to_have_url(f"{stack.panel}/admin/")
+    panel.enter_code(secret, "Sign In")
+    expect(panel.page).to_have_url(f"{stack.panel}/admin/")
+
+
+def _claim_domain(panel: Panel, stack: Stack) -> None:
+    panel.add("tenants/tenant")
+    panel.fill(name=TENANT, external_id="northwind")
+    panel.pick("plan", "Demo")
+    panel.save()
+    panel.add("tenants/domain")
+    panel.pick("tenant", TENANT)
+    panel.fill(name=DOMAIN)
+    panel.save()
+    assert panel.value_of("State") == "pending"
+    assert mail.ask(stack.smtp_port, ALIAS).startswith("550 5.7.1 ")
+
+
+def _prove_domain(panel: Panel, dns: DnsWorld) -> None:
+    dns.serve(DOMAIN, _records_to_publish(panel))
+    panel.press("Check now")
+    expect(panel.page.locator("body")).to_contain_text(f"{DOMAIN} was pending and is active now")
+    assert panel.value_of("State") == "active"
+    for row in panel.page.locator(".panel-table tbody tr").all():
+        _, expected, found, state = row.locator("th, td").all()
+        expect(state).to_contain_text("present")
+        assert _codes(found)[0] in _codes(expected)
+    panel.show("domain")
+
+
+def _records_to_publish(panel: Panel) -> dict[str, list[str]]:
+    """The records as the page asks for them."""
+    records = {}
+    for row in panel.page.locator(".panel-table tbody tr").all():
+        rdtype = row.locator("th .panel-quiet").inner_text()
+        name, *values = _codes(row.locator("td").first)
+        records[f"{name} {rdtype}"] = values
+    assert len(records) == 4
+    return records
+
+
+def _codes(cell) -> list[str]:
+    return [text.strip() for text in cell.locator("code").all_inner_texts()]
+
+
+def _add_alias(panel: Panel) -> None:
+    panel.add("tenants/alias")
+    panel.pick("domain", DOMAIN)
+    panel.fill(local_part="sales", purpose="Orders from the shop")
+    panel.page.locator("[name='targets-0-kind']").select_option("forward")
+    panel.fill(targets__0__forward_to=FORWARD)
+    panel.save()
+    panel.show("alias")
+
+
+def _send(stack: Stack, smarthost: Sink) -> str:
+    """Send a message and return the reply to its RCPT."""
+    with mail.connect(stack.smtp_port) as client:
+        client.mail(mail.SENDER, [f"SIZE={len(mail.OCTETS)}"])
+        code, text = client.rcpt(ALIAS)
+        assert client.data(mail.OCTETS)[0] == 250
+    assert smarthost.got_message.wait(20)
+    [received] = smarthost.received
+    assert received.recipients == (FORWARD,)
+    assert received.octets.endswith(mail.OCTETS)
+    return f"{code} {text.decode()}"
+
+
+def _find_its_record(panel: Panel, reply: str) -> None:
+    panel.page.goto("/admin/gateway/routingrecord/")
+    panel.page.get_by_role("searchbox").or_(panel.page.locator("#searchbar")).first.fill("sales@")
+    panel.page.keyboard.press("Enter")
+    panel.page.locator("#result_list tbody tr", has_text=reply).locator("a").first.click()
+    assert panel.value_of("Reply") == reply
+    expect(panel.page.locator("body")).to_contain_text("delivered")
+    panel.show("record")
+
+
+def _explain_it(panel: Panel, reply: str) -> None:
+    panel.follow("Explain this")
+    assert panel.page.get_by_label("Recipient").input_value() == ALIAS
+    assert panel.page.get_by_label("Sender").input_value() == mail.SENDER
+    assert panel.page.locator(".panel-reply").inner_text() == reply
+    panel.show("explain")
+
+
+def _switch_off(panel: Panel, stack: Stack) -> None:
+    panel.page.goto("/admin/tenants/alias/")
+    panel.follow(ALIAS)
+    panel.page.get_by_label("Enabled").uncheck()
+    panel.fill(change_reason=REASON)
+    panel.save()
+    assert mail.ask(stack.smtp_port, ALIAS) == "550 5.2.1 Address is disabled"
+
+
+def _see_who_did(panel: Panel) -> None:
+    panel.page.locator("a[href$='/history/']").first.click()
+    newest, first = panel.page.locator(".panel-history > li").all()
+    head = newest.locator(".panel-history-head").inner_text()
+    assert "admin" in head
+    expect(newest).to_contain_text(REASON)
+    field, old, new = newest.locator("tbody tr").first.locator("th, td").all_inner_texts()
+    assert (field.lower(), old, new) == ("enabled", "yes", "no")
+    expect(first).to_contain_text(FORWARD)
+    panel.show("history")
