@@ -91,25 +91,21 @@ class RoutingRecordAdmin(ReadOnlyAdmin):
     fieldsets = (
         (
             "Answer",
-            {"fields": ("reply_line", "answer", "reason", "strategy", "rule", "detail")},
+            {"fields": (("reply_line", "answer"), ("rule", "strategy"), ("reason", "detail"))},
         ),
+        ("Trace", {"fields": ("steps",)}),
         (
             "Envelope",
             {
                 "fields": (
-                    "at",
-                    "from_whom",
-                    "recipient",
-                    "declared",
-                    "client",
-                    "queue_id",
-                    "token",
-                    "message_link",
+                    ("at", "client"),
+                    ("from_whom", "recipient"),
+                    ("declared", "message_link"),
+                    ("queue_id", "token"),
                 )
             },
         ),
-        ("What it is about", {"fields": ("tenant_link", "domain_link", "address_link")}),
-        ("Trace", {"fields": ("steps",)}),
+        ("What it is about", {"fields": (("tenant_link", "domain_link"), "address_link")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
