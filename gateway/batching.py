@@ -8,6 +8,7 @@ spares two switches of thread a batch, which cost more than the query where both
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -34,7 +35,7 @@ class Batcher(Generic[Link, Item, Result]):
         self._idle = list(links)
         self._largest = largest
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Future[Sequence[Result | Exception]]] = set()
         self._is_scheduled = False
 
     def submit(self, item: Item) -> "asyncio.Future[Result]":
@@ -52,17 +53,22 @@ class Batcher(Generic[Link, Item, Result]):
         while self._waiting and self._idle:
             size = min(len(self._waiting), self._largest)
             batch = [self._waiting.popleft() for _ in range(size)]
-            task = asyncio.get_running_loop().create_task(self._run(self._idle.pop(), batch))
+            link = self._idle.pop()
+            work = self._work(link, [item for item, _ in batch])
+            task = asyncio.ensure_future(work)
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            task.add_done_callback(partial(self._finish, link, batch))
 
-    async def _run(self, link: Link, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
-        try:
-            results = await self._work(link, [item for item, _ in batch])
-        except BaseException as error:  # noqa: BLE001 - carried to every caller
-            results = [error] * len(batch)  # type: ignore[list-item]
-        finally:
-            self._idle.append(link)
+    def _finish(
+        self,
+        link: Link,
+        batch: list[tuple[Item, "asyncio.Future[Result]"]],
+        task: "asyncio.Future[Sequence[Result | Exception]]",
+    ) -> None:
+        self._running.discard(task)
+        self._idle.append(link)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        results = [error] * len(batch) if error else task.result()
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():
                 continue

@@ -34,14 +34,15 @@ LARGEST_LARGE_BATCH = 4
 # Messages above this have a lane of their own, so that small ones do not wait for them.
 LARGE_OCTETS = 1024 * 1024
 
+# Rows are locked in the order of their keys, so that two batches never wait for each other in turn.
 LOCK = """
-WITH locked AS (
-    INSERT INTO gateway_counter (key, minute, counts, total)
-    SELECT key, 0, '{}', 0 FROM unnest(%(keys)s::text[]) AS key
-    ON CONFLICT (key) DO UPDATE SET key = excluded.key
-    RETURNING key, minute, counts, total, full_since
-)
-SELECT clock_timestamp(), locked.* FROM locked
+SELECT clock_timestamp(), key, minute, counts, total, full_since FROM gateway_counter
+WHERE key = ANY(%(keys)s) ORDER BY key FOR UPDATE
+"""
+MAKE = """
+INSERT INTO gateway_counter (key, minute, counts, total)
+SELECT key, 0, '{}', 0 FROM unnest(%(keys)s::text[]) AS key ORDER BY key
+ON CONFLICT (key) DO NOTHING
 """
 WRITE_BACK = """
 UPDATE gateway_counter c
@@ -219,6 +220,10 @@ def _takes(message: Incoming) -> list[Take]:
 async def _lock_counters(cursor: "psycopg.AsyncCursor[Any]", keys: Sequence[str]) -> Ledger:
     await cursor.execute(LOCK, {"keys": keys}, prepare=True)
     rows = await cursor.fetchall()
+    if len(rows) < len(keys):
+        await cursor.execute(MAKE, {"keys": keys})
+        await cursor.execute(LOCK, {"keys": keys}, prepare=True)
+        rows = await cursor.fetchall()
     tallies = {
         key: Tally(RollingHour.of(minute, counts), total, full_since)
         for _, key, minute, counts, total, full_since in rows

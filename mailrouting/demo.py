@@ -90,7 +90,7 @@ CASES = (
 )
 
 
-@dataclass(slots=True)
+@dataclass  # without slots: aiosmtpd looks through every attribute of its handler
 class MailStore:
     """A real SMTP server for the demo's mailboxes and forwards: takes mail, defers `later@`."""
 

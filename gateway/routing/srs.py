@@ -113,12 +113,6 @@ def _require_signature(body: str, digest: str, secrets: Sequence[bytes]) -> None
         raise SrsError("The return path carries no valid signature.")
 
 
-def _check(digest: str, body: str, secrets: Sequence[bytes]) -> None:
-    given = digest.lower().encode()
-    if not any(hmac.compare_digest(_digest(key, body).encode(), given) for key in secrets):
-        raise SrsError("The return path carries no valid signature.")
-
-
 def _digest(secret: bytes, body: str) -> str:
     mac = hmac.new(secret, body.lower().encode(), sha256).digest()
     return b32encode(mac).decode().lower()[:_HASH_LENGTH]

@@ -149,6 +149,7 @@ class Conversation:
             return replies.NEEDS_RCPT
         reserved = transaction.mail.declared_octets or UNDECLARED_OCTETS
         if services.data_in_flight + reserved > services.data_budget_octets:
+            metrics.message(replies.NO_SPACE.reason)
             return replies.NO_SPACE
         services.data_in_flight += reserved
         transaction.reserved_octets = reserved
@@ -198,6 +199,7 @@ class Conversation:
         if not isinstance(error, LookupFailed):
             return None
         log.warning("directory failed", client=self.client.text, error=str(error))
+        metrics.recipient(replies.TROUBLE.reason)
         return replies.TROUBLE
 
     def _take(self, transaction: Transaction, rcpt: Rcpt, decision: Decision) -> Reply:

@@ -138,6 +138,8 @@ class GatewaySession(SMTP):
             super().data_received(data)
             return
         self._wire.feed(data)
+        if self._wire.is_in_content:
+            self._reset_timeout()  # a sender that makes progress is not idle
         self._advance()
 
     def _take_turn(self) -> None:
@@ -269,9 +271,14 @@ class GatewaySession(SMTP):
 
     async def smtp_HELO(self, hostname: str) -> None:  # noqa: N802 - aiosmtpd's names
         name = _one_word(hostname)
-        await super().smtp_HELO(name)
-        self.conversation.client.helo = name
+        if not name:
+            await self.push("501 Syntax: HELO hostname")
+            return
+        self._set_rset_state()
+        self.session.extended_smtp = False
+        self.session.host_name = self.conversation.client.helo = name
         self.conversation.client.is_extended = False
+        await super().push(f"250 {self.hostname}")
 
     async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802
         """Greets in one write with every extension this gateway keeps (RFC 5321 §4.1.1.1)."""
