@@ -121,6 +121,15 @@ class Panel:
         line = self.page.locator(".field-line").filter(has=self.page.get_by_text(label, exact=True))
         return line.locator(".readonly").inner_text().strip()
 
+    def reload_until(self, label: str) -> None:
+        """Look again until one of the coloured labels says so."""
+
+        def says_so() -> bool:
+            self.page.reload()
+            return self.page.locator(".panel-label").get_by_text(label, exact=True).count() > 0
+
+        wait_until(says_so)
+
     # --- looking ---------------------------------------------------------------------
 
     def show(self, name: str) -> None:

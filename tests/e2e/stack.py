@@ -25,6 +25,7 @@ from mailrouting.management.commands.up import (
 from mailrouting.supervisor import Listener, Service, ask, choose_free, python
 from tests.waiting import wait_until
 
+SECOND = "gateway 2"
 HOSTNAME = "mx.routing.example"
 BOUNCE_DOMAIN = f"bounce.{HOSTNAME}"
 READY_SECONDS = 40
@@ -54,6 +55,7 @@ class Stack:
     database_url: str = ""
     _children: dict[str, Child] = field(default_factory=dict)
     _services: dict[str, Service] = field(default_factory=dict)
+    _has_database: bool = False
     _database: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
@@ -87,9 +89,14 @@ class Stack:
             self.wait_until_ready(name)
 
     def wait_until_ready(self, name: str) -> None:
-        child, service = self._children[name], self._services[name]
-        wait_until(lambda: child.has_ended() or ask(service) is None, seconds=READY_SECONDS)
+        child = self._children[name]
+        wait_until(lambda: child.has_ended() or self.is_ready(name), seconds=READY_SECONDS)
         assert not child.has_ended(), "\n".join([f"{name} ended:", *child.last_lines()])
+
+    def mend(self) -> None:
+        """Bring back what a test took away."""
+        self.start_database()
+        self.run(*(name for name in self._services if not self.is_alive(name)))
 
     @contextmanager
     def second_gateway(self) -> Iterator[int]:
@@ -98,12 +105,13 @@ class Stack:
         port, probe = choose_free([host, host])
         words = ("--port", str(port), "--probe-port", str(probe))
         command = python("manage.py", "gateway", *words)
-        self._services["gateway 2"] = Service("gateway 2", command, Listener("", host, probe))
-        self.run("gateway 2")
+        self._services[SECOND] = Service(SECOND, command, Listener("", host, probe))
+        self.run(SECOND)
         try:
             yield port
         finally:
-            self._children.pop("gateway 2").stop()
+            self._children.pop(SECOND).stop()
+            del self._services[SECOND]
 
     # --- one process ----------------------------------------------------------
 
@@ -123,6 +131,9 @@ class Stack:
         assert child.has_ended(within_seconds=READY_SECONDS)
         return child.wait()
 
+    def is_ready(self, name: str) -> bool:
+        return ask(self._services[name]) is None
+
     def is_alive(self, name: str) -> bool:
         return not self._children[name].has_ended()
 
@@ -132,11 +143,16 @@ class Stack:
     # --- what they share --------------------------------------------------------
 
     def start_database(self) -> None:
+        """Start PostgreSQL unless it runs."""
+        if self._has_database:
+            return
         server = self._database.enter_context(postgres.running(self.root))
-        self.database_url = server.url
+        self.database_url, self._has_database = server.url, True
 
     def stop_database(self) -> None:
+        """Stop PostgreSQL as an administrator would: sessions are cut, commits are kept."""
         self._database.close()
+        self._has_database = False
 
     @property
     def broker(self) -> Path:

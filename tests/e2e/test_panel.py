@@ -132,7 +132,7 @@ def _find_its_record(panel: Panel, reply: str) -> None:
     panel.page.keyboard.press("Enter")
     panel.page.locator("#result_list tbody tr", has_text=reply).locator("a").first.click()
     assert panel.value_of("Reply") == reply
-    expect(panel.page.locator("body")).to_contain_text("delivered")
+    panel.reload_until("delivered")
     panel.show("record")
 
 
