@@ -21,6 +21,9 @@ SESSION_SETTINGS = {
     "statement_timeout": STATEMENT_TIMEOUT_MS,
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
 }
 
 SESSION_OPTIONS = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.5
 # Records a minute for one domain and reason; every refusal beyond is only counted.
 SAMPLES_PER_MINUTE = 60
+# Records a flush: writing more at once would keep the event loop from its clients.
+SAMPLES_PER_FLUSH = 100
 # Foreign domains are a stranger's choice: they share one name, so that they cannot fill the table.
 FOREIGN = ""
 
@@ -53,7 +55,8 @@ class RefusalLog:
         domain = recipient.key.rpartition("@")[2] if hosted else FOREIGN
         key = (domain, decision.reply.reason, now.replace(second=0, microsecond=0))
         self._counts[key] += 1
-        if self._sampled[key] < SAMPLES_PER_MINUTE:
+        has_room = len(self._samples) < SAMPLES_PER_FLUSH
+        if has_room and self._sampled[key] < SAMPLES_PER_MINUTE:
             self._sampled[key] += 1
             self._samples.append(Refusal(envelope, recipient, now))
 
@@ -77,7 +80,7 @@ class RefusalLog:
         except psycopg.Error as error:
             log.warning("refusals are not written yet: %s", error)
             self._counts.update(counts)
-            self._samples = samples + self._samples
+            self._samples = (samples + self._samples)[:SAMPLES_PER_FLUSH]
         self._forget_old_minutes()
 
     def _forget_old_minutes(self) -> None:

@@ -62,10 +62,8 @@ class DomainRow(NamedTuple):
     messages_per_hour: int | None
     stored_octets_limit: int | None
     retention_days: int
-    rate_minute: int | None
-    rate_counts: list[int] | None
-    stored_total: int | None
-    stored_full_since: str | None
+    rate: tuple[int, list[int]] | None  # minute, counts
+    stored: tuple[int, str | None] | None  # total, full since
 
 
 class AddressRow(NamedTuple):
@@ -82,8 +80,7 @@ class AddressRow(NamedTuple):
     max_message_octets: int | None
     rate_per_hour: int | None
     holder_id: int | None
-    rate_minute: int | None
-    rate_counts: list[int] | None
+    rate: tuple[int, list[int]] | None  # minute, counts
     targets: list[Any] | None
 
 
@@ -94,6 +91,7 @@ class _Reading:
     now: datetime = NEVER  # every round sets it
     domains: dict[str, DomainRow] = field(default_factory=dict)
     addresses: dict[str, AddressRow] = field(default_factory=dict)
+    targets: dict[str, tuple[Target, ...]] = field(default_factory=dict)
     rules: dict[int, dict[str, SubaddressRule]] = field(default_factory=dict)
     mailboxes: dict[int, Mailbox] = field(default_factory=dict)
     hops: dict[int, Hop] = field(default_factory=dict)
@@ -111,7 +109,10 @@ class _Reading:
             else:
                 addresses.append(AddressRow(*row))
         verified = {domain.id for domain in self.domains.values()}
-        self.addresses.update((row.key, row) for row in addresses if row.domain_id in verified)
+        for row in addresses:
+            if row.domain_id in verified:
+                self.addresses[row.key] = row
+                self.targets[row.key] = _targets(row.targets)
 
     def take_details(self, rows: Rows) -> None:
         """Keep the rows of READ_DETAILS."""
@@ -192,16 +193,10 @@ def _details(reading: _Reading, recipients: Iterable[Address]) -> dict[str, list
 
 def _forwards(reading: _Reading) -> set[Address]:
     """Where targets read so far forward to; foreign domains cost one look-up and are gone."""
-    own = (target for row in reading.addresses.values() for target in _targets(row.targets))
-    ruled = (
-        target
-        for rules in reading.rules.values()
-        for rule in rules.values()
-        for target in rule.targets
-    )
+    ruled = (rule.targets for rules in reading.rules.values() for rule in rules.values())
     return {
         target.forward_to
-        for targets in (own, ruled)
+        for targets in (*reading.targets.values(), *ruled)
         for target in targets
         if target.forward_to is not None
     }
@@ -236,21 +231,19 @@ def _usage(reading: _Reading) -> dict[str, Usage]:
     minute = int(reading.now.timestamp()) // 60
     usage = {}
     for domain in reading.domains.values():
-        if domain.rate_minute is not None:
-            rate = _hour(domain.rate_minute, domain.rate_counts, minute)
-            usage[policy.tenant_rate_counter(domain.tenant_id)] = rate
-        if domain.stored_total is not None:
-            stored = Usage(domain.stored_total, _moment(domain.stored_full_since))
-            usage[policy.storage_counter(domain.tenant_id)] = stored
+        if domain.rate is not None:
+            usage[policy.tenant_rate_counter(domain.tenant_id)] = _hour(*domain.rate, minute)
+        if domain.stored is not None:
+            total, full_since = domain.stored
+            usage[policy.storage_counter(domain.tenant_id)] = Usage(total, _moment(full_since))
     for address in reading.addresses.values():
-        if address.rate_minute is not None:
-            rate = _hour(address.rate_minute, address.rate_counts, minute)
-            usage[policy.rate_counter(address.id)] = rate
+        if address.rate is not None:
+            usage[policy.rate_counter(address.id)] = _hour(*address.rate, minute)
     return usage
 
 
-def _hour(minute: int, counts: list[int] | None, now: int) -> Usage:
-    return Usage(RollingHour.of(minute, counts or ()).at(now).total)
+def _hour(minute: int, counts: Sequence[int], now: int) -> Usage:
+    return Usage(RollingHour.of(minute, counts).at(now).total)
 
 
 def _domain(row: DomainRow, reading: _Reading) -> Domain:
@@ -295,7 +288,7 @@ def _address(row: AddressRow, reading: _Reading) -> HostedAddress:
         max_message_octets=row.max_message_octets,
         rate_per_hour=row.rate_per_hour,
         holder=reading.mailboxes.get(row.holder_id or 0),
-        targets=_targets(row.targets),
+        targets=reading.targets[row.key],
         rules=reading.rules.get(row.id, {}),
     )
 

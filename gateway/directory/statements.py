@@ -13,7 +13,9 @@ TARGETS = f"""SELECT json_agg(json_build_array(t.id, t.kind, t.forward_to, t.opt
     LEFT JOIN tenants_mailbox m ON m.id = t.mailbox_id
     LEFT JOIN tenants_nexthop h ON h.id = m.next_hop_id"""
 
-# Rows: now, domain, address. Counters come with what they belong to.
+# Rows: now, domain, address. Counters come with what they belong to, where it has a limit.
+HOURLY = "SELECT json_build_array(c.minute, c.counts) FROM gateway_counter c WHERE c.key ="
+STORED = "SELECT json_build_array(c.total, c.full_since) FROM gateway_counter c WHERE c.key ="
 READ = f"""
 SELECT 'now', to_json(clock_timestamp())
 UNION ALL
@@ -23,20 +25,20 @@ SELECT 'domain', json_build_array(d.id, d.name, d.state, d.environment, d.delimi
     coalesce(n.max_message_octets, p.max_message_octets),
     coalesce(n.messages_per_hour, p.messages_per_hour),
     coalesce(n.stored_octets, p.stored_octets), coalesce(n.retention_days, p.retention_days, 30),
-    rate.minute, rate.counts, stored.total, stored.full_since)
+    CASE WHEN coalesce(n.messages_per_hour, p.messages_per_hour) IS NOT NULL
+        THEN ({HOURLY} 'rate:tenant:' || n.id) END,
+    CASE WHEN coalesce(n.stored_octets, p.stored_octets) IS NOT NULL
+        THEN ({STORED} 'stored:tenant:' || n.id) END)
 FROM tenants_domain d
 JOIN tenants_tenant n ON n.id = d.tenant_id
 JOIN tenants_plan p ON p.id = n.plan_id
-LEFT JOIN gateway_counter rate ON rate.key = 'rate:tenant:' || n.id
-LEFT JOIN gateway_counter stored ON stored.key = 'stored:tenant:' || n.id
 WHERE d.name = ANY(%(domains)s) AND d.state IN ('active', 'degraded')
 UNION ALL
 SELECT 'address', json_build_array(a.id, a.domain_id, a.key, a.kind, a.enabled, a.expires_at,
     a.allowed_senders, a.accepts_forwards_from, a.max_message_octets, a.rate_per_hour,
-    a.holder_id, rate.minute, rate.counts, ({TARGETS} WHERE t.address_id = a.id))
+    a.holder_id, CASE WHEN a.rate_per_hour IS NOT NULL
+        THEN ({HOURLY} 'rate:address:' || a.id) END, ({TARGETS} WHERE t.address_id = a.id))
 FROM tenants_address a
-LEFT JOIN gateway_counter rate
-    ON a.rate_per_hour IS NOT NULL AND rate.key = 'rate:address:' || a.id
 WHERE a.key = ANY(%(keys)s)
 """
 
