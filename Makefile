@@ -26,7 +26,7 @@ demo: $(EMBEDDED) ## Send real mail through a throw-away installation and check 
 	else status=$$?; echo "The data and logs of this run are kept in $$folder." >&2; exit $$status; fi
 
 test: $(DEV) ## Run all tests (ARGS="tests/routing -k catch" chooses some)
-	@$(BIN)/pytest -n $(CORES) --dist loadgroup $(ARGS)
+	@$(BIN)/pytest -n $(CORES) $(ARGS)
 
 check: $(DEV) ## Format, lint, types, layers, migrations, deployment checks, dependencies
 	$(BIN)/ruff format --check .

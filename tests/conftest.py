@@ -12,10 +12,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import django
 import pytest
 from pytest_django import DjangoDbBlocker
+from xdist.scheduler import LoadScopeScheduling
 
 from mailrouting.embedded import REPOSITORY
 from mailrouting.postgres import cluster
@@ -28,6 +30,7 @@ os.environ.setdefault("BROKER_URL", "memory://")
 os.environ.setdefault("EMBEDDED", "1")  # plain HTTP, as the try-out
 
 PURE = REPOSITORY / "tests" / "routing"
+TOGETHER = "tests/e2e/"
 # Any of the names will do; Debian keeps servers where an ordinary PATH does not look.
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
@@ -83,6 +86,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+class Scheduling(LoadScopeScheduling):
+    """Sends tests to the workers one by one, but first those that share a running product, to one.
+
+    The groups of pytest-xdist itself go by names that pytest 9.2 no longer lets it change.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return TOGETHER if nodeid.startswith(TOGETHER) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return Scheduling(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

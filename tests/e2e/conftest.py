@@ -1,7 +1,7 @@
 """One running product for all tests of this folder, and Django pointed at its database.
 
-The tests share a worker of pytest-xdist (`--dist loadgroup`), so that it is started once. They
-make tenants and domains of their own and never empty a table.
+The tests share a worker of pytest-xdist (tests/conftest.py), so that it is started once. They make
+tenants and domains of their own and never empty a table.
 """
 
 import tempfile
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
     from tests.e2e.stack import Stack
     from tests.gateway.sink import Sink
     from tests.gateway.stage import Stage
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
 @pytest.fixture(scope="session")
