@@ -18,6 +18,8 @@ from typing import Any
 from dnslib import CLASS, QTYPE, RCODE, RR, TXT, DNSError, DNSRecord
 
 RESOLVER = "127.0.0.1"
+TCP = socket.SOCK_STREAM
+BOTH = (socket.SOCK_DGRAM, TCP)
 TTL_SECONDS = 60
 
 Value = str | Sequence[str]
@@ -309,13 +311,14 @@ def _find_free_port(servers: int) -> int:
             first = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             first.bind((RESOLVER, 0))
             port: int = first.getsockname()[1]
-            if all(_is_free(f"127.0.0.{n}", port) for n in range(2, servers + 2)):
+            others = [f"127.0.0.{n}" for n in range(2, servers + 2)]
+            if _is_free(RESOLVER, port, TCP) and all(_is_free(it, port, *BOTH) for it in others):
                 return port
     raise OSError("no port is free on all loopback addresses")
 
 
-def _is_free(address: str, port: int) -> bool:
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+def _is_free(address: str, port: int, *kinds: socket.SocketKind) -> bool:
+    for kind in kinds:
         with socket.socket(socket.AF_INET, kind) as probe:
             try:
                 probe.bind((address, port))
