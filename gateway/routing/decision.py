@@ -1,6 +1,6 @@
 """What resolve() returns: the reply, where the message goes, what to count, every step taken."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from gateway.routing.address import Address
 from gateway.routing.facts import Hop
@@ -57,7 +57,6 @@ class Decision:
     detail: str = ""
     max_octets: int | None = None
     retention_days: int = 30
-    tenants: frozenset[int] = field(default_factory=frozenset)
 
     def refused_with(self, reply: Reply) -> "Decision":
         """The same decision after the whole message was refused: nothing goes anywhere."""

@@ -63,7 +63,6 @@ class Walk:
     destinations: dict[Destination, None] = field(default_factory=dict)
     takes: dict[str, Take] = field(default_factory=dict)
     limits: list[int] = field(default_factory=list)
-    tenants: set[int] = field(default_factory=set)
     followed: dict[tuple[str, int], Reply | None] = field(default_factory=dict)
 
     def note(self, name: str, outcome: str, note: str = "") -> None:
@@ -206,14 +205,13 @@ def _enter(walk: Walk, hit: Hit, *, path: tuple[str, ...], checks_sender: bool) 
     if reply is None:
         reply = _follow(walk, hit, path=path)
     if reply is None:
-        _charge(walk, hit)
+        _charge(walk, hit, is_inner=len(path) > 1)
     return reply
 
 
 def _apply_policies(walk: Walk, hit: Hit, *, checks_sender: bool) -> Reply | None:
     """Tenant, enabled, expiry, sender, size, rate, quota; none for postmaster and abuse."""
     tenant, facts, session, row = hit.domain.tenant, walk.facts, walk.session, hit.address
-    walk.tenants.add(tenant.id)
     if hit.is_exempt:
         walk.note("policies", "exempt", f"{hit.rule} is always reachable")
         return None
@@ -235,20 +233,25 @@ def _apply_policies(walk: Walk, hit: Hit, *, checks_sender: bool) -> Reply | Non
     return None
 
 
-def _charge(walk: Walk, hit: Hit) -> None:
-    """Remember what storing this recipient takes from which counter."""
+def _charge(walk: Walk, hit: Hit, *, is_inner: bool) -> None:
+    """Remember what storing this recipient takes from which counter.
+
+    Octets are the tenant's that was written to: its routing record gives them back in the end.
+    """
     tenant, row = hit.domain.tenant, hit.address
-    # Storage is counted without a limit too, so that one set later starts from what is there.
-    limit = None if hit.is_exempt else tenant.stored_octets_limit
-    takes = [Take(policy.storage_counter(tenant.id), limit, replies.STORAGE_FULL, True)]
+    takes = [] if is_inner else [_storage_take(hit)]
     if not hit.is_exempt:
         takes += _rate_takes(hit)
         sizes = (row.max_message_octets if row else None, tenant.max_message_octets)
         walk.limits.extend(size for size in sizes if size is not None)
-    for take in takes:
-        known = walk.takes.get(take.counter)
-        if known is None or known.limit is None:
-            walk.takes[take.counter] = take
+    walk.takes.update((take.counter, take) for take in takes)
+
+
+def _storage_take(hit: Hit) -> Take:
+    """Counted without a limit too, so that one set later starts from what is there."""
+    tenant = hit.domain.tenant
+    limit = None if hit.is_exempt else tenant.stored_octets_limit
+    return Take(policy.storage_counter(tenant.id), limit, replies.STORAGE_FULL, is_storage=True)
 
 
 def _rate_takes(hit: Hit) -> list[Take]:
@@ -365,7 +368,6 @@ def _decision(
         detail=hit.detail if hit else "",
         max_octets=min(walk.limits, default=None),
         retention_days=domain.tenant.retention_days if domain else 30,
-        tenants=frozenset(walk.tenants),
     )
 
 

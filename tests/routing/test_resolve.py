@@ -448,6 +448,18 @@ def test_takes_name_every_counter_on_the_way_once():
     assert decision.max_octets == 200
 
 
+def test_octets_are_charged_to_the_tenant_that_was_written_to_alone():
+    """Its routing record is what gives them back when the body goes."""
+    rows = [
+        domain(),
+        domain("b.example", tenant=OTHER),
+        alias(X, forward("y@b.example")),
+        alias("y@b.example", to_inbox(), id=8, accepts_forwards_from=("a.example",)),
+    ]
+
+    assert [take.counter for take in decide(X, *rows).takes] == [policy.storage_counter(1)]
+
+
 def test_an_inner_address_that_takes_nothing_is_not_charged():
     rows = [alias(X, to_inbox(), forward(INNER)), alias(INNER, id=8, rate_per_hour=6)]
 
