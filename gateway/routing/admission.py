@@ -35,15 +35,16 @@ class Ledger:
         """Charge a message, or charge nothing and return the reply of the first full counter."""
         charged: dict[str, Tally] = {}
         for take in takes:
-            tally = charged.get(take.counter) or self._current(take.counter)
+            known = charged.get(take.counter)
             if take.is_storage:
-                if take.counter in charged:
+                # A message's octets are one charge, held to the limit of each recipient.
+                if known is not None and take.limit is None:
                     continue
-                after = self._store(tally, take.limit, octets)
+                after = self._store(take, octets)
             else:
-                after = self._count(tally, take.limit)
+                after = self._count(known or self._current(take.counter), take.limit)
             if after is None:
-                self._mark_full(take, tally)
+                self._mark_full(take)
                 return take.reply
             charged[take.counter] = after
         self._tallies.update(charged)
@@ -59,15 +60,19 @@ class Ledger:
             return None
         return replace(tally, window=tally.window.take(1))
 
-    def _store(self, tally: Tally, limit: int | None, octets: int) -> Tally | None:
+    def _store(self, take: Take, octets: int) -> Tally | None:
+        tally = self._current(take.counter)
         total = tally.total + octets
-        if limit is not None and total > limit:
+        if take.limit is None:
+            return replace(tally, total=total)
+        if total > take.limit:
             return None
-        full_since = (tally.full_since or self._now) if total == limit else None
+        full_since = (tally.full_since or self._now) if total == take.limit else None
         return replace(tally, total=total, full_since=full_since)
 
-    def _mark_full(self, take: Take, tally: Tally) -> None:
+    def _mark_full(self, take: Take) -> None:
         """Remember since when a storage has been refusing: after days the reply is permanent."""
+        tally = self._current(take.counter)
         if take.is_storage and tally.full_since is None:
             marked = replace(tally, full_since=self._now)
             self._tallies[take.counter] = self.changed[take.counter] = marked

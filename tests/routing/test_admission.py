@@ -1,5 +1,6 @@
 """Admission of messages against counters: all or nothing, in order of arrival."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -43,6 +44,15 @@ def test_each_recipient_is_one_unit_and_storage_counts_the_message_once():
     assert ledger.changed[STORAGE.counter].total == 60
 
 
+def test_recipient_without_a_limit_lets_no_other_over_it():
+    """postmaster's share of a message is never refused, yet it is the same octets."""
+    exempt = replace(STORAGE, limit=None)
+
+    assert Ledger({}, now=NOW).admit([exempt, STORAGE], 101) is replies.STORAGE_FULL
+    assert Ledger({}, now=NOW).admit([STORAGE, exempt], 101) is replies.STORAGE_FULL
+    assert Ledger({}, now=NOW).admit([exempt, STORAGE], 100) is None
+
+
 def test_units_of_the_last_hour_count_and_older_ones_do_not():
     recent = Tally(RollingHour.of(MINUTE - 60, [2]))
     older = Tally(RollingHour.of(MINUTE - 61, [2]))
@@ -58,6 +68,14 @@ def test_full_storage_remembers_since_when():
     assert ledger.changed[STORAGE.counter] == Tally(
         RollingHour().at(MINUTE), total=90, full_since=NOW
     )
+
+
+def test_mail_without_a_limit_leaves_full_storage_full():
+    full = Tally(total=100, full_since=NOW - timedelta(days=1))
+    ledger = Ledger({STORAGE.counter: full}, now=NOW)
+
+    assert ledger.admit([replace(STORAGE, limit=None)], 20) is None
+    assert ledger.changed[STORAGE.counter].full_since == full.full_since
 
 
 def test_storage_with_room_again_forgets_since_when():
