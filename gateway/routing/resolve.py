@@ -76,6 +76,8 @@ def resolve(address: Address, session: Session, facts: Facts) -> Decision:
         walk.note("system size", "refused", f"limit {facts.platform.max_message_octets} octets")
         return _decision(walk, reply, "size", "system limit")
     if address.domain == facts.platform.bounce_domain:
+        if address.folded_local_part in EXEMPT_ROLES:
+            return resolve_postmaster(session, facts)
         return _return_path(walk, address)
     found = _find(walk, address)
     if isinstance(found, Reply):
@@ -87,7 +89,10 @@ def resolve(address: Address, session: Session, facts: Facts) -> Decision:
 
 
 def resolve_postmaster(session: Session, facts: Facts) -> Decision:
-    """`<postmaster>` without a domain: the platform's own, always accepted (RFC 5321 §4.5.1)."""
+    """The platform's own postmaster, always accepted (RFC 5321 §4.5.1).
+
+    It is `<postmaster>` without a domain, and postmaster and abuse of the bounce domain.
+    """
     walk = Walk(session, facts)
     walk.note("address", "hit", "the platform's postmaster")
     walk.destinations[Destination("inbox")] = None

@@ -473,6 +473,12 @@ def test_a_refused_recipient_charges_nobody():
 # --- return paths ----------------------------------------------------------
 
 
+def test_postmaster_of_the_bounce_domain_is_the_platforms():
+    decision = decide(f"Postmaster@{PLATFORM.bounce_domain}")
+
+    assert (decision.reply, decision.rule) == (replies.ACCEPTED, "postmaster")
+
+
 def return_path(sender: str, *, days_ago: int = 0) -> str:
     day = NOW.toordinal() - days_ago
     domain_name = PLATFORM.bounce_domain
