@@ -139,8 +139,8 @@ def prepare(store_port: int) -> None:
 
 
 def _alias(domain: Domain, local_part: str, target: Target, **fields: Any) -> None:
-    target.address = Alias(domain=domain, local_part=local_part, **fields)
-    changes.save_all([target.address, target], actor=ACTOR)
+    alias = Alias(domain=domain, local_part=local_part, **fields)
+    services.save_address(alias, [target], actor=ACTOR)
 
 
 def _suspended_tenant(demo: Tenant) -> None:

@@ -10,8 +10,7 @@ from django.db import models
 from django.db.models import F, Max, Q
 from django.utils import timezone
 
-from gateway.routing.address import Address as ParsedAddress
-from gateway.routing.facts import DomainState
+from gateway.routing.facts import AddressKind, DomainState
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -88,13 +87,13 @@ class AddressQuerySet(TenantQuerySet):
         now = timezone.now()
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), enabled=True)
 
-    def overdue(self) -> Self:
+    def overdue(self, now: datetime) -> Self:
         """Enabled, though the time they were bound to is over."""
-        return self.filter(enabled=True, expires_at__lte=timezone.now())
+        return self.filter(enabled=True, expires_at__lte=now)
 
-    def for_address(self, address: ParsedAddress) -> Self:
-        """The row that receives for this very address, on a verified domain; at most one."""
-        return self.filter(key=address.key, domain__state__in=RECEIVING)
+    def without_target(self) -> Self:
+        """Aliases that deliver nowhere."""
+        return self.filter(kind=AddressKind.ALIAS, targets=None)
 
 
 class TargetQuerySet(TenantQuerySet):

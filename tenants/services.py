@@ -9,7 +9,6 @@ from datetime import datetime
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 
 from gateway.models import RoutingRecord
 from tenants import changes
@@ -41,6 +40,7 @@ from tenants.models import (
     Target,
     Tenant,
 )
+from tenants.querysets import AddressQuerySet
 
 STATE = ("state", "state_since")  # what a change of state writes, and nothing else
 
@@ -111,12 +111,22 @@ def _make_alias(
     domain: Domain, local_part: str, target: Target, actor: Actor, **fields: object
 ) -> Address:
     alias = Alias(domain=domain, local_part=local_part, **fields)
-    target.address = alias
-    changes.save_all([alias, target], actor=actor)
-    return alias
+    return save_address(alias, [target], actor=actor)
 
 
 # --- addresses
+
+
+def save_address(
+    address: Address, targets: Sequence[Target], *, actor: Actor, reason: str = ""
+) -> Address:
+    """An address with these targets beside those it has, all or none. Raises ValidationError."""
+    for target in targets:
+        target.address = address
+    with changes.attributed(actor, reason=reason):
+        changes.save_all([address, *targets], actor=actor, reason=reason)
+        address.check_targets()
+    return address
 
 
 def warnings_for(address: Address) -> list[str]:
@@ -142,17 +152,19 @@ def _person(target: Target) -> str:
 
 
 def set_enabled(
-    addresses: "QuerySet[Address]", *, enabled: bool, actor: Actor, reason: str = ""
+    addresses: AddressQuerySet, *, enabled: bool, actor: Actor, reason: str = ""
 ) -> int:
     """Switch many addresses on or off in one statement; the count of those changed comes back.
 
-    Raises ValidationError where one that is to be switched on has expired.
+    Raises ValidationError where one that is to be switched on has expired or has no target.
     """
     rows = addresses.exclude(enabled=enabled)
     if enabled and (expired := rows.exclude(expired_at=None).values_list("key", flat=True)[:3]):
         raise ValidationError(
             {"expires_at": f"Give {', '.join(expired)} a later expiry: the time is over."}
         )
+    if enabled and (lost := rows.without_target().values_list("key", flat=True)[:3]):
+        raise ValidationError({"enabled": f"Give {', '.join(lost)} a target first."})
     return changes.update(rows, actor=actor, reason=reason, enabled=enabled)
 
 
@@ -161,9 +173,7 @@ def expire_addresses(*, actor: Actor, now: datetime) -> int:
 
     The count comes back; at most 10,000 at a time, the rest is due in the next run.
     """
-    overdue = Address.objects.filter(enabled=True, expires_at__lte=now).order_by("expires_at")[
-        :10_000
-    ]
+    overdue = Address.objects.overdue(now).order_by("expires_at")[:10_000]
     rows = Address.objects.filter(pk__in=list(overdue.values_list("pk", flat=True)))
     return changes.update(rows, actor=actor, reason="expired", enabled=False, expired_at=now)
 

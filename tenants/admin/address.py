@@ -12,50 +12,20 @@ from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
 )
 from unfold.decorators import display
-from unfold.forms import PaginationInlineFormSet
 
 from tenants import services
 from tenants.admin.base import PanelAdmin, PanelInline
-from tenants.admin.bulk import SwitchMixin, unexpired
+from tenants.admin.bulk import SwitchMixin
 from tenants.admin.filters import DomainEnvironmentFilter, ExpiryFilter, TargetKindFilter
+from tenants.admin.forms import RefusedError
 from tenants.models import Address, Alias, RoleAddress, SubaddressRule, Target
 
 STATES = {"enabled": "success", "disabled": "default", "expired": "warning"}
 
 
-class TargetFormSet(PaginationInlineFormSet):
-    def clean(self) -> None:
-        super().clean()
-        kept = [form for form in self.forms if self._is_kept(form)]
-        if self._is_needed() and not kept and not any(self.errors):
-            raise ValidationError(self.sentence)
-
-    sentence = "An enabled alias needs at least one target: add where its mail goes."
-
-    def _is_needed(self) -> bool:
-        return bool(self.instance.enabled)
-
-    def _is_kept(self, form: Any) -> bool:
-        is_there = form.instance.pk is not None or form.has_changed()
-        return is_there and form not in self.deleted_forms
-
-
-class RuleTargetFormSet(TargetFormSet):
-    sentence = "A rule that retargets needs at least one target."
-
-    def _is_needed(self) -> bool:
-        return bool(self.instance.action == SubaddressRule.Action.RETARGET)
-
-
-class RoleTargetFormSet(TargetFormSet):
-    def _is_needed(self) -> bool:
-        return False  # a role address without targets goes to its holder
-
-
 class TargetInline(PanelInline):
     model = Target
     fk_name = "address"
-    formset = TargetFormSet
     fields = ("position", "kind", "mailbox", "forward_to")
     autocomplete_fields = ("mailbox",)
     hide_title = True
@@ -65,7 +35,6 @@ class TargetInline(PanelInline):
 
 
 class RoleTargetInline(TargetInline):
-    formset = RoleTargetFormSet
     verbose_name_plural = "targets (empty: the holder's mailbox)"
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
@@ -74,7 +43,6 @@ class RoleTargetInline(TargetInline):
 
 class RuleTargetInline(TargetInline):
     fk_name = "rule"
-    formset = RuleTargetFormSet
     verbose_name_plural = "targets (for retarget)"
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
@@ -101,7 +69,18 @@ class SubaddressRuleInline(PanelInline):
         return super().get_queryset(request).prefetch_related("targets__mailbox")
 
 
-class AddressAdmin(SwitchMixin, PanelAdmin):
+class TargetedAdmin(PanelAdmin):
+    """A page whose row has targets in a table below it."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
+        super().save_related(request, form, formsets, change)
+        try:
+            form.instance.check_targets()
+        except ValidationError as error:
+            raise RefusedError(form.prefix, error) from error
+
+
+class AddressAdmin(SwitchMixin, TargetedAdmin):
     """What aliases and role addresses share."""
 
     list_select_related = ("domain__tenant", "owner", "holder")
@@ -211,13 +190,9 @@ class RoleAddressAdmin(AddressAdmin):
         ),
     )
 
-    def can_enable(self, queryset: Any) -> Any:
-        """Without a target the holder gets it."""
-        return unexpired(queryset)
-
 
 @admin.register(SubaddressRule)
-class SubaddressRuleAdmin(PanelAdmin):
+class SubaddressRuleAdmin(TargetedAdmin):
     """Rules are added on their address; their targets are chosen here."""
 
     list_display = ("detail", "address", "action", "goes_to")

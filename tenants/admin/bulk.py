@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -15,12 +15,6 @@ from unfold.decorators import action
 
 from tenants import services
 from tenants.admin.base import actor_of, reason_of
-from tenants.models import Target
-
-
-def unexpired(queryset: QuerySet) -> QuerySet:
-    """Rows whose time is not over."""
-    return queryset.filter(expired_at=None).exclude(expires_at__lte=timezone.now())
 
 
 class SwitchMixin:
@@ -38,10 +32,10 @@ class SwitchMixin:
     def disable(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
         return self._switch(request, queryset, enabled=False)
 
-    def can_enable(self, queryset: QuerySet) -> QuerySet:
-        """The rows that enabling helps: not expired, and with somewhere to deliver to."""
-        targets = Target.objects.filter(address=OuterRef("pk"))
-        return unexpired(queryset).filter(Exists(targets))
+    def can_enable(self, queryset: Any) -> Any:
+        """The rows that may be enabled: not expired, and with somewhere to deliver to."""
+        rows = queryset.filter(expired_at=None).exclude(expires_at__lte=timezone.now())
+        return rows.exclude(pk__in=queryset.without_target().values("pk"))
 
     def _switch(
         self, request: HttpRequest, queryset: QuerySet, *, enabled: bool

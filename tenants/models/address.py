@@ -162,6 +162,15 @@ class Address(Ruled):
         self._check_limit()
         self._check_owner()
 
+    def check_targets(self) -> None:
+        """An enabled alias has somewhere to deliver to; a role address has its holder.
+
+        Looks at stored targets, so it is asked once address and targets are saved.
+        """
+        if self.enabled and Address.objects.filter(pk=self.pk).without_target().exists():
+            sentence = "An enabled alias needs at least one target: add where its mail goes."
+            raise ValidationError({"enabled": sentence})
+
     def _revive(self) -> None:
         """A later expiry switches an address on again that only its expiry switched off."""
         if self.expired_at is not None and not self.is_expired:
@@ -274,6 +283,12 @@ class SubaddressRule(Ruled):
 
     def get_absolute_url(self) -> str:
         return reverse("admin:tenants_subaddressrule_change", args=[self.pk])
+
+    def check_targets(self) -> None:
+        """A rule that retargets has somewhere to deliver to; asked once its targets are saved."""
+        rows = SubaddressRule.objects.filter(pk=self.pk, action=self.Action.RETARGET)
+        if rows.filter(targets=None).exists():
+            raise ValidationError({"action": "A rule that retargets needs at least one target."})
 
     def clean(self) -> None:
         super().clean()

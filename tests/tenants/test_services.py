@@ -9,7 +9,7 @@ from django.utils import timezone
 from gateway.models import RoutingRecord
 from tenants import services
 from tenants.dns import Kind
-from tenants.models import Address, Alias, Domain, DomainCheck, Mailbox, Target, Tenant
+from tenants.models import Address, Alias, Domain, DomainCheck, Mailbox, RoleAddress, Target, Tenant
 from tests.tenants.memory_resolver import MemoryResolver
 from tests.tenants.test_changes import events_of, last_context
 from tests.world import (
@@ -83,6 +83,35 @@ def test_an_alias_without_a_target_is_warned_about_and_a_role_is_not(world):
 
     assert services.warnings_for(alias) == ["This address has no target: mail to it is refused."]
     assert services.warnings_for(make_role(world.domain, "sales")) == []
+
+
+def test_an_enabled_alias_without_a_target_is_not_saved(world):
+    alias = Alias(domain=world.domain, local_part="x")
+
+    with pytest.raises(ValidationError) as refused:
+        services.save_address(alias, [], actor=ACTOR)
+
+    assert list(refused.value.message_dict) == ["enabled"]
+    assert not Alias.objects.exists()
+
+
+def test_an_alias_is_saved_with_its_targets(world):
+    alias = Alias(domain=world.domain, local_part="x")
+
+    services.save_address(alias, [to_inbox(), to_forward("y@far.example")], actor=ACTOR)
+
+    assert [target.kind for target in alias.targets.all()] == ["inbox", "forward"]
+
+
+def test_an_alias_without_a_target_is_not_switched_on_and_a_role_is(world):
+    save(Alias(domain=world.domain, local_part="x", enabled=False))
+    make_role(world.domain, "sales", enabled=False)
+
+    with pytest.raises(ValidationError) as refused:
+        services.set_enabled(Address.objects.all(), enabled=True, actor=ACTOR)
+
+    assert refused.value.message_dict == {"enabled": ["Give x@a.example a target first."]}
+    assert services.set_enabled(RoleAddress.objects.all(), enabled=True, actor=ACTOR) == 1
 
 
 # --- switching and expiry --------------------------------------------------
