@@ -38,7 +38,7 @@ def parse(url: str) -> Smarthost | None:
         return None
     parts = urlsplit(url)
     if parts.scheme not in _TLS or not parts.hostname:
-        raise ValueError(f"SMARTHOST_URL has the form smtp://user:password@host:port, not {url!r}.")
+        raise ValueError("SMARTHOST_URL has the form smtp://user:password@host:port.")
     tls = _TLS[parts.scheme]
     if parts.username and tls == "opportunistic":
         tls = "required"

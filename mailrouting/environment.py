@@ -1,11 +1,29 @@
 """Settings from the environment, with one sentence for a value that cannot be read."""
 
+from collections.abc import Callable
 from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
 SCHEMES = ("postgresql://", "postgres://")
+
+
+def require(var: str, value: str, check: Callable[[str], object]) -> None:
+    """Raises ImproperlyConfigured with the sentence of a check that refuses a setting's value."""
+    try:
+        check(value)
+    except ValueError as error:
+        sentence = str(error)
+        told = sentence if var in sentence else f"The setting {var} cannot be used: {sentence}."
+        raise ImproperlyConfigured(told) from None
+
+
+def endpoint(text: str) -> None:
+    """Read as the DNS resolver will, which is imported only where there is something to read."""
+    from tenants.dns.resolver import parse_endpoint
+
+    parse_endpoint(text)
 
 
 class Env(environ.Env):
@@ -19,6 +37,39 @@ class Env(environ.Env):
             raise ImproperlyConfigured(
                 f"The setting {var} cannot be {typed!r}: see .env.example for its form."
             ) from None
+
+    def number(self, var: str, *, default: int, least: int = 1, most: int | None = None) -> int:
+        """A whole number from `least` to `most`."""
+        value = self.int(var, default=default)
+        if value < least or (most is not None and value > most):
+            limits = f"{least} or more" if most is None else f"from {least} to {most}"
+            raise ImproperlyConfigured(f"The setting {var} is {value}: it has to be {limits}.")
+        return int(value)
+
+    def port(self, var: str, *, default: int) -> int:
+        return self.number(var, default=default, most=65535)
+
+    def choice(self, var: str, *, default: str, among: tuple[str, ...]) -> str:
+        """One of a few words."""
+        value = str(self.str(var, default=default))
+        if value.upper() not in map(str.upper, among):
+            raise ImproperlyConfigured(
+                f"The setting {var} is {value!r}: it has to be one of {', '.join(among)}."
+            )
+        return value
+
+    def words(self, var: str, *, default: list[str], check: Callable[[str], object]) -> list[str]:
+        """A list of which `check` takes each word, and raises ValueError where it does not."""
+        found = [str(word) for word in self.list(var, default=default)]
+        for word in found:
+            require(var, word, check)
+        return found
+
+    def text(self, var: str, *, default: str, check: Callable[[str], object]) -> str:
+        """A text that `check` takes."""
+        value = str(self.str(var, default=default))
+        require(var, value, check)
+        return value
 
     def db_url(self, var: str, default: str) -> dict[str, Any]:
         """The database that a URL names; the URL holds a password and is not repeated."""

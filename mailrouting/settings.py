@@ -5,13 +5,15 @@ PostgreSQL of `manage.py up` is meant; `mailrouting.embedded` knows its address.
 """
 
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from gateway import smarthost
 from mailrouting import csp, unfold
 from mailrouting.embedded import data_root, database_url, secret_key
-from mailrouting.environment import Env
+from mailrouting.environment import Env, endpoint
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -163,39 +165,39 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "sweep deliveries that are due": {
         "task": "gateway.tasks.sweep",
-        "schedule": timedelta(seconds=env.int("SWEEP_SECONDS", default=5)),
+        "schedule": timedelta(seconds=env.number("SWEEP_SECONDS", default=5)),
     },
     "expire addresses": {
         "task": "tenants.tasks.expire_addresses",
-        "schedule": timedelta(seconds=env.int("EXPIRE_SECONDS", default=30)),
+        "schedule": timedelta(seconds=env.number("EXPIRE_SECONDS", default=30)),
     },
     "reconcile DNS": {
         "task": "tenants.tasks.reconcile_dns",
-        "schedule": timedelta(seconds=env.int("DNS_RECONCILE_SECONDS", default=900)),
+        "schedule": timedelta(seconds=env.number("DNS_RECONCILE_SECONDS", default=900)),
     },
     "purge by retention": {
         "task": "gateway.tasks.purge",
-        "schedule": timedelta(seconds=env.int("PURGE_SECONDS", default=3600)),
+        "schedule": timedelta(seconds=env.number("PURGE_SECONDS", default=3600)),
     },
 }
 
 # --- DNS ------------------------------------------------------------------
 # "host" or "host:port" of recursive resolvers; empty means the system's.
-DNS_RESOLVERS = env.list("DNS_RESOLVERS", default=[])
+DNS_RESOLVERS = env.words("DNS_RESOLVERS", default=[], check=endpoint)
 # Port on which authoritative servers answer; other than 53 only in tests.
-DNS_AUTHORITATIVE_PORT = env.int("DNS_AUTHORITATIVE_PORT", default=53)
+DNS_AUTHORITATIVE_PORT = env.port("DNS_AUTHORITATIVE_PORT", default=53)
 # Whether name servers in private networks are asked: whoever claims a domain names its servers.
 DNS_ALLOW_PRIVATE_ADDRESSES = env.bool("DNS_ALLOW_PRIVATE_ADDRESSES", default=False)
 
 # --- gateway --------------------------------------------------------------
 GATEWAY_HOSTNAME = env.str("GATEWAY_HOSTNAME", default="localhost")
 GATEWAY_HOST = env.str("GATEWAY_HOST", default="127.0.0.1")
-GATEWAY_PORT = env.int("GATEWAY_PORT", default=2525)
+GATEWAY_PORT = env.port("GATEWAY_PORT", default=2525)
 GATEWAY_TLS_CERTIFICATE = env.str("GATEWAY_TLS_CERTIFICATE", default="")
 GATEWAY_TLS_KEY = env.str("GATEWAY_TLS_KEY", default="")
-GATEWAY_MAX_MESSAGE_OCTETS = env.int("GATEWAY_MAX_MESSAGE_OCTETS", default=50_000_000)
-GATEWAY_MAX_RECIPIENTS = env.int("GATEWAY_MAX_RECIPIENTS", default=1000)
-GATEWAY_DATA_BUDGET_OCTETS = env.int("GATEWAY_DATA_BUDGET_OCTETS", default=256 * 1024 * 1024)
+GATEWAY_MAX_MESSAGE_OCTETS = env.number("GATEWAY_MAX_MESSAGE_OCTETS", default=50_000_000)
+GATEWAY_MAX_RECIPIENTS = env.number("GATEWAY_MAX_RECIPIENTS", default=1000)
+GATEWAY_DATA_BUDGET_OCTETS = env.number("GATEWAY_DATA_BUDGET_OCTETS", default=256 * 1024 * 1024)
 # Environments that this gateway serves; empty means every one.
 GATEWAY_ENVIRONMENTS = env.list("GATEWAY_ENVIRONMENTS", default=[])
 # The names mail hosts publish for this installation; shown on the domain page.
@@ -206,31 +208,33 @@ BOUNCE_DOMAIN = env.str("BOUNCE_DOMAIN", default=f"bounce.{GATEWAY_HOSTNAME}")
 # Newest first; older ones are still accepted on the way back.
 SRS_SECRETS = env.list("SRS_SECRETS", default=[]) or [SECRET_KEY]
 # smtp://user:password@host:port of the relay for forwards; empty means forwards wait.
-SMARTHOST_URL = env.str("SMARTHOST_URL", default="")
-RETRY_FIRST_SECONDS = env.int("RETRY_FIRST_SECONDS", default=300)
+SMARTHOST_URL = env.text("SMARTHOST_URL", default="", check=smarthost.parse)
+RETRY_FIRST_SECONDS = env.number("RETRY_FIRST_SECONDS", default=300, least=0)
 # A worker that has not settled within its lease counts as crashed; one try ends well before.
-DELIVERY_LEASE_SECONDS = env.int("DELIVERY_LEASE_SECONDS", default=600)
-DELIVERY_ATTEMPT_SECONDS = env.int("DELIVERY_ATTEMPT_SECONDS", default=300)
-DELIVERY_CONNECTIONS_PER_HOP = env.int("DELIVERY_CONNECTIONS_PER_HOP", default=10)
+DELIVERY_LEASE_SECONDS = env.number("DELIVERY_LEASE_SECONDS", default=600)
+DELIVERY_ATTEMPT_SECONDS = env.number("DELIVERY_ATTEMPT_SECONDS", default=300)
+DELIVERY_CONNECTIONS_PER_HOP = env.number("DELIVERY_CONNECTIONS_PER_HOP", default=10)
 # A file of authorities that next hops' certificates may come from, besides the system's.
 DELIVERY_TLS_CA_FILE = env.str("DELIVERY_TLS_CA_FILE", default="")
 # How long refusals and the single tries of deliveries can be looked up.
-RECORD_RETENTION_DAYS = env.int("RECORD_RETENTION_DAYS", default=90)
+RECORD_RETENTION_DAYS = env.number("RECORD_RETENTION_DAYS", default=90)
 
 # --- probes and metrics: one small HTTP listener per process ---------------
 PROBE_HOST = env.str("PROBE_HOST", default="127.0.0.1")
-GATEWAY_PROBE_PORT = env.int("GATEWAY_PROBE_PORT", default=9101)
-WORKER_PROBE_PORT = env.int("WORKER_PROBE_PORT", default=9102)
-BEAT_PROBE_PORT = env.int("BEAT_PROBE_PORT", default=9103)
+GATEWAY_PROBE_PORT = env.port("GATEWAY_PROBE_PORT", default=9101)
+WORKER_PROBE_PORT = env.port("WORKER_PROBE_PORT", default=9102)
+BEAT_PROBE_PORT = env.port("BEAT_PROBE_PORT", default=9103)
 # Who may read /metrics of the web process, directly and not through a proxy.
-METRICS_NETWORKS = env.list("METRICS_NETWORKS", default=["127.0.0.0/8", "::1/128"])
+METRICS_NETWORKS = env.words(
+    "METRICS_NETWORKS", default=["127.0.0.0/8", "::1/128"], check=ip_network
+)
 WEB_HOST = env.str("WEB_HOST", default="127.0.0.1")
-WEB_PORT = env.int("WEB_PORT", default=8000)
+WEB_PORT = env.port("WEB_PORT", default=8000)
 
 # --- logs: each process calls mailrouting.logging.configure with its name ---
 LOGGING_CONFIG = None
-LOG_FORMAT = env.str("LOG_FORMAT", default="logfmt")
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOG_FORMAT = env.choice("LOG_FORMAT", default="logfmt", among=("logfmt", "json"))
+LOG_LEVEL = env.choice("LOG_LEVEL", default="INFO", among=("DEBUG", "INFO", "WARNING", "ERROR"))
 
 # --- web ------------------------------------------------------------------
 LANGUAGE_CODE = "en-gb"
@@ -246,7 +250,7 @@ WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 SPEAKS_TLS = not (EMBEDDED or DEBUG)
 SECURE_SSL_REDIRECT = SPEAKS_TLS
 SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|metrics)$"]
-SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000) if SPEAKS_TLS else 0
+SECURE_HSTS_SECONDS = env.number("HSTS_SECONDS", default=31_536_000, least=0) if SPEAKS_TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SPEAKS_TLS
 SECURE_HSTS_PRELOAD = SPEAKS_TLS
 SESSION_COOKIE_SECURE = SPEAKS_TLS

@@ -4,6 +4,7 @@ It knows commands, ports and probes, and nothing of mail or Django: the command 
 tells it what to run. Its children are leashed, so it may die in any way.
 """
 
+import errno
 import http.client
 import select
 import signal
@@ -176,8 +177,13 @@ def _bind(host: str, port: int) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
         bound.listen(1)
-    except OSError:
+    except OSError as error:
         bound.close()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise StartError(
+                f"{host} is no address of this machine: change the setting that names it "
+                "(WEB_HOST, GATEWAY_HOST or PROBE_HOST)."
+            ) from None
         raise
     return bound
 

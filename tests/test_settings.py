@@ -64,3 +64,32 @@ def test_database_address_of_a_wrong_form_is_refused_without_its_password(url: s
     with pytest.raises(ImproperlyConfigured, match="must have the form") as refused:
         Env().db_url("DATABASE_URL_OF_THIS_TEST", default=url)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "typed"),
+    [
+        ("GATEWAY_PORT", "70000"),
+        ("WEB_PORT", "http"),
+        ("GATEWAY_MAX_RECIPIENTS", "0"),
+        ("SWEEP_SECONDS", "0"),
+        ("DELIVERY_LEASE_SECONDS", "-1"),
+        ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        ("METRICS_NETWORKS", "127.0.0.0/40"),
+        ("DNS_RESOLVERS", "resolver.example"),
+        ("SMARTHOST_URL", "relay.example:25"),
+    ],
+)
+def test_broken_setting_is_one_sentence_that_names_it(setting: str, typed: str) -> None:
+    done = subprocess.run(
+        python("manage.py", "gateway", "--help"),
+        check=False,
+        cwd=REPOSITORY,
+        env=os.environ | {setting: typed},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    [sentence] = done.stderr.splitlines()
+    assert setting in sentence

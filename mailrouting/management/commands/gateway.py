@@ -39,7 +39,13 @@ class Command(BaseCommand):
                 f"The certificate cannot be used ({error}): "
                 "set GATEWAY_TLS_CERTIFICATE and GATEWAY_TLS_KEY to readable PEM files."
             ) from error
-        probes.serve(options["probe_port"], _missing)
+        try:
+            probes.serve(options["probe_port"], _missing)
+        except OSError as error:
+            raise CommandError(
+                f"Cannot answer probes on port {options['probe_port']} ({error.strerror}): "
+                "choose another with GATEWAY_PROBE_PORT."
+            ) from error
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(options["host"], options["port"], context))
 
