@@ -114,7 +114,7 @@ def purge() -> Purged | None:
         if not is_alone:
             return None
         today = _today()
-        made = sum(map(_make_partition, sorted(_coming_days(today) - _days())))
+        made = make_partitions(today)
         kept = _repeat(lambda cursor: _extend(cursor, today))
         released = _repeat(lambda cursor: _release(cursor, today))
         _repeat(lambda cursor: _run(cursor, _EMPTY_DEFAULT, {"today": today}))
@@ -127,6 +127,12 @@ def purge() -> Purged | None:
     purged = Purged(made, dropped, kept, released, pruned)
     log.info("purge", **{name: getattr(purged, name) for name in Purged.__slots__})
     return purged
+
+
+def make_partitions(today: date | None = None) -> int:
+    """Make the partitions of the days to come that are missing; how many were made."""
+    missing = _coming_days(today or _today()) - _days()
+    return sum(map(_make_partition, sorted(missing)))
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from io import StringIO
 
 import pytest
-from django.db import connection
+from django.core.management import call_command
+from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -50,6 +52,15 @@ def test_partitions_are_made_for_the_retentions_in_use() -> None:
     purged = retention.purge()
     assert purged is not None
     assert purged.partitions_made == 0
+
+
+def test_first_start_has_partitions_before_the_first_purge() -> None:
+    with transaction.atomic():
+        call_command("bootstrap", stdout=StringIO())
+        days = retention._days()
+        transaction.set_rollback(True)
+
+    assert {TODAY + timedelta(days=ahead) for ahead in (7, 10, 30, 33)} <= days
 
 
 def test_body_of_a_settled_message_leaves_with_its_partition() -> None:

@@ -19,7 +19,7 @@ ADMIN = "admin"
 
 
 class Command(BaseCommand):
-    help = "Apply migrations; on the first run create the user admin and a demo tenant."
+    help = "Apply migrations, make room for mail; first create the user admin and a demo tenant."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: Any) -> None:
@@ -40,6 +40,7 @@ class Command(BaseCommand):
                 f"`manage.py changepassword {ADMIN}` sets another)."
             )
         first_address = create_demo()
+        make_partitions()
         if summary is not None:
             summary.write_text(json.dumps({"first_address": first_address}))
 
@@ -60,6 +61,13 @@ def create_admin() -> str | None:
     user.set_password(password)
     user.save()
     return password
+
+
+def make_partitions() -> None:
+    """Room for the bodies of the first days; later the purge makes it."""
+    from gateway import retention
+
+    retention.make_partitions()
 
 
 def create_demo() -> str:
