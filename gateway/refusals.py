@@ -1,7 +1,7 @@
 """Refused recipients: counted always, recorded as samples, so that an attacker cannot write rows
 at wire speed.
 
-The gateway notes each refusal in memory; once a second the notes become one small transaction.
+The gateway notes each refusal in memory; twice a second the notes become one small transaction.
 A count that could not be written stays and is written with the next.
 """
 

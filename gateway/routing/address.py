@@ -67,11 +67,6 @@ class Address:
         return cls(local_part, domain, f"{fold(local_part)}@{domain}")
 
     @property
-    def is_ascii(self) -> bool:
-        """Whether the address can travel without SMTPUTF8 (RFC 6531)."""
-        return self.local_part.isascii()
-
-    @property
     def folded_local_part(self) -> str:
         """The local part as look-ups see it."""
         return self.key[: -len(self.domain) - 1]
