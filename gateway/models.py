@@ -1,7 +1,7 @@
 """What happened to mail: messages, bodies, routing records, deliveries, attempts and counters.
 
-Rows here are written by intake.py, refusals.py, delivery/ and retention.py alone. They outlive what they point at in the
-control plane, so their references there carry no database constraint.
+Rows here are written by intake.py, refusals.py, delivery/ and retention.py alone. They outlive
+what they point at in the control plane, so their references there carry no database constraint.
 """
 
 from typing import Any
