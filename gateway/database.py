@@ -1,13 +1,14 @@
 """The data plane's own connections: persistent, without a pool, one for each use at a time.
 
 The gateway's belong to its event loop (LoopLink), the workers' to a fixed number of threads
-(DatabaseThreads). SQL by hand is allowed in directory.py, intake.py and refusals.py.
+(DatabaseThreads). SQL by hand stands where rows move in batches: directory/statements.py,
+intake.py, refusals.py, retention.py and delivery/queue.py.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, local
 from typing import Any, TypeVar
 
 import psycopg
@@ -40,15 +41,25 @@ def raw() -> "psycopg.Connection[Any]":
     except OperationalError as error:
         raise psycopg.OperationalError(str(error)) from error
     opened: psycopg.Connection[Any] = connection.connection
+    if getattr(_here, "is_limited", False) and opened.prepare_threshold is None:
+        opened.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
     opened.prepare_threshold = 0  # Django turns statements that stay planned off; here they pay
     return opened
+
+
+_here = local()
+
+
+def _limit() -> None:
+    """Statements of this thread end in time, so that a server that hangs holds up nothing else."""
+    _here.is_limited = True
 
 
 class DatabaseThreads(ThreadPoolExecutor):
     """A fixed number of threads, each with a connection of its own, closed with them."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(size, thread_name_prefix="database")
+        super().__init__(size, thread_name_prefix="database", initializer=_limit)
         self._size = size
 
     def close(self) -> None:
@@ -117,7 +128,8 @@ def _parameters() -> dict[str, Any]:
     parameters = connection.get_connection_params()
     for name in ("context", "cursor_factory", "prepare_threshold"):
         parameters.pop(name, None)
-    return parameters | {"options": SESSION_OPTIONS, "connect_timeout": CONNECT_TIMEOUT_SECONDS}
+    options = f"{parameters.get('options', '')} {SESSION_OPTIONS}".strip()
+    return parameters | {"options": options, "connect_timeout": CONNECT_TIMEOUT_SECONDS}
 
 
 def once_more(work: Callable[[], Result]) -> Result:

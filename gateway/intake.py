@@ -35,13 +35,18 @@ LARGEST_LARGE_BATCH = 4
 LARGE_OCTETS = 1024 * 1024
 
 # Rows are locked in the order of their keys, so that two batches never wait for each other in turn.
+# The clock is read after the last lock: what waited counts in the minute in which it goes on.
 LOCK = """
-SELECT clock_timestamp(), key, minute, counts, total, full_since FROM gateway_counter
-WHERE key = ANY(%(keys)s) ORDER BY key FOR UPDATE
+WITH locked AS MATERIALIZED (
+    SELECT key, minute, counts, total, full_since FROM gateway_counter
+    WHERE key = ANY(%(keys)s) ORDER BY key COLLATE "C" FOR UPDATE
+)
+SELECT clock_timestamp(), locked.* FROM locked
 """
+FIND = "SELECT 1 FROM gateway_message WHERE id = %(id)s"
 MAKE = """
 INSERT INTO gateway_counter (key, minute, counts, total)
-SELECT key, 0, '{}', 0 FROM unnest(%(keys)s::text[]) AS key ORDER BY key
+SELECT key, 0, '{}', 0 FROM unnest(%(keys)s::text[]) AS key ORDER BY key COLLATE "C"
 ON CONFLICT (key) DO NOTHING
 """
 # Counters are written with what they count, in one statement.
@@ -142,9 +147,10 @@ class Refusal:
 class StoreFailed(Exception):
     """The message is not stored; the reply says whether for want of space."""
 
-    def __init__(self, reply: Reply = replies.TROUBLE) -> None:
+    def __init__(self, reply: Reply = replies.TROUBLE, *, is_for_all: bool = False) -> None:
         super().__init__(str(reply))
         self.reply = reply
+        self.is_for_all = is_for_all  # the cause is not this message
 
 
 class Intake:
@@ -173,19 +179,38 @@ async def _store(link: LoopLink, batch: Sequence[Incoming]) -> Sequence[Reply | 
         return await link.use(lambda opened: _commit(opened, batch))
     except psycopg.Error as error:
         log.warning("a batch of %d messages was not stored: %s", len(batch), error)
-        return [await _store_alone(link, message) for message in batch]
+        return await _store_one_by_one(link, batch)
+
+
+async def _store_one_by_one(
+    link: LoopLink, batch: Sequence[Incoming]
+) -> Sequence[Reply | Exception]:
+    """One bad message fails alone; a database that is gone is not asked for each of the rest."""
+    answers: list[Reply | Exception] = []
+    for message in batch:
+        answer = await _store_alone(link, message)
+        answers.append(answer)
+        if isinstance(answer, StoreFailed) and answer.is_for_all:
+            answers += [StoreFailed(answer.reply)] * (len(batch) - len(answers))
+            break
+    return answers
 
 
 async def _store_alone(link: LoopLink, message: Incoming) -> Reply | Exception:
+    async def commit_once(opened: "psycopg.AsyncConnection[Any]") -> Reply:
+        """A commit whose answer was lost may have been durable: then there is nothing to do."""
+        found = await opened.execute(FIND, {"id": message.id})
+        if await found.fetchone():
+            return replies.queued(message.envelope.queue_id)
+        return (await _commit(opened, [message]))[0]
+
     try:
-        return (await link.use(lambda opened: _commit(opened, [message])))[0]
-    except psycopg.errors.UniqueViolation:
-        return replies.queued(message.envelope.queue_id)  # the failed commit had been durable
+        return await link.use(commit_once)
     except (psycopg.errors.DiskFull, psycopg.errors.InsufficientResources):
-        return StoreFailed(replies.NO_SPACE)
+        return StoreFailed(replies.NO_SPACE, is_for_all=True)
     except psycopg.Error as error:
         log.warning("message %s was not stored: %s", message.envelope.queue_id, error)
-        return StoreFailed()
+        return StoreFailed(is_for_all=isinstance(error, psycopg.OperationalError))
 
 
 async def _commit(
@@ -204,7 +229,7 @@ async def _commit(
         ledger = await _lock_counters(cursor, sorted(counters))
         answers = [ledger.admit(_takes(message), len(message.octets)) for message in batch]
         admitted = [m for m, answer in zip(batch, answers, strict=True) if answer is None]
-        if ledger.changed:
+        if admitted or ledger.changed:
             await cursor.execute(STORE, _parameters(admitted, ledger.changed), prepare=True)
     return [
         answer or replies.queued(message.envelope.queue_id)

@@ -75,12 +75,19 @@ class RefusalLog:
             return
         counts, self._counts = self._counts, Counter()
         samples, self._samples = self._samples, []
+        is_done = False
         try:
             await self._link.use_again(lambda opened: _write(opened, counts, samples))
+            is_done = True
+        except psycopg.DataError as error:
+            log.warning("samples of refusals cannot be recorded: %s", error)
+            samples = []
         except psycopg.Error as error:
             log.warning("refusals are not written yet: %s", error)
-            self._counts.update(counts)
-            self._samples = (samples + self._samples)[:SAMPLES_PER_FLUSH]
+        finally:
+            if not is_done:
+                self._counts.update(counts)
+                self._samples = (samples + self._samples)[:SAMPLES_PER_FLUSH]
         self._forget_old_minutes()
 
     def _forget_old_minutes(self) -> None:

@@ -174,7 +174,8 @@ def expire_addresses(*, actor: Actor, now: datetime) -> int:
     The count comes back; at most 10,000 at a time, the rest is due in the next run.
     """
     overdue = Address.objects.overdue(now).order_by("expires_at")[:10_000]
-    rows = Address.objects.filter(pk__in=list(overdue.values_list("pk", flat=True)))
+    # Asked again in the update itself: an expiry that was extended meanwhile stands.
+    rows = Address.objects.overdue(now).filter(pk__in=list(overdue.values_list("pk", flat=True)))
     return changes.update(rows, actor=actor, reason="expired", enabled=False, expired_at=now)
 
 
@@ -218,6 +219,10 @@ def expected_of(domain: Domain) -> list[Expected]:
         token=domain.token,
         mx_hosts=settings.MX_HOSTS,
         spf_include=settings.SPF_INCLUDE,
+        dkim=[
+            (selector, key)
+            for selector, _, key in (text.partition(":") for text in settings.DKIM_PUBLIC_KEYS)
+        ],
     )
 
 

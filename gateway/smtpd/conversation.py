@@ -76,8 +76,14 @@ class Transaction:
     mail: Mail
     envelope: Envelope
     recipients: dict[str, Recipient] = field(default_factory=dict)  # by key
-    max_octets: int | None = None
     reserved_octets: int = 0
+    is_being_stored: bool = False
+
+    @property
+    def max_octets(self) -> int | None:
+        """The smallest limit of all recipients; None without one."""
+        limits = (recipient.decision.max_octets for recipient in self.recipients.values())
+        return min((limit for limit in limits if limit is not None), default=None)
 
 
 class Conversation:
@@ -103,6 +109,11 @@ class Conversation:
             self.services.data_in_flight -= self.transaction.reserved_octets
         self.transaction = None
 
+    def abandon(self) -> None:
+        """The client is gone: forget the transaction, unless its message is being stored."""
+        if self.transaction is None or not self.transaction.is_being_stored:
+            self.reset()
+
     def mail(self, argument: str) -> Reply:
         """The answer to MAIL."""
         if not self.client.helo:
@@ -127,9 +138,9 @@ class Conversation:
         try:
             rcpt = parse_rcpt(argument, smtputf8=transaction.mail.smtputf8)
         except CommandError as error:
-            return error.reply
+            return self._say_decision(transaction, argument, error.reply)
         if len(transaction.recipients) >= self.services.max_recipients:
-            return replies.TOO_MANY_RECIPIENTS
+            return self._say_decision(transaction, rcpt.text, replies.TOO_MANY_RECIPIENTS)
         address = rcpt.recipient
         if address is None:
             return self._take(transaction, rcpt, resolve_postmaster(*self._plain(transaction)))
@@ -140,7 +151,15 @@ class Conversation:
             metrics.LOOKUP_SECONDS.observe(time.perf_counter() - started)
             return self._take(transaction, rcpt, self._resolve(transaction, address, found))
 
-        return _then(facts, decide, self._lookup_failed)
+        def fail(error: BaseException) -> Reply | None:
+            if not isinstance(error, LookupFailed):
+                return None
+            log.warning(
+                "directory failed", queue_id=transaction.envelope.queue_id, error=str(error)
+            )
+            return self._say_decision(transaction, rcpt.text, replies.TROUBLE)
+
+        return _then(facts, decide, fail)
 
     def data(self) -> Reply | None:
         """None where content may come; else the reply that refuses DATA."""
@@ -165,6 +184,7 @@ class Conversation:
         if reply is not None:
             return self._finish(transaction, len(octets), reply)
         started = time.perf_counter()
+        transaction.is_being_stored = True
         stored = self.services.intake.store(self._incoming(transaction, octets, header))
 
         def answer(reply: Reply) -> Reply:
@@ -195,13 +215,6 @@ class Conversation:
     def _resolve(self, transaction: Transaction, address: Address, facts: Facts) -> Decision:
         return resolve(address, self._session(transaction), facts)
 
-    def _lookup_failed(self, error: BaseException) -> Reply | None:
-        if not isinstance(error, LookupFailed):
-            return None
-        log.warning("directory failed", client=self.client.text, error=str(error))
-        metrics.recipient(replies.TROUBLE.reason)
-        return replies.TROUBLE
-
     def _take(self, transaction: Transaction, rcpt: Rcpt, decision: Decision) -> Reply:
         """Keep an accepted recipient, note a refused one, log either in one line."""
         reply = decision.reply
@@ -210,20 +223,29 @@ class Conversation:
             reply = replies.TOO_MANY_RECIPIENTS
         elif reply.is_accepted:
             transaction.recipients.setdefault(rcpt.key, recipient)  # said twice, stored once
-            transaction.max_octets = decision.max_octets
         else:
             self.services.refusals.note(transaction.envelope, recipient)
+        return self._say_decision(transaction, rcpt.text, reply, decision)
+
+    def _say_decision(
+        self,
+        transaction: Transaction,
+        recipient: str,
+        reply: Reply,
+        decision: Decision | None = None,
+    ) -> Reply:
+        """One log line and one count for each RCPT, whatever decided it."""
         metrics.recipient(reply.reason)
         log.info(
             "decision",
             queue_id=transaction.envelope.queue_id,
             client=self.client.text,
             sender=transaction.envelope.sender,
-            recipient=rcpt.text,
+            recipient=recipient,
             reason=reply.reason,
             reply=f"{reply.code} {reply.enhanced}",
-            strategy=decision.strategy,
-            rule=decision.rule,
+            strategy=decision.strategy if decision else "",
+            rule=decision.rule if decision else "",
         )
         return reply
 
@@ -324,11 +346,13 @@ def _conflicts(transaction: Transaction, decision: Decision) -> bool:
     """
     if transaction.mail.declared_octets is not None or not transaction.recipients:
         return False
-    return decision.max_octets != transaction.max_octets
+    first = next(iter(transaction.recipients.values()))
+    return decision.max_octets != first.decision.max_octets
 
 
 def _refuse_content(transaction: Transaction, octets: bytes, header: bytes) -> Reply | None:
-    if transaction.max_octets is not None and len(octets) > transaction.max_octets:
+    limit = transaction.max_octets
+    if limit is not None and len(octets) > limit:
         return replies.ADDRESS_SIZE
     if not octets.count(b"\r\n") == octets.count(b"\n") == octets.count(b"\r"):
         return replies.BARE_LINE_ENDS

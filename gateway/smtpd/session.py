@@ -16,7 +16,7 @@ from aiosmtpd.smtp import SMTP, TLSSetupException
 
 from gateway import metrics
 from gateway.routing import replies
-from gateway.routing.address import AddressError, parse_domain
+from gateway.routing.address import DOMAIN_MAX_OCTETS, AddressError, parse_domain
 from gateway.routing.replies import Reply
 from gateway.smtpd.conversation import Answer, Client, Conversation, Services
 from gateway.smtpd.wire import Content, ContentTooLarge, Event, Line, LineTooLong, Wire
@@ -107,8 +107,7 @@ class GatewaySession(SMTP):
         if self in self._open_sessions:
             self._open_sessions.discard(self)
             metrics.CONNECTIONS.dec()
-        if not self.conversation.is_receiving:
-            self.conversation.reset()
+        self.conversation.abandon()
         super().connection_lost(error)
 
     def _cb_client_connected(
@@ -380,6 +379,8 @@ def _client(peer: Any) -> IPv4Address | IPv6Address | None:
 def _one_word(hostname: str | None) -> str:
     """A HELO argument that is fit for a header and a log: a domain or an address literal."""
     text = (hostname or "").strip()
+    if len(text) > DOMAIN_MAX_OCTETS:
+        return ""
     try:
         return parse_domain(text)
     except AddressError:

@@ -14,6 +14,7 @@ from tenants import changes
 from tenants.models import Domain, Target, Tenant
 from tests.gateway.live import LiveGateway, live_gateway
 from tests.gateway.stage import ACTOR, Stage
+from tests.waiting import wait_until
 
 CONTENT = (
     b"From: ann@sender.example\r\nSubject: hello\r\nMessage-ID: <1@sender>\r\n"
@@ -456,3 +457,66 @@ def test_stop_lets_a_message_finish_and_says_421_to_the_idle(gateway: LiveGatewa
     assert busy.send_content(b"x\r\n").startswith("250 2.0.0")
     idle.close()
     busy.close()
+
+
+def test_client_that_goes_away_inside_data_gives_its_budget_back(
+    gateway: LiveGateway, stage: Stage
+):
+    stage.alias("hello")
+    wire = gateway.talk(
+        f"""
+        C: MAIL FROM:<> SIZE=1000000
+        S: 250
+        C: RCPT TO:<{stage.address("hello")}>
+        S: 250
+        C: DATA
+        S: 354
+        """
+    )
+    assert gateway.server.services.data_in_flight == 1_000_000
+    wire.close()
+
+    wait_until(lambda: gateway.server.services.data_in_flight == 0)
+
+
+def test_false_size_does_not_evade_the_smallest_limit(gateway: LiveGateway, stage: Stage):
+    stage.alias("small", max_message_octets=100)
+    stage.alias("big")
+    wire = gateway.talk(
+        f"""
+        C: MAIL FROM:<> SIZE=10
+        S: 250
+        C: RCPT TO:<{stage.address("small")}>
+        S: 250
+        C: RCPT TO:<{stage.address("big")}>
+        S: 250
+        C: DATA
+        S: 354
+        """
+    )
+
+    assert wire.send_content(b"x" * 500 + b"\r\n").startswith("552 5.2.3")
+    wire.close()
+
+
+def test_helo_longer_than_a_domain_is_refused(gateway: LiveGateway):
+    with gateway.connect() as wire:
+        assert wire.command(f"EHLO {'x' * 256}").startswith("501 5.5.4")
+        assert wire.command(f"HELO {'x' * 256}").startswith("501 5.5.4")
+        assert wire.command("EHLO [127.0.0.1]").startswith("250 ")
+
+
+def test_every_refused_recipient_has_its_log_line(
+    gateway: LiveGateway, stage: Stage, capfd: pytest.CaptureFixture[str]
+):
+    with gateway.connect() as wire:
+        wire.command("MAIL FROM:<>")
+        wire.command("RCPT TO:<a@b@c>")
+        wire.command(f"RCPT TO:<nobody@{stage.domain.name}>")
+        gateway.replace_directory(BrokenDirectory())  # type: ignore[arg-type]
+        wire.command(f"RCPT TO:<late@{stage.domain.name}>")
+
+    lines = [line for line in capfd.readouterr().out.splitlines() if "decision" in line]
+    assert len(lines) == 3
+    assert all("queue_id=" in line and "client=127.0.0.1" in line for line in lines)
+    assert ["syntax-recipient" in lines[0], "unknown-address" in lines[1], "trouble" in lines[2]]

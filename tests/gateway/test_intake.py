@@ -1,0 +1,161 @@
+"""The transaction behind 250: what is answered queued is stored, whatever shares its batch."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import psycopg
+import pytest
+
+from gateway import intake
+from gateway.database import LoopLink
+from gateway.ids import queue_id, uuid7
+from gateway.intake import Envelope, Incoming, Recipient, StoreFailed
+from gateway.models import Body, Counter, Delivery, Message
+from gateway.routing import replies
+from gateway.routing.address import Address
+from gateway.routing.decision import Decision, Destination, Take
+from gateway.routing.replies import Reply
+from tests.gateway.stage import Stage
+
+Result = TypeVar("Result")
+
+pytestmark = pytest.mark.usefixtures("database", "socket_enabled")
+
+
+def incoming(*takes: Take) -> Incoming:
+    """A message to one stored inbox that charges these counters."""
+    identifier, address = uuid7(), Address.parse("hello@intake.example")
+    decision = Decision(
+        reply=replies.ACCEPTED,
+        strategy="alias",
+        rule=f"alias {address.key}",
+        trace=(),
+        destinations=(Destination("inbox"),),
+        takes=takes,
+    )
+    return Incoming(
+        id=identifier,
+        envelope=Envelope(queue_id(identifier), "", None, "client.example", "ESMTP"),
+        recipients=(Recipient(str(address), address.key, decision),),
+        octets=b"Subject: x\r\n\r\nx\r\n",
+        message_id="<x@intake.example>",
+        digest=b"d" * 32,
+    )
+
+
+def rate(limit: int, name: str = "") -> Take:
+    return Take(f"rate:test:{name or uuid7()}", limit, replies.RATE_EXCEEDED)
+
+
+def store(batch: Sequence[Incoming], link: LoopLink | None = None) -> Sequence[Reply | Exception]:
+    async def run() -> Sequence[Reply | Exception]:
+        used = link or LoopLink()
+        try:
+            return await intake._store(used, batch)
+        finally:
+            await used.close()
+
+    return asyncio.run(run())
+
+
+def is_stored(message: Incoming) -> bool:
+    found = Message.objects.filter(pk=message.id).exists()
+    assert Body.objects.filter(id=message.id).exists() is found
+    assert Delivery.objects.filter(message_id=message.id).exists() is found
+    return found
+
+
+def test_message_that_counts_nothing_is_stored_beside_a_refused_one():
+    refused, free = incoming(rate(0)), incoming()
+
+    answers = store([refused, free])
+
+    assert answers == [replies.RATE_EXCEEDED, replies.queued(free.envelope.queue_id)]
+    assert not is_stored(refused)
+    assert is_stored(free)
+
+
+def test_messages_over_a_limit_are_refused_in_order_of_arrival():
+    take = rate(2)
+    batch = [incoming(take) for _ in range(4)]
+
+    answers = store(batch)
+
+    assert [answer.code for answer in answers if isinstance(answer, Reply)] == [250, 250, 450, 450]
+    assert [is_stored(message) for message in batch] == [True, True, False, False]
+    assert sum(Counter.objects.get(key=take.counter).counts) == 2
+
+
+def test_one_bad_message_does_not_keep_its_batch_from_being_stored():
+    good = incoming(rate(5))
+    bad = replace(incoming(), message_id="x" * 2000)
+
+    answers = store([good, bad])
+
+    assert answers[0] == replies.queued(good.envelope.queue_id)
+    assert isinstance(answers[1], StoreFailed)
+    assert (is_stored(good), is_stored(bad)) == (True, False)
+
+
+class LosesItsAnswer(LoopLink):
+    """A link whose first commit is durable, but whose answer never arrives."""
+
+    is_lost = False
+
+    async def use(
+        self, work: Callable[["psycopg.AsyncConnection[object]"], Awaitable[Result]]
+    ) -> Result:
+        result = await super().use(work)
+        if not self.is_lost:
+            self.is_lost = True
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return result
+
+
+def test_commit_whose_answer_was_lost_is_recognised_and_charged_once():
+    take = rate(1)
+    message = incoming(take)
+
+    answers = store([message], LosesItsAnswer())
+
+    assert answers == [replies.queued(message.envelope.queue_id)]
+    assert sum(Counter.objects.get(key=take.counter).counts) == 1
+
+
+class Dead(LoopLink):
+    """A link to a server that is gone."""
+
+    tries = 0
+
+    async def use(
+        self, _work: Callable[["psycopg.AsyncConnection[object]"], Awaitable[Result]]
+    ) -> Result:
+        self.tries += 1
+        raise psycopg.OperationalError("connection refused")
+
+
+def test_database_that_is_gone_is_not_asked_for_every_message_of_a_batch():
+    link = Dead()
+
+    answers = store([incoming() for _ in range(50)], link)
+
+    assert all(isinstance(answer, StoreFailed) for answer in answers)
+    assert link.tries <= 3
+
+
+def test_large_and_small_messages_are_both_stored(stage: Stage):
+    large = replace(incoming(), octets=b"x" * 2_000_000)
+
+    async def run() -> list[Reply]:
+        links = [LoopLink(), LoopLink()]
+        lanes = intake.Intake(small=links[0], large=links[1])
+        try:
+            return await asyncio.gather(lanes.store(large), lanes.store(incoming()))
+        finally:
+            for link in links:
+                await link.close()
+
+    assert [reply.code for reply in asyncio.run(run())] == [250, 250]
+    assert bytes(Body.objects.get(id=large.id).octets) == large.octets
