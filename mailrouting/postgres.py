@@ -38,7 +38,7 @@ START_SECONDS = 60
 SETTINGS = {
     "listen_addresses": "",
     "max_connections": "200",
-    "shared_buffers": "128MB",
+    "shared_buffers": "512MB",
     "max_wal_size": "1GB",
     "synchronous_commit": "on",
     "unix_socket_permissions": "0700",
