@@ -47,6 +47,8 @@ def nodes(kind: type, folder: str = "") -> Iterator[tuple[str, ast.AST]]:
 
 def test_layers_and_borders_hold(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
+    # Its own would switch off every logger of the process, for the tests after this one too.
+    monkeypatch.setattr("importlinter.cli._configure_logging", lambda verbose: None)
     configure()
 
     failed = lint_imports(no_cache=True)
