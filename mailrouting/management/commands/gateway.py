@@ -1,6 +1,7 @@
 """`manage.py gateway`: the SMTP gateway of one process, until SIGTERM or SIGINT."""
 
 import asyncio
+import gc
 import logging
 import signal
 import ssl
@@ -18,6 +19,9 @@ from mailrouting import probes
 from mailrouting.logging import configure
 
 log = structlog.get_logger("gateway")
+
+# Allocations between two looks for cycles; sessions leave few, and each look stops the loop.
+GARBAGE_THRESHOLD = 50_000
 
 
 class Command(BaseCommand):
@@ -66,6 +70,9 @@ async def _serve(host: str, port: int, context: ssl.SSLContext | None) -> None:
         raise CommandError(
             f"Cannot listen on {host}:{port} ({error.strerror}): choose another with GATEWAY_PORT."
         ) from error
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: the collector need not walk it again and again
+    gc.set_threshold(GARBAGE_THRESHOLD)
     log.info("listening", host=host, port=bound, starttls=context is not None)
     await stop.wait()
     log.info("stopping", sessions=len(server.sessions))
