@@ -13,9 +13,12 @@ from gateway.models import Delivery, Message, RoutingRecord
 from gateway.routing import replies
 from gateway.routing.address import fold
 from gateway.routing.replies import Reply
+from tenants.admin.filters import EqualsFilter, StatesFilter
+from tenants.models.target import kind_choices
 
 SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 MOST_FOUND = 200
+WAITING = (Delivery.State.PENDING, Delivery.State.SENDING, Delivery.State.DEFERRED)
 
 
 class TimeFilter(DropdownFilter):
@@ -43,30 +46,30 @@ class MinuteFilter(TimeFilter):
     field = "minute"
 
 
-class ReasonFilter(DropdownFilter):
+class ReasonFilter(EqualsFilter):
     title = "reason"
     parameter_name = "reason"
+    path = "reason"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         catalogue = {row.reason for row in vars(replies).values() if isinstance(row, Reply)}
         return [(reason, reason.replace("-", " ")) for reason in sorted(catalogue)]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(reason=self.value()) if self.value() else queryset
 
-
-class WaitingFilter(DropdownFilter):
-    title = "waiting"
-    parameter_name = "waiting"
+class KindFilter(EqualsFilter):
+    title = "kind"
+    parameter_name = "kind"
+    path = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return (("yes", "Not settled yet"),)
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(state__in=WAITING) if self.value() else queryset
+        return kind_choices()
 
 
-WAITING = (Delivery.State.PENDING, Delivery.State.SENDING, Delivery.State.DEFERRED)
+class WaitingFilter(StatesFilter):
+    title = "waiting"
+    parameter_name = "waiting"
+    choice = ("yes", "Not settled yet")
+    states = WAITING
 
 
 def find_records(queryset: QuerySet, term: str) -> QuerySet:

@@ -1,16 +1,18 @@
 """Routing records and messages: read-only, newest first, with trace and what came of each."""
 
-from typing import Any
-
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.text import slugify
-from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
 from unfold.decorators import display
 
+from gateway.admin.event import (
+    DecidedAdmin,
+    DeliveryColumns,
+    EventAdmin,
+    ReadOnlyInline,
+    links_to,
+)
 from gateway.admin.filters import (
     ReasonFilter,
     ReceivedFilter,
@@ -18,29 +20,9 @@ from gateway.admin.filters import (
     find_messages,
     find_records,
 )
-from gateway.admin.shown import STATE_COLOURS, badge, explain_url, link, null_sender
+from gateway.admin.shown import badge, link, null_sender
 from gateway.models import Delivery, Message, RoutingRecord
-from tenants.admin.base import ReadOnlyAdmin
 from tenants.octets import print_octets
-
-
-class ReadOnlyInline(TabularInline):
-    """Rows shown beside another; nothing can be changed."""
-
-    extra = 0
-    can_delete = False
-    show_change_link = True
-    per_page = 50
-    hide_title = True
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class RecordInline(ReadOnlyInline):
@@ -54,25 +36,20 @@ class RecordInline(ReadOnlyInline):
         return link(record, record.recipient)
 
 
-class DeliveryInline(ReadOnlyInline):
+class DeliveryInline(DeliveryColumns, ReadOnlyInline):
     model = Delivery
     fields = ("page", "kind", "state_label", "attempts_made", "last_reply")
     readonly_fields = fields
 
     @display(description="delivery")
     def page(self, delivery: Delivery) -> str:
-        return link(delivery, delivery.recipient or delivery.destination or delivery.kind)
-
-    @display(description="state")
-    def state_label(self, delivery: Delivery) -> str:
-        return badge(delivery.get_state_display(), STATE_COLOURS[delivery.state])
+        return link(delivery, self.where(delivery))
 
 
 @admin.register(RoutingRecord)
-class RoutingRecordAdmin(ReadOnlyAdmin):
+class RoutingRecordAdmin(DecidedAdmin):
     list_display = ("at", "recipient", "from_whom", "answer", "reply", "tenant_link", "queue_id")
     list_display_links = ("at",)
-    list_select_related = ("tenant",)
     list_filter = (
         ("accepted", BooleanRadioFilter),
         ReasonFilter,
@@ -81,10 +58,7 @@ class RoutingRecordAdmin(ReadOnlyAdmin):
     )
     search_fields = ("key",)
     search_help_text = "Beginning of a recipient, a queue id or a Message-ID"
-    ordering = ("-id",)
-    sortable_by = ()
     inlines = (DeliveryInline,)
-    change_form_outer_before_template = "admin/panel/record_links.html"
     empty_hint = (
         "Each recipient that the gateway decides leaves a record here. Send a message to it."
     )
@@ -107,35 +81,13 @@ class RoutingRecordAdmin(ReadOnlyAdmin):
         ),
         ("What it is about", {"fields": (("tenant_link", "domain_link"), "address_link")}),
     )
+    page_relations = ("tenant", "domain", "address", "message")
+    domain_link = links_to("domain")
+    address_link = links_to("address")
+    find = staticmethod(find_records)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
-        return super().get_queryset(request).select_related("tenant")
-
-    def get_object(self, request: HttpRequest, *args: Any) -> Any:
-        record = super().get_object(request, *args)
-        if record is not None:
-            rows = RoutingRecord.objects.select_related("tenant", "domain", "address", "message")
-            record = rows.get(pk=record.pk)
-        return record
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet, search_term: str
-    ) -> tuple[QuerySet, bool]:
-        return find_records(queryset, search_term), False
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        record = self.get_object(request, object_id)
-        context = extra_context or {}
-        if record is not None:
-            url = explain_url(record.recipient, record.sender, record.declared_octets)
-            context = {"explain_url": url, **context}
-        return super().change_view(request, object_id, form_url, context)
+    def record_of(self, event: RoutingRecord) -> RoutingRecord:
+        return event
 
     @display(description="sender")
     def from_whom(self, record: RoutingRecord) -> str:
@@ -157,22 +109,6 @@ class RoutingRecordAdmin(ReadOnlyAdmin):
     def declared(self, record: RoutingRecord) -> str:
         return "—" if record.declared_octets is None else print_octets(record.declared_octets)
 
-    @display(description="tenant")
-    def tenant_link(self, record: RoutingRecord) -> str:
-        return link(record.tenant)
-
-    @display(description="domain")
-    def domain_link(self, record: RoutingRecord) -> str:
-        return link(record.domain)
-
-    @display(description="address")
-    def address_link(self, record: RoutingRecord) -> str:
-        return link(record.address)
-
-    @display(description="message")
-    def message_link(self, record: RoutingRecord) -> str:
-        return link(record.message)
-
     @display(description="steps")
     def steps(self, record: RoutingRecord) -> str:
         """The trace as the gateway wrote it down: name, outcome and note of each step."""
@@ -185,14 +121,12 @@ class RoutingRecordAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Message)
-class MessageAdmin(ReadOnlyAdmin):
+class MessageAdmin(EventAdmin):
     list_display = ("received_at", "queue_id", "from_whom", "client", "size", "message_id")
     list_display_links = ("received_at", "queue_id")
     list_filter = (ReceivedFilter,)
     search_fields = ("queue_id",)
     search_help_text = "Queue id, Message-ID, or the beginning of a recipient"
-    ordering = ("-id",)
-    sortable_by = ()
     inlines = (RecordInline, DeliveryInline)
     empty_hint = "Accepted messages are listed here."
     fieldsets = (
@@ -203,11 +137,7 @@ class MessageAdmin(ReadOnlyAdmin):
         ("Message", {"fields": ("message_id", "size", "smtputf8")}),
         ("Body", {"fields": ("body_expires_on", "purged_at")}),
     )
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet, search_term: str
-    ) -> tuple[QuerySet, bool]:
-        return find_messages(queryset, search_term), False
+    find = staticmethod(find_messages)
 
     @display(description="sender")
     def from_whom(self, message: Message) -> str:

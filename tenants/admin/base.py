@@ -64,7 +64,21 @@ class CappedPaginator(Paginator):
         return COUNTED
 
 
-class AttributedAdmin(ModelAdmin):
+class RowAdmin(ModelAdmin):
+    """An admin whose page of one row may show more than the row's fields."""
+
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """What the page's own templates show."""
+        return {}
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *, obj: Any = None, **kwargs: Any
+    ) -> HttpResponse:
+        more = self.page_context(request, obj) if obj is not None else {}
+        return super().render_change_form(request, {**context, **more}, obj=obj, **kwargs)
+
+
+class AttributedAdmin(RowAdmin):
     """An admin whose every write carries who, through what and why."""
 
     list_filter_submit = True
@@ -226,7 +240,7 @@ class PanelInline(TabularInline):
         return formset
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class ReadOnlyAdmin(RowAdmin):
     """A list and a page of rows that only the data plane writes."""
 
     list_filter_submit = True

@@ -79,18 +79,8 @@ class DomainAdmin(PanelAdmin):
         ]
         return own + super().get_urls()
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        domain = self.get_object(request, object_id)
-        context = {"records": records_of(domain)} if domain else {}
-        return super().change_view(
-            request, object_id, form_url, {**context, **(extra_context or {})}
-        )
+    def page_context(self, request: HttpRequest, row: Domain) -> dict[str, Any]:
+        return {"records": records_of(row)}
 
     def check_now(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask the name servers at once; what they said stands on the page that follows."""

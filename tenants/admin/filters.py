@@ -45,9 +45,29 @@ class TargetKindFilter(DropdownFilter):
         return queryset
 
 
-class EnvironmentFilter(DropdownFilter):
-    """`path` leads from the listed model to the domain's environment."""
+class EqualsFilter(DropdownFilter):
+    """Rows that hold the chosen value; `path` leads to it from the listed model."""
 
+    path = ""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(**{self.path: self.value()}) if self.value() else queryset
+
+
+class StatesFilter(DropdownFilter):
+    """One choice, that stands for several states."""
+
+    choice = ("", "")
+    states: tuple[str, ...] = ()
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return (self.choice,)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(state__in=self.states) if self.value() else queryset
+
+
+class EnvironmentFilter(EqualsFilter):
     title = "environment"
     parameter_name = "environment"
     path = "environment"
@@ -56,23 +76,15 @@ class EnvironmentFilter(DropdownFilter):
         names = Domain.objects.order_by("environment").values_list("environment", flat=True)
         return [(name, name) for name in names.distinct()[:50]]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(**{self.path: self.value()}) if self.value() else queryset
-
 
 class DomainEnvironmentFilter(EnvironmentFilter):
     path = "domain__environment"
 
 
-class TroubleFilter(DropdownFilter):
+class TroubleFilter(StatesFilter):
     """Domains that do not simply work."""
 
     title = "trouble"
     parameter_name = "trouble"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return (("inactive", "Pending or degraded"),)
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        states = (Domain.State.PENDING, Domain.State.DEGRADED)
-        return queryset.filter(state__in=states) if self.value() else queryset
+    choice = ("inactive", "Pending or degraded")
+    states = (Domain.State.PENDING, Domain.State.DEGRADED)
