@@ -96,6 +96,16 @@ def is_tracked(model: type[models.Model]) -> bool:
     return hasattr(model._meta.concrete_model, "pgh_event_model")
 
 
+def noun_of(row: Any, model: type[models.Model]) -> str:
+    """What an operator calls a row of the model: an address is an alias or a role address.
+
+    The row may be an event of the model, too.
+    """
+    if model._meta.concrete_model is Address:
+        return str(row.get_kind_display())
+    return str(model._meta.verbose_name)
+
+
 def _with_predecessors(source: Source) -> list[tuple[Any, Any]]:
     """Each event with the one before it of the same row; None before the first."""
     rows: Any = source.events._default_manager
@@ -127,8 +137,7 @@ def _edit(event: Any) -> Edit:
 
 def _row_change(event: Any, before: Any, names: "_Names") -> RowChange:
     verb = VERBS.get(event.pgh_label, event.pgh_label)
-    tracked = event.pgh_tracked_model
-    subject = f"{tracked._meta.verbose_name} {names.subject(event)}".strip()
+    subject = f"{noun_of(event, event.pgh_tracked_model)} {names.subject(event)}"
     if event.pgh_label == "delete":
         return RowChange(verb, subject, ())
     return RowChange(verb, subject, tuple(_diff(event, before, names)))

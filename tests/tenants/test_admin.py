@@ -473,7 +473,13 @@ def test_history_of_an_alias_tells_of_its_targets_and_rules(client: Client, worl
     told = [(row.subject, row.verb) for edit in edits for row in edit.rows]
     assert ("target inbox", "deleted") in told
     assert ("subaddress rule news", "deleted") in told
-    assert ("address x@a.example", "created") in told
+    assert ("alias x@a.example", "created") in told
+
+
+def test_history_calls_an_address_what_an_operator_calls_it(client: Client, world: World) -> None:
+    role = make.make_role(world.domain, "sales")
+    (edit,) = client.get(url_of(RoleAddress, "history", role.pk)).context_data["edits"]
+    assert [row.subject for row in edit.rows] == ["role address sales@a.example"]
 
 
 def test_a_change_behind_the_panels_back_is_marked(client: Client, world: World) -> None:
