@@ -11,11 +11,11 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from gateway.models import RoutingRecord
+from gateway.routing.facts import DomainState
 from tenants import changes
 from tenants.changes import Actor
 from tenants.dns import (
     DnspythonResolver,
-    DomainState,
     Expected,
     Finding,
     Kind,

@@ -107,6 +107,17 @@ def test_no_model_has_logic_in_save_or_delete():
             assert methods.isdisjoint({"save", "delete"}), place
 
 
+def test_a_vocabulary_is_written_once():
+    words = {}
+    for place, node in nodes(ast.ClassDef):
+        if "StrEnum" in map(ast.unparse, node.bases):
+            values = frozenset(
+                ast.unparse(item.value) for item in node.body if isinstance(item, ast.Assign)
+            )
+            assert values not in words, f"{place}: {node.name} says what {words[values]} says"
+            words[values] = place
+
+
 def test_tenants_patterns_never_reach_re():
     for place, node in nodes(ast.Attribute, "gateway/routing/policy.py"):
         assert not (isinstance(node.value, ast.Name) and node.value.id == "re"), place

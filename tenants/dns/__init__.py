@@ -1,9 +1,10 @@
 """What a domain publishes in DNS: expected, asked for, judged, remembered.
 
-Rule of this folder: no Django and no model; settings come in as arguments. One idea per
-file: expected (what to publish), answers (what a server said, and who asks), records (one
-server's records), judge (all servers' answers), observe (a whole check), standing (what a
-check makes of the domain), resolver (the only one that sends packets).
+Rule of this folder: no Django and no model; settings come in as arguments, and of the gateway
+only the words of gateway.routing are known. One idea per file: expected (what to publish),
+answers (what a server said, and who asks), records (one server's records), judge (all servers'
+answers), observe (a whole check), standing (what a check makes of the domain), resolver (the
+only one that sends packets).
 """
 
 from tenants.dns.answers import (
@@ -20,12 +21,11 @@ from tenants.dns.judge import Evidence, Finding, Hints, judge
 from tenants.dns.observe import observe
 from tenants.dns.records import State
 from tenants.dns.resolver import DnspythonResolver
-from tenants.dns.standing import DomainState, Standing, Step, next_state
+from tenants.dns.standing import Standing, Step, next_state
 
 __all__ = [
     "Delegation",
     "DnspythonResolver",
-    "DomainState",
     "Evidence",
     "Expected",
     "Finding",

@@ -7,8 +7,8 @@ presence counts at once; mail that arrives speaks for the MX whatever DNS says.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from gateway.routing.facts import DomainState
 from tenants.dns.expected import Kind
 from tenants.dns.records import State
 
@@ -23,15 +23,6 @@ LIFE_LASTS = timedelta(hours=72)
 
 ESSENTIAL_KINDS = (Kind.OWNERSHIP, Kind.MX)
 """Kinds whose lasting absence degrades a domain; the others only advise."""
-
-
-class DomainState(StrEnum):
-    """States of a domain."""
-
-    PENDING = "pending"
-    ACTIVE = "active"
-    DEGRADED = "degraded"
-    RELEASED = "released"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenants.dns import DomainState, Kind, Standing, State, Step, next_state
+from gateway.routing.facts import DomainState
+from tenants.dns import Kind, Standing, State, Step, next_state
 from tenants.dns.standing import count
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
