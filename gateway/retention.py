@@ -4,8 +4,7 @@ Every step is one transaction that can be repeated, so that a purge may end anyw
 one goes on. One purge runs at a time; it waits for no lock longer than two seconds.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -16,9 +15,9 @@ from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
+from tenants import lock
 from tenants.models import Plan, Tenant
 
-ADVISORY_LOCK = 0x6D61696C  # "mail"
 DEFAULT_RETENTION_DAYS = 30
 DAYS_AHEAD = 3
 # How long octets stay that a waiting or held delivery needs, before they are looked at again.
@@ -110,7 +109,7 @@ class Purged:
 
 def purge() -> Purged | None:
     """Bring everything to its retention; None where another purge is under way."""
-    with _alone() as is_alone:
+    with lock.alone(lock.PURGE) as is_alone:
         if not is_alone:
             return None
         today = _today()
@@ -133,19 +132,6 @@ def make_partitions(today: date | None = None) -> int:
     """Make the partitions of the days to come that are missing; how many were made."""
     missing = _coming_days(today or _today()) - _days()
     return sum(map(_make_partition, sorted(missing)))
-
-
-@contextmanager
-def _alone() -> Iterator[bool]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_LOCK])
-        is_alone = bool(cursor.fetchone()[0])
-    try:
-        yield is_alone
-    finally:
-        if is_alone:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [ADVISORY_LOCK])
 
 
 def _today() -> date:

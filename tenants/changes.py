@@ -14,6 +14,8 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.db import IntegrityError, connection, models, transaction
 
+from tenants.lock import TENANT
+
 Row = TypeVar("Row", bound=models.Model)
 
 
@@ -149,7 +151,7 @@ def lock(row: models.Model) -> None:
     tenant_id = tenant_id_of(row)
     with connection.cursor() as cursor:
         if tenant_id is not None:
-            cursor.execute("SELECT pg_advisory_xact_lock(7041, %s)", [tenant_id])
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [TENANT, tenant_id])
         if row.pk is not None and row._meta.pk and not row._state.adding:
             query = row.__class__._base_manager.select_for_update().filter(pk=row.pk)
             list(query.values_list("pk"))

@@ -4,18 +4,12 @@ A job holds nothing that is not in a row: what a lost message or a killed worker
 still due when the schedule strikes again.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from celery import shared_task
-from django.db import connection
 from django.utils import timezone
 
-from tenants import services
+from tenants import lock, services
 from tenants.changes import Actor
 from tenants.models import Domain
-
-DNS_LOCK = 7042
 
 
 @shared_task(ignore_result=True)
@@ -35,7 +29,7 @@ def reconcile_dns() -> None:
 @shared_task(ignore_result=True)
 def check_domain_dns(domain_id: int) -> None:
     """Check one domain, unless another worker is at it or has just been."""
-    with _alone(domain_id) as is_alone:
+    with lock.alone(lock.DNS_CHECK, domain_id) as is_alone:
         now = timezone.now()
         domain = Domain.objects.due_for_check(now).filter(pk=domain_id).first()
         if not is_alone or domain is None:
@@ -43,17 +37,3 @@ def check_domain_dns(domain_id: int) -> None:
         actor = Actor.system("reconcile DNS", surface="task")
         resolver = services.configured_resolver()
         services.check_domain(domain, actor=actor, resolver=resolver, now=now)
-
-
-@contextmanager
-def _alone(domain_id: int) -> Iterator[bool]:
-    """Whether this is the only session that checks the domain; held beyond transactions."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [DNS_LOCK, domain_id])
-        is_alone = bool(cursor.fetchone()[0])
-    try:
-        yield is_alone
-    finally:
-        if is_alone:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [DNS_LOCK, domain_id])

@@ -14,6 +14,7 @@ from pytest_django import Settings
 from gateway import retention
 from gateway.delivery import drain, retry_now
 from gateway.models import Attempt, Body, Counter, Delivery, RefusalCount, RoutingRecord
+from tenants import lock
 from tests.gateway import outbox
 from tests.gateway.sink import Sink
 from tests.gateway.stage import Stage
@@ -196,7 +197,7 @@ def test_one_purge_at_a_time() -> None:
         finally:
             connection.close()
 
-    with retention._alone() as is_alone, ThreadPoolExecutor(1) as pool:
+    with lock.alone(lock.PURGE) as is_alone, ThreadPoolExecutor(1) as pool:
         assert is_alone
         assert pool.submit(other).result(10) is None
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from tenants import services, tasks
+from tenants import lock, services, tasks
 from tenants.models import Domain, DomainCheck
 from tests.tenants.memory_resolver import MemoryResolver
 from tests.tenants.test_changes import at_once, last_context
@@ -105,7 +105,7 @@ def locks() -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s",
-            [tasks.DNS_LOCK],
+            [lock.DNS_CHECK],
         )
         return cursor.fetchone()[0]
 
