@@ -212,7 +212,8 @@ SRS_SECRETS = env.list("SRS_SECRETS", default=[]) or [SECRET_KEY]
 # smtp://user:password@host:port of the relay for forwards; empty means forwards wait.
 SMARTHOST_URL = env.text("SMARTHOST_URL", default="", check=smarthost.parse)
 RETRY_FIRST_SECONDS = env.number("RETRY_FIRST_SECONDS", default=300, least=0)
-# A worker that has not settled within its lease counts as crashed; one try ends well before.
+# A worker that has not settled within its lease counts as crashed; one try ends well before:
+# `manage.py check` sees to it.
 DELIVERY_LEASE_SECONDS = env.number("DELIVERY_LEASE_SECONDS", default=600)
 DELIVERY_ATTEMPT_SECONDS = env.number("DELIVERY_ATTEMPT_SECONDS", default=300)
 DELIVERY_CONNECTIONS_PER_HOP = env.number("DELIVERY_CONNECTIONS_PER_HOP", default=10)

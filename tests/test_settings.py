@@ -5,7 +5,9 @@ import re
 import subprocess
 
 import pytest
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
+from pytest_django import Settings
 
 from mailrouting.embedded import REPOSITORY
 from mailrouting.environment import Env
@@ -55,6 +57,22 @@ def test_try_out_is_refused_in_production(settings: dict[str, str], said: str) -
     done = deployment_check(**settings)
     assert done.returncode != 0
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("lease", "attempt", "is_refused"),
+    [(600, 300, False), (330, 300, False), (329, 300, True), (300, 300, True), (60, 300, True)],
+)
+def test_lease_that_may_end_during_an_attempt_is_refused(
+    lease: int, attempt: int, is_refused: bool, settings: Settings
+) -> None:
+    settings.DELIVERY_LEASE_SECONDS, settings.DELIVERY_ATTEMPT_SECONDS = lease, attempt
+    found = [error for error in run_checks() if error.id == "mailrouting.E003"]
+    assert bool(found) is is_refused
+    for error in found:
+        assert f"DELIVERY_LEASE_SECONDS ({lease})" in error.msg
+        assert f"DELIVERY_ATTEMPT_SECONDS ({attempt})" in error.msg
+        assert "DELIVERY_LEASE_SECONDS to 330 or more" in error.hint
 
 
 @pytest.mark.parametrize(
