@@ -26,6 +26,7 @@ from tenants.dns import (
     next_state,
     observe,
 )
+from tenants.dns.keys import parse_keys
 from tenants.dns.standing import LIFE_LASTS
 from tenants.models import (
     Address,
@@ -189,6 +190,12 @@ def suspend_tenant(tenant: Tenant, *, actor: Actor, reason: str, for_abuse: bool
     return changes.save(tenant, actor=actor, reason=reason, update_fields=STATE)
 
 
+def close_tenant(tenant: Tenant, *, actor: Actor, reason: str) -> Tenant:
+    """End a tenant's service: its mail is refused at once; its rows stay."""
+    tenant.state = Tenant.State.CLOSED
+    return changes.save(tenant, actor=actor, reason=reason, update_fields=STATE)
+
+
 def resume_tenant(tenant: Tenant, *, actor: Actor, reason: str) -> Tenant:
     """Let a tenant's mail through again."""
     tenant.state = Tenant.State.ACTIVE
@@ -199,11 +206,16 @@ def resume_tenant(tenant: Tenant, *, actor: Actor, reason: str) -> Tenant:
 
 
 def claim_domain(
-    tenant: Tenant, name: str, *, actor: Actor, environment: str = "production"
+    tenant: Tenant,
+    name: str,
+    *,
+    actor: Actor,
+    environment: str = "production",
+    reason: str = "claimed",
 ) -> Domain:
     """A claim that waits for DNS to prove it; others may claim the same name meanwhile."""
     domain = Domain(tenant=tenant, name=name, environment=environment)
-    return changes.save(domain, actor=actor, reason="claimed")
+    return changes.save(domain, actor=actor, reason=reason)
 
 
 def release_domain(domain: Domain, *, actor: Actor, reason: str = "released") -> Domain:
@@ -219,10 +231,7 @@ def expected_of(domain: Domain) -> list[Expected]:
         token=domain.token,
         mx_hosts=settings.MX_HOSTS,
         spf_include=settings.SPF_INCLUDE,
-        dkim=[
-            (selector, key)
-            for selector, _, key in (text.partition(":") for text in settings.DKIM_PUBLIC_KEYS)
-        ],
+        dkim=parse_keys(settings.DKIM_PUBLIC_KEYS),
     )
 
 

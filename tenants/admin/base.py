@@ -4,12 +4,13 @@ No page calls save() or delete() on a row of the control plane: all of it goes t
 tenants.changes, in one transaction with one reason.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import ShowFacets
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import IntegrityError, models
 from django.db.models import ProtectedError, QuerySet, RestrictedError
@@ -181,6 +182,15 @@ class PanelAdmin(AttributedAdmin):
         return field
 
     # --- writing ---
+    def writable(self, request: HttpRequest, pk: Any) -> Any:
+        """The row, for a page of its own that changes it. Raises Http404 or PermissionDenied."""
+        row = self.get_object(request, str(pk))
+        if row is None:
+            raise Http404
+        if not self.has_change_permission(request, row):
+            raise PermissionDenied
+        return row
+
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """What the write path refuses comes back as the same form with the error at its field."""
         try:
@@ -190,7 +200,8 @@ class PanelAdmin(AttributedAdmin):
             return super().changeform_view(request, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
-        _save(request, obj, prefix=form.prefix)
+        with refusals_at(form.prefix):
+            changes.save(obj, actor=actor_of(request), reason=reason_of(request))
 
     def save_formset(
         self, request: HttpRequest, form: Any, formset: BaseInlineFormSet, change: Any
@@ -202,7 +213,10 @@ class PanelAdmin(AttributedAdmin):
         changed |= {id(row) for row in formset.new_objects}
         for row_form in formset.forms:
             if id(row_form.instance) in changed:
-                _save(request, row_form.instance, prefix=row_form.prefix)
+                with refusals_at(row_form.prefix):
+                    changes.save(
+                        row_form.instance, actor=actor_of(request), reason=reason_of(request)
+                    )
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         changes.delete(obj, actor=actor_of(request), reason=reason_of(request))
@@ -219,9 +233,11 @@ class PanelAdmin(AttributedAdmin):
     def log_deletions(self, *args: Any) -> None: ...
 
 
-def _save(request: HttpRequest, row: Any, *, prefix: str | None) -> None:
+@contextmanager
+def refusals_at(prefix: str | None) -> Iterator[None]:
+    """What the write path refuses inside becomes an error of the form with this prefix."""
     try:
-        changes.save(row, actor=actor_of(request), reason=reason_of(request))
+        yield
     except ValidationError as error:
         raise RefusedError(prefix, error) from error
     except IntegrityError as error:

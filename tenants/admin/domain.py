@@ -3,8 +3,8 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -13,7 +13,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import display
 
 from tenants import services
-from tenants.admin.base import PanelAdmin, actor_of, reason_of
+from tenants.admin.base import PanelAdmin, actor_of, reason_of, refusals_at
 from tenants.admin.filters import EnvironmentFilter, TroubleFilter
 from tenants.admin.records import records_of
 from tenants.models import Domain
@@ -62,6 +62,32 @@ class DomainAdmin(PanelAdmin):
         ),
         ("Where mail goes", {"fields": ("default_role_holder", "smarthost")}),
     )
+    # A claim says what and for whom; the rest is decided on the domain's page.
+    add_fieldsets = ((None, {"fields": ("tenant", "name", "environment")}),)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Domain | None = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        return fieldsets if obj else (*self.add_fieldsets, *fieldsets[len(self.fieldsets) :])
+
+    def save_model(self, request: HttpRequest, obj: Domain, form: Any, change: Any) -> None:
+        """A new domain is a claim."""
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        with refusals_at(form.prefix):
+            claimed = services.claim_domain(
+                obj.tenant,
+                obj.name,
+                environment=obj.environment,
+                actor=actor_of(request),
+                reason=reason_of(request) or "claimed",
+            )
+        obj.pk = claimed.pk
+        obj.refresh_from_db()
+
+    def response_post_save_add(self, request: HttpRequest, obj: Domain) -> HttpResponse:
+        """On to the records that it has to publish."""
+        return redirect(obj.get_absolute_url())
 
     @display(description="domain", ordering="name")
     def shown(self, domain: Domain) -> str:
@@ -84,7 +110,7 @@ class DomainAdmin(PanelAdmin):
 
     def check_now(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask the name servers at once; what they said stands on the page that follows."""
-        domain = self._writable(request, pk)
+        domain = self.writable(request, pk)
         if request.method == "POST":
             before = domain.state
             try:
@@ -100,7 +126,7 @@ class DomainAdmin(PanelAdmin):
 
     def release(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Give the domain up, after a page that says what that means."""
-        domain = self._writable(request, pk)
+        domain = self.writable(request, pk)
         if request.method != "POST":
             context = {
                 **self.admin_site.each_context(request),
@@ -119,14 +145,6 @@ class DomainAdmin(PanelAdmin):
         else:
             messages.success(request, f"{domain} is released; its mail is refused from now on.")
         return redirect(domain.get_absolute_url())
-
-    def _writable(self, request: HttpRequest, pk: int) -> Domain:
-        domain = self.get_object(request, str(pk))
-        if domain is None:
-            raise Http404
-        if not self.has_change_permission(request, domain):
-            raise PermissionDenied
-        return domain
 
 
 def _told(domain: Domain, before: str) -> str:

@@ -8,6 +8,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import display
 
 from tenants.admin.base import PanelAdmin, PanelInline
+from tenants.admin.standing import StandingMixin
 from tenants.models import Membership, Plan, Tenant
 from tenants.models.tenant import LIMITS
 from tenants.octets import print_octets
@@ -46,25 +47,18 @@ class MembershipInline(PanelInline):
 
 
 @admin.register(Tenant)
-class TenantAdmin(PanelAdmin):
+class TenantAdmin(StandingMixin):
     list_display = ("name", "external_id", "state_label", "plan", "domains_link", "created_at")
     list_select_related = ("plan",)
     list_filter = (("state", ChoicesDropdownFilter), ("plan", AutocompleteSelectFilter))
     search_fields = ("name__istartswith", "external_id__startswith")
     autocomplete_fields = ("plan",)
-    readonly_fields = ("state_since", "created_at")
+    readonly_fields = ("state", "state_since", "created_at")
+    change_form_outer_before_template = "admin/panel/tenant_links.html"
     inlines = (MembershipInline,)
     empty_hint = "A tenant is a customer: it owns domains. Add a plan first, then a tenant on it."
     fieldsets = (
-        (None, {"fields": ("name", "external_id", "plan")}),
-        (
-            "State",
-            {
-                "fields": ("state", "state_since"),
-                "description": "Suspended mail waits at the sender for 72 hours and is refused "
-                "after that; suspended for abuse and closed are refused at once.",
-            },
-        ),
+        (None, {"fields": ("name", "external_id", "plan", "state", "state_since")}),
         ("Own limits", {"fields": LIMITS, "description": "Empty takes the plan's limit."}),
     )
 

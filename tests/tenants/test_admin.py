@@ -544,6 +544,34 @@ def test_bulk_never_leaves_the_kind_it_was_chosen_for(client: Client, world: Wor
 # --- domains
 
 
+def test_adding_a_domain_is_a_claim_and_leads_to_its_records(client: Client, world: World) -> None:
+    page = client.get(url_of(Domain, "add"))
+    values = typed({"tenant": world.a, "name": "Bücher.example", "environment": "staging"})
+    data = data_of(page) | values | {"change_reason": "ticket 7"}
+    assert set(form_of(page).fields) == {"tenant", "name", "environment", "change_reason"}
+    page = client.post(url_of(Domain, "add"), data, follow=True)
+    domain = Domain.objects.get(name="xn--bcher-kva.example")
+    assert page.redirect_chain == [(domain.get_absolute_url(), 302)]
+    assert (domain.state, domain.environment) == (Domain.State.PENDING, "staging")
+    assert last_context(domain)["reason"] == "ticket 7"
+    client.post(url_of(Domain, "add"), data | {"name": "other.example", "change_reason": ""})
+    assert last_context(domain)["reason"] == "claimed"
+
+
+def test_a_claim_that_loses_a_race_is_told_at_its_field(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.core.exceptions import ValidationError
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ValidationError({"name": "Somebody was quicker."})
+
+    monkeypatch.setattr(services, "claim_domain", refuse)
+    data = data_of(client.get(url_of(Domain, "add")))
+    response = client.post(url_of(Domain, "add"), data | typed({"tenant": world.a, "name": "n.de"}))
+    assert form_of(response).errors == {"name": ["Somebody was quicker."]}
+
+
 def test_a_domain_page_shows_what_to_publish(client: Client, world: World) -> None:
     page = client.get(world.domain.get_absolute_url()).content.decode()
     assert f'data-copy="mailrouting-verification={world.domain.token}"' in page
