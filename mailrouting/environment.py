@@ -26,6 +26,14 @@ def endpoint(text: str) -> None:
     parse_endpoint(text)
 
 
+def dkim_keys(text: str) -> None:
+    """Read as the DNS checks will, which are imported only where there is something to read."""
+    if text:
+        from tenants.dns.keys import parse_keys
+
+        parse_keys(text)
+
+
 class Env(environ.Env):
     """django-environ, naming the variable and its value where that has a wrong form."""
 

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from gateway import smarthost
 from mailrouting import csp, unfold
 from mailrouting.embedded import data_root, database_url, secret_key
-from mailrouting.environment import Env, endpoint
+from mailrouting.environment import Env, dkim_keys, endpoint
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -202,8 +202,8 @@ GATEWAY_DATA_BUDGET_OCTETS = env.number("GATEWAY_DATA_BUDGET_OCTETS", default=25
 GATEWAY_ENVIRONMENTS = env.list("GATEWAY_ENVIRONMENTS", default=[])
 # The names mail hosts publish for this installation; shown on the domain page.
 MX_HOSTS = env.list("MX_HOSTS", default=[GATEWAY_HOSTNAME])
-# Keys that customers' domains publish for us, as selector:base64; DKIM is checked for each.
-DKIM_PUBLIC_KEYS = env.list("DKIM_PUBLIC_KEYS", default=[])
+# Keys that customers' domains publish for us, as selector:base64,…; DKIM is checked for each.
+DKIM_PUBLIC_KEYS = env.text("DKIM_PUBLIC_KEYS", default="", check=dkim_keys)
 SPF_INCLUDE = env.str("SPF_INCLUDE", default="")
 # Domain of rewritten return paths (SRS) and of <postmaster> without a domain.
 BOUNCE_DOMAIN = env.str("BOUNCE_DOMAIN", default=f"bounce.{GATEWAY_HOSTNAME}")

@@ -97,6 +97,8 @@ def test_database_address_of_a_wrong_form_is_refused_without_its_password(url: s
         ("METRICS_NETWORKS", "127.0.0.0/40"),
         ("DNS_RESOLVERS", "resolver.example"),
         ("SMARTHOST_URL", "relay.example:25"),
+        ("DKIM_PUBLIC_KEYS", "selector-without-key"),
+        ("DKIM_PUBLIC_KEYS", "s1:not a key"),
     ],
 )
 def test_broken_setting_is_one_sentence_that_names_it(setting: str, typed: str) -> None:

@@ -2,9 +2,9 @@
 
 Rule of this folder: no Django and no model; settings come in as arguments, and of the gateway
 only the words of gateway.routing are known. One idea per file: expected (what to publish),
-answers (what a server said, and who asks), records (one server's records), judge (all servers'
-answers), observe (a whole check), standing (what a check makes of the domain), resolver (the
-only one that sends packets).
+keys (those that the settings name), answers (what a server said, and who asks), records (one
+server's records), judge (all servers' answers), observe (a whole check), standing (what a check
+makes of the domain), resolver (the only one that sends packets).
 """
 
 from tenants.dns.answers import (
