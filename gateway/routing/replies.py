@@ -75,6 +75,7 @@ NEEDS_MAIL = Reply("sequence", 503, "5.5.1", "Send MAIL first")
 BARE_LINE_ENDS = Reply("bare-line-ends", 550, "5.5.2", "Lines have to end in CR LF")
 CANNOT_VERIFY = Reply("vrfy", 252, "2.5.0", "Cannot verify, send some mail instead")
 SHUTTING_DOWN = Reply("shutdown", 421, "4.3.2", "Service is shutting down, try again later")
+NOT_SMTP = Reply("not-smtp", 421, "4.7.0", "This is a mail server, closing")
 IDLE = Reply("idle", 421, "4.4.2", "Waited too long, closing")
 
 

@@ -91,7 +91,7 @@ def _split(argument: str, keyword: str, syntax: Reply) -> tuple[str, dict[str, s
     if match is None:
         raise CommandError(syntax)
     parameters: dict[str, str] = {}
-    for text in (match[2] or "").split():
+    for text in filter(None, (match[2] or "").split(" ")):  # no other octet separates
         parameter = _PARAMETER.match(text)
         if parameter is None or parameter[1].upper() in parameters:
             raise CommandError(replies.BAD_PARAMETER)

@@ -19,7 +19,7 @@ from gateway.routing import replies
 from gateway.routing.address import DOMAIN_MAX_OCTETS, AddressError, parse_domain
 from gateway.routing.replies import Reply
 from gateway.smtpd.conversation import Answer, Client, Conversation, Services
-from gateway.smtpd.wire import Content, ContentTooLarge, Event, Line, LineTooLong, Wire
+from gateway.smtpd.wire import Content, ContentTooLarge, Event, Line, LineTooLong, Wire, readable
 
 log = structlog.get_logger("gateway")
 
@@ -30,6 +30,8 @@ IDLE_SECONDS = 300
 READ_AHEAD_OCTETS = 256 * 1024
 # Events of one client in a row before others get their turn.
 TURN = 50
+# A browser that was talked into speaking to us: its next lines are somebody else's commands.
+HTTP_VERBS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 EXTENSIONS = ("8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUSCODES")
 # aiosmtpd's own replies carry no enhanced code (RFC 2034 asks for one): reply code to it.
 ENHANCED = {
@@ -89,6 +91,7 @@ class GatewaySession(SMTP):
             auth_exclude_mechanism=("LOGIN", "PLAIN"),
             loop=asyncio.get_running_loop(),
         )
+        self._smtp_methods |= dict.fromkeys(HTTP_VERBS, self._cut)
 
     # --- the connection -----------------------------------------------------
 
@@ -113,7 +116,7 @@ class GatewaySession(SMTP):
     def _cb_client_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        turnstile: Any = _Turnstile(reader, self._take_turn)
+        turnstile: Any = _Turnstile(self, reader)
         super()._cb_client_connected(turnstile, writer)
 
     def _timeout_cb(self) -> None:
@@ -121,9 +124,14 @@ class GatewaySession(SMTP):
 
     def say_goodbye(self, reply: Reply) -> None:
         """Close from our side, telling the client why first (RFC 5321 §3.8)."""
-        if self.transport is not None and not self.transport.is_closing():
+        if not self.is_closing:
             self._write(reply)
             self.transport.close()
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether this side has ended the connection: nothing more is heard."""
+        return self.transport is None or self.transport.is_closing()
 
     @property
     def is_between_messages(self) -> bool:
@@ -141,7 +149,7 @@ class GatewaySession(SMTP):
             self._reset_timeout()  # a sender that makes progress is not idle
         self._advance()
 
-    def _take_turn(self) -> None:
+    def take_turn(self) -> None:
         """aiosmtpd waits for its next line: the wire's events are ours again."""
         self._is_aiosmtpds_turn = False
         if self._is_plain and len(self._wire):
@@ -165,12 +173,13 @@ class GatewaySession(SMTP):
         self._pace_reading()
 
     def _is_waiting(self) -> bool:
-        is_gone = self.transport is None or self.transport.is_closing()
-        return is_gone or self._is_aiosmtpds_turn or self._awaited is not None or self._paused
+        return (
+            self.is_closing or self._is_aiosmtpds_turn or self._awaited is not None or self._paused
+        )
 
     def _pace_reading(self) -> None:
         """Leave the rest in the client's socket while there is enough to do."""
-        if self.transport is None or self.transport.is_closing():
+        if self.is_closing:
             return
         is_full = self._is_waiting() and len(self._wire) > READ_AHEAD_OCTETS
         if is_full and not self._is_reading_paused:
@@ -238,7 +247,7 @@ class GatewaySession(SMTP):
         self._advance()
 
     def _say(self, reply: Reply) -> None:
-        if self.transport is not None and not self.transport.is_closing():
+        if not self.is_closing:
             self._write(reply)
 
     def _write(self, reply: Reply) -> None:
@@ -317,6 +326,10 @@ class GatewaySession(SMTP):
         """Not offered where strangers deliver (RFC 4954 belongs to submission)."""
         await self.push("502 AUTH is not offered here")
 
+    async def _cut(self, _arg: str | None) -> None:
+        """The answer to a verb of another protocol: none of what follows is a command."""
+        self.say_goodbye(replies.NOT_SMTP)
+
     async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802
         await self.push(str(self.conversation.mail(arg or "")))
 
@@ -348,16 +361,20 @@ class _Hooks:
 
 
 class _Turnstile:
-    """aiosmtpd's reader, which tells when aiosmtpd has nothing left to read."""
+    """aiosmtpd's reader: its lines are the wire's, and it tells when there is none left to read."""
 
-    def __init__(self, reader: asyncio.StreamReader, on_wait: Any) -> None:
-        self.__dict__.update(_reader=reader, _on_wait=on_wait)
+    def __init__(self, session: GatewaySession, reader: asyncio.StreamReader) -> None:
+        self.__dict__.update(_session=session, _reader=reader)
 
     async def readuntil(self, separator: bytes = b"\n") -> bytes:
+        if self._session.is_closing:
+            raise asyncio.CancelledError
         if not self._reader._buffer:
-            self._on_wait()
+            self._session.take_turn()
         line: bytes = await self._reader.readuntil(separator)
-        return line
+        if separator != b"\n" or len(line) > COMMAND_LIMIT_OCTETS:
+            return line
+        return readable(line.removesuffix(b"\n").removesuffix(b"\r")) + b"\r\n"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reader, name)

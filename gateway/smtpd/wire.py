@@ -36,6 +36,14 @@ class ContentTooLarge:
 Event = Line | LineTooLong | Content | ContentTooLarge
 
 
+def readable(line: bytes) -> bytes:
+    """A command line as it is; empty where a CR or NUL stands within it.
+
+    Such a line is no command of any kind (RFC 5321 §2.3.8, §4.1.2), so nothing is read out of it.
+    """
+    return b"" if b"\r" in line or b"\0" in line else line
+
+
 class Wire:
     """Feed it octets; ask it for the next event until there is none.
 
@@ -94,7 +102,7 @@ class Wire:
         if self._is_overlong or len(line) > self._line_limit:
             self._is_overlong = False
             return LineTooLong()
-        return Line(line)
+        return Line(readable(line))
 
     def _next_content(self, limit: int) -> Content | ContentTooLarge | None:
         end = self._buffer.find(END_OF_CONTENT, self._searched)

@@ -25,6 +25,37 @@ MAIL = {
 BAD_MAIL = {
     "5321-4.1.1.2 no keyword": ("<ann@example.com>", replies.MAIL_SYNTAX),
     "5321-4.1.2 no brackets": ("FROM:ann@example.com", replies.MAIL_SYNTAX),
+    "5321-4.1.2 comment inside": ("FROM:<ann(x)@example.com>", replies.BAD_SENDER_SYNTAX),
+    "5321-4.1.2 comment before": ("FROM:(x)<ann@example.com>", replies.MAIL_SYNTAX),
+    "5321-4.1.2 brackets twice": ("FROM:<<ann@example.com>>", replies.MAIL_SYNTAX),
+    "5321-4.1.2 space inside": ("FROM:<a b@example.com>", replies.MAIL_SYNTAX),
+    "5321-4.1.2 leading dot": ("FROM:<.a@example.com>", replies.BAD_SENDER_SYNTAX),
+    "5321-4.1.2 trailing dot": ("FROM:<a.@example.com>", replies.BAD_SENDER_SYNTAX),
+    "5321-4.1.2 empty local part": ("FROM:<@example.com>", replies.BAD_SENDER_SYNTAX),
+    "5321-4.1.2 empty domain": ("FROM:<a@>", replies.BAD_SENDER_SYNTAX),
+    "5321-4.1.2 empty label": ("FROM:<a@b..example>", replies.BAD_SENDER_SYNTAX),
+    "5321-4.1.2 underscore": ("FROM:<a@b_c.example>", replies.BAD_SENDER_SYNTAX),
+    "5321-4.1.2 hyphen first": ("FROM:<a@-b.example>", replies.BAD_SENDER_SYNTAX),
+    "5321-4.1.2 two at signs": ("FROM:<a@b@example.com>", replies.BAD_SENDER_SYNTAX),
+    "5321-4.1.3 short literal": ("FROM:<a@[1.2.3]>", replies.BAD_SENDER_SYNTAX),
+    "5321-4.1.3 literal without its tag": ("FROM:<a@[::1]>", replies.BAD_SENDER_SYNTAX),
+    "5321-4.1.2 NUL": ("FROM:<a\0@example.com>", replies.BAD_SENDER_SYNTAX),
+    "5321-4.1.2 no space before parameters": ("FROM:<>SIZE=1", replies.MAIL_SYNTAX),
+    "5321-4.1.2 tab before parameters": ("FROM:<>\tSIZE=1", replies.MAIL_SYNTAX),
+    "5321-4.1.2 other space between parameters": (
+        "FROM:<> SIZE=1\u2003BODY=7BIT",
+        replies.BAD_PARAMETER,
+    ),
+    "5321-4.1.2 control in a parameter": ("FROM:<> X\0=1", replies.BAD_PARAMETER),
+    "6531-3.3 invalid UTF-8": ("FROM:<a\udcff@example.com> SMTPUTF8", replies.BAD_SENDER_SYNTAX),
+    "6531-3.3 invalid UTF-8 domain": (
+        "FROM:<a@\udcff.example> SMTPUTF8",
+        replies.BAD_SENDER_SYNTAX,
+    ),
+    "3030-3 not offered": ("FROM:<a@example.com> BODY=BINARYMIME", replies.BAD_PARAMETER),
+    "4954-5 not offered": ("FROM:<a@example.com> AUTH=<>", replies.UNKNOWN_PARAMETER),
+    "1870-6.1 full-width digit": ("FROM:<a@example.com> SIZE=\uff11", replies.BAD_PARAMETER),
+    "1870-6.1 without value": ("FROM:<a@example.com> SIZE", replies.BAD_PARAMETER),
     "5321-4.1.2 unclosed": ("FROM:<ann@example.com", replies.MAIL_SYNTAX),
     "5321-4.1.2 comment": ("FROM:<ann@example.com> (hello)", replies.BAD_PARAMETER),
     "5321-4.1.2 two dots": ("FROM:<a..b@example.com>", replies.BAD_SENDER_SYNTAX),
@@ -79,6 +110,29 @@ def test_rcpt_keeps_what_was_typed():
 @pytest.mark.parametrize("text", ["<postmaster>", "<Postmaster>", "<POSTMASTER>"])
 def test_bare_postmaster_has_no_domain(text: str):
     assert parse_rcpt(f"TO:{text}", smtputf8=False).recipient is None
+
+
+SPELLINGS = {
+    "5321-4.1.2 quoted at sign": ('"a@foreign"@example.com', "a@foreign@example.com"),
+    "5321-4.1.2 quoted where it need not be": ('"ann"@example.com', "ann@example.com"),
+    "5321-4.1.2 empty quoted": ('""@example.com', "@example.com"),
+    "5321-2.3.5 case": ("ANN@EXAMPLE.COM", "ann@example.com"),
+    "1034-3.1 trailing dot": ("ann@example.com.", "ann@example.com"),
+    "5321-4.1.3 address literal": ("ann@[192.0.2.1]", "ann@[192.0.2.1]"),
+    "5321-4.1.3 IPv6 literal": ("ann@[IPv6:2001:DB8:0::1]", "ann@[ipv6:2001:db8::1]"),
+    "5321-F.2 source route": ("@a.example:ann@example.com", "ann@example.com"),
+    "percent hack is a local part": (
+        "a%foreign.example@example.com",
+        "a%foreign.example@example.com",
+    ),
+    "bang path is a local part": ("foreign.example!a@example.com", "foreign.example!a@example.com"),
+    "5891-5 IDN": ("ann@b\u00fccher.example", "ann@xn--bcher-kva.example"),
+}
+
+
+@pytest.mark.parametrize(("typed", "key"), SPELLINGS.values(), ids=SPELLINGS.keys())
+def test_spellings_of_an_address_have_its_key(typed: str, key: str):
+    assert parse_rcpt(f"TO:<{typed}>", smtputf8=True).key == key
 
 
 def test_quoted_local_part_may_hold_brackets_and_spaces():

@@ -26,6 +26,9 @@ def events_of(chunks: list[bytes], *, content_limit: int = 200) -> list[Event]:
 CASES = {
     "5321-2.3.8 line": (b"NOOP\r\n", [Line(b"NOOP")]),
     "5321-2.3.8 bare LF ends a command": (b"NOOP\n", [Line(b"NOOP")]),
+    "5321-2.3.8 bare CR makes a line unreadable": (b"RSET\rNOOP\r\nA\r\n", [Line(b""), Line(b"A")]),
+    "5321-4.1.2 NUL makes a line unreadable": (b"NOOP \0\r\n", [Line(b"")]),
+    "long and unreadable": (b"\r" + b"x" * 41 + b"\r\n", [LineTooLong()]),
     "2920 pipelined": (b"A\r\nB\r\nC", [Line(b"A"), Line(b"B")]),
     "5321-4.5.3.1.4 too long": (b"x" * 41 + b"\r\nA\r\n", [LineTooLong(), Line(b"A")]),
     "5321-4.1.1.4 message": (b"DATA\r\nx\r\n.\r\n", [Line(b"DATA"), Content(b"x\r\n")]),
