@@ -6,6 +6,8 @@ what they point at in the control plane, so their references there carry no data
 
 from typing import Any
 
+import pgtrigger
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import HashIndex
 from django.db import models
@@ -73,7 +75,12 @@ class Message(models.Model):
         ]
         indexes = [
             HashIndex(fields=["message_id"], name="message_by_message_id"),
-            models.Index(fields=["body_expires_on"], name="message_body_day"),
+            models.Index(
+                fields=["body_expires_on"], condition=Q(purged_at=None), name="message_body_due"
+            ),
+            models.Index(
+                fields=["received_at"], condition=~Q(purged_at=None), name="message_purged"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -202,6 +209,36 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number}: {self.outcome}"
+
+
+class Intervention(models.Model):
+    """What an operator did to a delivery, from which state, and why; it is never changed again."""
+
+    class Action(models.TextChoices):
+        RETRY = "retry", "retry now"
+        HOLD = "hold", "hold"
+        RELEASE = "release", "release"
+        FAIL = "fail", "fail"
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="interventions")
+    at = models.DateTimeField()
+    action = models.CharField(max_length=12, choices=Action)
+    from_state = models.CharField("state before", max_length=12, choices=Delivery.State)
+    actor = models.CharField(max_length=150)
+    user = loose(settings.AUTH_USER_MODEL)
+    surface = models.CharField(max_length=20)
+    client = models.GenericIPAddressField(null=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ("delivery", "id")
+        triggers = [
+            pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()} by {self.actor}"
 
 
 class Counter(models.Model):

@@ -1,22 +1,47 @@
-"""Deliveries and their attempts: read-only; what the other side said stands as it was said."""
+"""Deliveries, with the attempts at them and the interventions of operators, both read-only.
+
+What the other side said stands as it was said.
+"""
+
+from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
 from gateway.admin.event import DecidedAdmin, DeliveryColumns, ReadOnlyInline, links_to
 from gateway.admin.filters import KindFilter, WaitingFilter, find_deliveries
+from gateway.admin.interventions import InterventionMixin
 from gateway.admin.shown import badge
-from gateway.models import Attempt, Delivery, RoutingRecord
+from gateway.models import Attempt, Delivery, Intervention, RoutingRecord
 
 OUTCOMES = {"delivered": "success", "deferred": "warning", "failed": "danger"}
 
 
-class AttemptInline(ReadOnlyInline):
+class PartInline(ReadOnlyInline):
+    """A part of the delivery: whoever may see that may see this."""
+
+    show_change_link = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("gateway.view_delivery")
+
+
+class InterventionInline(PartInline):
+    model = Intervention
+    fields = ("at", "action", "from_state", "by", "reason")
+    readonly_fields = fields
+
+    @display(description="by")
+    def by(self, intervention: Intervention) -> str:
+        return f"{intervention.actor} ({intervention.surface})"
+
+
+class AttemptInline(PartInline):
     model = Attempt
     fields = ("number", "started_at", "finished_at", "outcome_label", "remote", "reply")
     readonly_fields = fields
-    show_change_link = False
 
     @display(description="outcome")
     def outcome_label(self, attempt: Attempt) -> str:
@@ -24,7 +49,7 @@ class AttemptInline(ReadOnlyInline):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(DeliveryColumns, DecidedAdmin):
+class DeliveryAdmin(DeliveryColumns, InterventionMixin, DecidedAdmin):
     list_display = (
         "created_at",
         "where",
@@ -44,7 +69,7 @@ class DeliveryAdmin(DeliveryColumns, DecidedAdmin):
     )
     search_fields = ("record__key",)
     search_help_text = "Queue id, Message-ID, or the beginning of a recipient"
-    inlines = (AttemptInline,)
+    inlines = (InterventionInline, AttemptInline)
     empty_hint = "Each place an accepted message goes to is one delivery, listed here."
     fieldsets = (
         (

@@ -4,7 +4,7 @@ queue.py holds the three statements, pump.py runs them for many deliveries at on
 where one goes, actions.py is what operators may do.
 """
 
-from gateway.delivery.actions import fail, hold, release, retry_now
+from gateway.delivery.actions import fail, hold, reachable, release, retry_now
 from gateway.delivery.pump import Drain, drain
 from gateway.delivery.queue import Claimed, Settlement, claim, is_anything_due, settle
 
@@ -17,6 +17,7 @@ __all__ = [
     "fail",
     "hold",
     "is_anything_due",
+    "reachable",
     "release",
     "retry_now",
     "settle",

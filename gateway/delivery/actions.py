@@ -1,52 +1,103 @@
-"""What operators may do with deliveries: one guarded update each, returning how many it reached.
+"""What operators may do with deliveries: who did it and why is written with it, or nothing is done.
 
-Each raises the fence where a worker may be sending just now, so that its outcome cannot undo what
-the operator decided.
+Each action reaches those deliveries alone whose state it is for, and returns how many. It raises
+the fence where a worker may be sending just now, so that its outcome cannot undo what the operator
+decided.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 from uuid import UUID
 
-from django.db.models import F
+from django.db import transaction
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from gateway.models import Delivery
+from gateway.models import Delivery, Intervention, Message
+from tenants.changes import Actor
 
 State = Delivery.State
+Action = Intervention.Action
+
 _WAITING = (State.PENDING, State.DEFERRED)
+REACHED: Mapping[str, tuple[str, ...]] = {
+    Action.RETRY: (*_WAITING, State.FAILED, State.QUARANTINED),
+    Action.HOLD: (*_WAITING, State.QUARANTINED),
+    Action.RELEASE: (State.HELD,),
+    Action.FAIL: (*_WAITING, State.SENDING, State.HELD, State.QUARANTINED),
+}
 
 
-def retry_now(ids: Collection[UUID]) -> int:
+def reachable(action: str, rows: "QuerySet[Delivery]") -> "QuerySet[Delivery]":
+    """Those of the rows that the action would change now; without its body nothing is retried."""
+    reached = rows.filter(state__in=REACHED[action])
+    if action == Action.RETRY:
+        reached = reached.filter(message__in=Message.objects.filter(purged_at=None))
+    return reached
+
+
+def retry_now(ids: Collection[UUID], *, actor: Actor, reason: str = "") -> int:
     """Make deliveries due at once; those that failed or are quarantined start afresh."""
-    rows = Delivery.objects.filter(
-        id__in=ids, state__in=(*_WAITING, State.FAILED, State.QUARANTINED), message__purged_at=None
-    )
-    return rows.update(
-        state=State.PENDING, next_attempt_at=Now(), settled_at=None, lease_until=None, crashes=0
+    return _intervene(
+        Action.RETRY,
+        ids,
+        actor,
+        reason,
+        state=State.PENDING,
+        next_attempt_at=Now(),
+        settled_at=None,
+        lease_until=None,
+        crashes=0,
     )
 
 
-def hold(ids: Collection[UUID]) -> int:
+def hold(ids: Collection[UUID], *, actor: Actor, reason: str = "") -> int:
     """Keep deliveries back until they are released."""
-    rows = Delivery.objects.filter(id__in=ids, state__in=(*_WAITING, State.QUARANTINED))
-    return rows.update(state=State.HELD)
+    return _intervene(Action.HOLD, ids, actor, reason, state=State.HELD)
 
 
-def release(ids: Collection[UUID]) -> int:
+def release(ids: Collection[UUID], *, actor: Actor, reason: str = "") -> int:
     """Let held deliveries go on, at once."""
-    rows = Delivery.objects.filter(id__in=ids, state=State.HELD)
-    return rows.update(state=State.PENDING, next_attempt_at=Now(), crashes=0)
+    changes = {"state": State.PENDING, "next_attempt_at": Now(), "crashes": 0}
+    return _intervene(Action.RELEASE, ids, actor, reason, **changes)
 
 
-def fail(ids: Collection[UUID], reason: str) -> int:
+def fail(ids: Collection[UUID], *, actor: Actor, reason: str) -> int:
     """Give deliveries up, with the reason in place of a reply."""
-    rows = Delivery.objects.filter(
-        id__in=ids, state__in=(*_WAITING, State.SENDING, State.HELD, State.QUARANTINED)
-    )
-    return rows.update(
+    return _intervene(
+        Action.FAIL,
+        ids,
+        actor,
+        reason,
         state=State.FAILED,
         last_reply=reason,
         settled_at=Now(),
         lease_until=None,
         fence=F("fence") + 1,
     )
+
+
+def _intervene(
+    action: Action, ids: Collection[UUID], actor: Actor, reason: str, **changes: Any
+) -> int:
+    """Lock what the action reaches, in the order in which workers lock; change it and say who."""
+    with transaction.atomic():
+        rows = reachable(action, Delivery.objects.filter(pk__in=ids))
+        states = dict(rows.select_for_update().order_by("pk").values_list("pk", "state"))
+        Delivery.objects.filter(pk__in=states).update(**changes)
+        Intervention.objects.bulk_create(
+            Intervention(
+                delivery_id=pk,
+                at=Now(),
+                action=action,
+                from_state=state,
+                actor=actor.label,
+                user_id=actor.user.pk if actor.user else None,
+                surface=actor.surface,
+                client=actor.client or None,
+                request_id=actor.request_id,
+                reason=reason,
+            )
+            for pk, state in states.items()
+        )
+    return len(states)

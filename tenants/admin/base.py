@@ -263,7 +263,7 @@ class ReadOnlyAdmin(RowAdmin):
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     paginator = CappedPaginator
-    actions = None
+    actions: Any = None
     show_add_link = False
     empty_hint = ""
 

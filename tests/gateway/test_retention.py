@@ -17,7 +17,7 @@ from gateway.models import Attempt, Body, Counter, Delivery, RefusalCount, Routi
 from tenants import lock
 from tests.gateway import outbox
 from tests.gateway.sink import Sink
-from tests.gateway.stage import Stage
+from tests.gateway.stage import ACTOR, Stage
 
 pytestmark = pytest.mark.usefixtures("mail")
 State = Delivery.State
@@ -169,7 +169,7 @@ def test_counter_never_falls_below_zero() -> None:
 def test_purged_message_cannot_be_sent_again() -> None:
     [delivery] = outbox.put(kind="inbox", expires_on=YESTERDAY, state=State.FAILED)
     retention.purge()
-    assert retry_now([delivery.id]) == 0
+    assert retry_now([delivery.id], actor=ACTOR) == 0
 
 
 def test_old_refusals_and_attempts_are_pruned(settings: Settings) -> None:

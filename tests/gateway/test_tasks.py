@@ -10,12 +10,14 @@ from django.utils import timezone
 from gateway import bell, tasks
 from gateway.delivery import claim, fail, hold, release, retry_now
 from gateway.models import Delivery
+from tenants.changes import Actor
 from tests.gateway import outbox
 from tests.gateway.sink import Sink
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("mail", "socket_enabled")
 State = Delivery.State
+OPS = Actor.system("ops")
 
 
 @pytest.fixture(autouse=True)
@@ -106,13 +108,13 @@ def test_stopping_gives_back_what_was_not_begun(sink: Sink, rings: list[bool]) -
 
 def test_held_deliveries_wait_for_their_release(sink: Sink) -> None:
     [delivery] = outbox.put(outbox.add_hop(sink.port))
-    assert hold([delivery.id]) == 1
+    assert hold([delivery.id], actor=OPS) == 1
     tasks.deliver()
     assert outbox.state(delivery) == State.HELD
-    assert release([delivery.id]) == 1
+    assert release([delivery.id], actor=OPS) == 1
     tasks.deliver()
     assert outbox.state(delivery) == State.DELIVERED
-    assert hold([delivery.id]) == release([delivery.id]) == 0
+    assert hold([delivery.id], actor=OPS) == release([delivery.id], actor=OPS) == 0
 
 
 @pytest.mark.parametrize("start", [State.FAILED, State.QUARANTINED, State.DEFERRED])
@@ -121,14 +123,14 @@ def test_retry_now_starts_afresh(sink: Sink, start: str) -> None:
     [delivery] = outbox.put(
         outbox.add_hop(sink.port), state=start, crashes=3, next_attempt_at=later
     )
-    assert retry_now([delivery.id]) == 1
+    assert retry_now([delivery.id], actor=OPS) == 1
     tasks.deliver()
     assert outbox.state(delivery) == State.DELIVERED
 
 
 def test_delivered_mail_is_not_sent_again() -> None:
     [delivery] = outbox.put(outbox.add_hop(25), state=State.DELIVERED)
-    assert retry_now([delivery.id]) == 0
+    assert retry_now([delivery.id], actor=OPS) == 0
 
 
 def test_failing_a_delivery_outlives_the_worker_that_sends_it(sink: Sink) -> None:
@@ -137,7 +139,7 @@ def test_failing_a_delivery_outlives_the_worker_that_sends_it(sink: Sink) -> Non
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(tasks.deliver)
         assert sink.got_message.wait(10)
-        assert fail([delivery.id], "Withdrawn by the operator.") == 1
+        assert fail([delivery.id], actor=OPS, reason="Withdrawn by the operator.") == 1
         sink.go_on.set()
         running.result(10)
     assert outbox.state(delivery) == State.FAILED
