@@ -1,12 +1,11 @@
 """The data plane's own connections: persistent, without a pool, one for each use at a time.
 
-The gateway's belong to its event loop (LoopLink), the workers' to a fixed number of threads
+The gateway's belong to its event loop (link.py), the workers' to a fixed number of threads
 (DatabaseThreads). SQL by hand stands where rows move in batches: directory/statements.py,
 intake.py, refusals.py, retention.py and delivery/queue.py.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, local
 from typing import Any, TypeVar
@@ -28,8 +27,6 @@ SESSION_SETTINGS = {
 }
 
 SESSION_OPTIONS = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())
-# Longer than connecting and a statement together: it only ends what the server left hanging.
-USE_SECONDS = CONNECT_TIMEOUT_SECONDS + STATEMENT_TIMEOUT_MS / 1000 + 1
 
 Result = TypeVar("Result")
 
@@ -75,55 +72,7 @@ class DatabaseThreads(ThreadPoolExecutor):
         self.shutdown()
 
 
-class LoopLink:
-    """One persistent connection that belongs to an event loop, opened when first needed.
-
-    Whoever uses it has it alone. Each use ends within USE_SECONDS, whatever the server does.
-    """
-
-    def __init__(self) -> None:
-        self._opened: psycopg.AsyncConnection[Any] | None = None
-
-    async def use(
-        self, work: "Callable[[psycopg.AsyncConnection[Any]], Awaitable[Result]]"
-    ) -> Result:
-        """What the work makes of the connection; after an error of it, it is opened anew.
-
-        Raises psycopg.Error, psycopg.OperationalError where time ran out.
-        """
-        try:
-            async with asyncio.timeout(USE_SECONDS):
-                return await work(await self._open())
-        except TimeoutError as error:
-            await self.close()
-            raise psycopg.OperationalError("the database did not answer in time") from error
-        except (psycopg.OperationalError, psycopg.InterfaceError):
-            await self.close()
-            raise
-
-    async def use_again(
-        self, work: "Callable[[psycopg.AsyncConnection[Any]], Awaitable[Result]]"
-    ) -> Result:
-        """Like `use` for idempotent work: once more when the connection turns out to be dead."""
-        try:
-            return await self.use(work)
-        except (psycopg.OperationalError, psycopg.InterfaceError):
-            return await self.use(work)
-
-    async def _open(self) -> "psycopg.AsyncConnection[Any]":
-        if self._opened is None or self._opened.closed:
-            self._opened = await psycopg.AsyncConnection.connect(
-                **_parameters(), autocommit=True, prepare_threshold=0
-            )
-        return self._opened
-
-    async def close(self) -> None:
-        if self._opened is not None:
-            opened, self._opened = self._opened, None
-            await opened.close()
-
-
-def _parameters() -> dict[str, Any]:
+def connection_parameters() -> dict[str, Any]:
     """How Django connects, without what only its own cursors need."""
     parameters = connection.get_connection_params()
     for name in ("context", "cursor_factory", "prepare_threshold"):

@@ -6,20 +6,30 @@ before the commit: storing the same message a second time is recognised and harm
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 from uuid import UUID
 
 import psycopg
+from msgspec import Struct
+from msgspec.json import Decoder
 
 from gateway.batching import Batcher
-from gateway.database import LoopLink
 from gateway.ids import uuid7
+from gateway.link import (
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    Link,
+    Parameter,
+    Question,
+    Statement,
+    as_json,
+    binary_array,
+)
 from gateway.routing import replies
 from gateway.routing.admission import Ledger, Tally
 from gateway.routing.decision import Decision, Destination, Take
@@ -36,24 +46,30 @@ LARGE_OCTETS = 1024 * 1024
 
 # Rows are locked in the order of their keys, so that two batches never wait for each other in turn.
 # The clock is read after the last lock: what waited counts in the minute in which it goes on.
-LOCK = """
+LOCK = Statement(
+    "lock_counters",
+    """
 WITH locked AS MATERIALIZED (
     SELECT key, minute, counts, total, full_since FROM gateway_counter
-    WHERE key = ANY(%(keys)s) ORDER BY key COLLATE "C" FOR UPDATE
+    WHERE key = ANY($1::text[]) ORDER BY key COLLATE "C" FOR UPDATE
 )
-SELECT clock_timestamp(), locked.* FROM locked
-"""
-FIND = "SELECT 1 FROM gateway_message WHERE id = %(id)s"
-MAKE = """
+SELECT json_build_array(clock_timestamp(), key, minute, counts, total, full_since) FROM locked
+""",
+)
+FIND = Statement("find_message", "SELECT 1 FROM gateway_message WHERE id = $1")
+MAKE = Statement(
+    "make_counters",
+    """
 INSERT INTO gateway_counter (key, minute, counts, total)
-SELECT key, 0, '{}', 0 FROM unnest(%(keys)s::text[]) AS key ORDER BY key COLLATE "C"
+SELECT key, 0, '{}', 0 FROM unnest($1::text[]) AS key ORDER BY key COLLATE "C"
 ON CONFLICT (key) DO NOTHING
-"""
+""",
+)
 # Counters are written with what they count, in one statement.
 WRITE_BACK = """
 UPDATE gateway_counter c
 SET minute = v.minute, counts = v.counts, total = v.total, full_since = v.full_since
-FROM json_to_recordset(%(counters)s::json)
+FROM json_to_recordset($7::json)
     AS v(key text, minute bigint, counts int[], total bigint, full_since timestamptz)
 WHERE c.key = v.key
 """
@@ -67,42 +83,58 @@ INSERT INTO gateway_routingrecord (id, message_id, at, queue_id, sender, recipie
 SELECT r.id, r.message_id, coalesce(r.at, clock.now), r.queue_id, r.sender, r.recipient, r.key,
     r.client, r.tenant_id, r.domain_id, r.address_id, r.strategy, r.rule, r.detail, r.token,
     r.accepted, r.reason, r.reply, r.declared_octets, r.trace
-FROM clock, json_to_recordset(%(records)s::json) AS r(id uuid, message_id uuid, at timestamptz,
+FROM clock, json_to_recordset({records}::json) AS r(id uuid, message_id uuid, at timestamptz,
     queue_id text, sender text, recipient text, key text, client inet, tenant_id bigint,
     domain_id bigint, address_id bigint, strategy text, rule text, detail text, token text,
     accepted bool, reason text, reply text, declared_octets bigint, trace jsonb)
 """
-STORE = f"""
+# $1 ids, $2 days and $3 octets of the bodies, $4 messages, $5 records, $6 deliveries, $7 counters.
+STORE = Statement(
+    "store",
+    f"""
 WITH {CLOCK}, body AS (
     INSERT INTO gateway_body (id, expires_on, octets)
     SELECT b.id, (clock.now + b.days * interval '1 day')::date, b.octets
-    FROM clock, unnest(%(ids)s::uuid[], %(days)s::int[], %(octets)b::bytea[])
-        AS b(id, days, octets)
+    FROM clock, unnest($1::uuid[], $2::int[], $3::bytea[]) AS b(id, days, octets)
 ), message AS (
     INSERT INTO gateway_message (id, queue_id, received_at, sender, client, helo, protocol,
         smtputf8, size_octets, message_id, digest, body_id, body_expires_on)
     SELECT m.id, m.queue_id, clock.now, m.sender, m.client, m.helo, m.protocol, m.smtputf8,
         m.size_octets, m.message_id, decode(m.digest, 'hex'), m.id,
         (clock.now + m.days * interval '1 day')::date
-    FROM clock, json_to_recordset(%(messages)s::json) AS m(id uuid, queue_id text, sender text,
+    FROM clock, json_to_recordset($4::json) AS m(id uuid, queue_id text, sender text,
         client inet, helo text, protocol text, smtputf8 bool, size_octets bigint,
         message_id text, digest text, days int)
-), record AS ({INSERT_RECORDS}), counter AS ({WRITE_BACK})
+), record AS ({INSERT_RECORDS.format(records="$5")}), counter AS ({WRITE_BACK})
 INSERT INTO gateway_delivery (id, record_id, message_id, tenant_id, target_id, hop_id, kind,
     recipient, destination, rewrites_sender, null_sender, state, attempts_made, crashes,
     next_attempt_at, fence, last_reply, created_at)
 SELECT d.id, d.record_id, d.message_id, d.tenant_id, d.target_id, d.hop_id, d.kind, d.recipient,
     d.destination, d.rewrites_sender, d.null_sender, 'pending', 0, 0, clock.now, 0, '', clock.now
-FROM clock, json_to_recordset(%(deliveries)s::json) AS d(id uuid, record_id uuid,
+FROM clock, json_to_recordset($6::json) AS d(id uuid, record_id uuid,
     message_id uuid, tenant_id bigint, target_id bigint, hop_id bigint, kind text,
     recipient text, destination text, rewrites_sender bool, null_sender bool)
-"""
+""",
+)
 
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class CounterRow(Struct, array_like=True):
+    """What LOCK returns of a counter, with the time after the last lock."""
+
+    now: datetime
+    key: str
+    minute: int
+    counts: tuple[int, ...]
+    total: int
+    full_since: datetime | None
+
+
+_decode_counter = Decoder(CounterRow).decode
+
+
+class Recipient(Struct, frozen=True):
     """One RCPT TO as it was typed, its key, and what was decided for it."""
 
     text: str
@@ -110,8 +142,7 @@ class Recipient:
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """Who sends, from where, in which transaction. `sender` is empty for the null sender."""
 
     queue_id: str
@@ -123,8 +154,7 @@ class Envelope:
     declared_octets: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(Struct, frozen=True):
     """A message whose DATA is complete; `octets` carry our Received line on top."""
 
     id: UUID
@@ -135,8 +165,7 @@ class Incoming:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """A recipient that was not taken, to be recorded."""
 
     envelope: Envelope
@@ -156,11 +185,11 @@ class StoreFailed(Exception):
 class Intake:
     """Stores messages for a running gateway, small and large ones in lanes of their own."""
 
-    def __init__(self, *, small: LoopLink, large: LoopLink) -> None:
-        self._small: Batcher[LoopLink, Incoming, Reply] = Batcher(
+    def __init__(self, *, small: Link, large: Link) -> None:
+        self._small: Batcher[Link, Incoming, Reply] = Batcher(
             _store, links=[small], largest=LARGEST_BATCH
         )
-        self._large: Batcher[LoopLink, Incoming, Reply] = Batcher(
+        self._large: Batcher[Link, Incoming, Reply] = Batcher(
             _store, links=[large], largest=LARGEST_LARGE_BATCH
         )
 
@@ -173,18 +202,16 @@ class Intake:
         return lane.submit(message)
 
 
-async def _store(link: LoopLink, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
+async def _store(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
     """Store a batch in one commit; when that fails, each message by itself."""
     try:
-        return await link.use(lambda opened: _commit(opened, batch))
+        return await _commit(link, batch)
     except psycopg.Error as error:
         log.warning("a batch of %d messages was not stored: %s", len(batch), error)
         return await _store_one_by_one(link, batch)
 
 
-async def _store_one_by_one(
-    link: LoopLink, batch: Sequence[Incoming]
-) -> Sequence[Reply | Exception]:
+async def _store_one_by_one(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
     """One bad message fails alone; a database that is gone is not asked for each of the rest."""
     answers: list[Reply | Exception] = []
     for message in batch:
@@ -196,16 +223,13 @@ async def _store_one_by_one(
     return answers
 
 
-async def _store_alone(link: LoopLink, message: Incoming) -> Reply | Exception:
-    async def commit_once(opened: "psycopg.AsyncConnection[Any]") -> Reply:
-        """A commit whose answer was lost may have been durable: then there is nothing to do."""
-        found = await opened.execute(FIND, {"id": message.id})
-        if await found.fetchone():
-            return replies.queued(message.envelope.queue_id)
-        return (await _commit(opened, [message]))[0]
-
+async def _store_alone(link: Link, message: Incoming) -> Reply | Exception:
+    """A commit whose answer was lost may have been durable: then there is nothing to do."""
     try:
-        return await link.use(commit_once)
+        (found,) = await link.ask(Question(FIND, (str(message.id),)))
+        if found:
+            return replies.queued(message.envelope.queue_id)
+        return (await _commit(link, [message]))[0]
     except (psycopg.errors.DiskFull, psycopg.errors.InsufficientResources):
         return StoreFailed(replies.NO_SPACE, is_for_all=True)
     except psycopg.Error as error:
@@ -213,24 +237,32 @@ async def _store_alone(link: LoopLink, message: Incoming) -> Reply | Exception:
         return StoreFailed(is_for_all=isinstance(error, psycopg.OperationalError))
 
 
-async def _commit(
-    opened: "psycopg.AsyncConnection[Any]", batch: Sequence[Incoming]
-) -> Sequence[Reply]:
+async def _commit(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply]:
     """Admit, store and commit; without a transaction of its own where nothing is counted.
 
     Raises psycopg.Error, after which nothing of it is stored.
     """
-    cursor = psycopg.AsyncCursor(opened)
     counters = {take.counter for message in batch for take in _takes(message)}
     if not counters:
-        await cursor.execute(STORE, _parameters(batch, {}), prepare=True)
+        await link.ask(Question(STORE, _parameters(batch, {})))
         return [replies.queued(message.envelope.queue_id) for message in batch]
-    async with opened.transaction():
-        ledger = await _lock_counters(cursor, sorted(counters))
-        answers = [ledger.admit(_takes(message), len(message.octets)) for message in batch]
-        admitted = [m for m, answer in zip(batch, answers, strict=True) if answer is None]
-        if admitted or ledger.changed:
-            await cursor.execute(STORE, _parameters(admitted, ledger.changed), prepare=True)
+    try:
+        return await _admit(link, batch, await _lock_counters(link, sorted(counters)))
+    except psycopg.Error:
+        raise  # the link has rolled back
+    except BaseException:
+        link.close()
+        raise
+
+
+async def _admit(link: Link, batch: Sequence[Incoming], ledger: Ledger) -> Sequence[Reply]:
+    """Store what the locked counters let through, and end the transaction."""
+    answers = [ledger.admit(_takes(message), len(message.octets)) for message in batch]
+    admitted = [m for m, answer in zip(batch, answers, strict=True) if answer is None]
+    if admitted or ledger.changed:
+        await link.ask(Question(STORE, _parameters(admitted, ledger.changed)), COMMIT)
+    else:
+        await link.ask(ROLLBACK)
     return [
         answer or replies.queued(message.envelope.queue_id)
         for message, answer in zip(batch, answers, strict=True)
@@ -241,21 +273,23 @@ def _takes(message: Incoming) -> list[Take]:
     return [take for recipient in message.recipients for take in recipient.decision.takes]
 
 
-async def _lock_counters(cursor: "psycopg.AsyncCursor[Any]", keys: Sequence[str]) -> Ledger:
-    await cursor.execute(LOCK, {"keys": keys}, prepare=True)
-    rows = await cursor.fetchall()
+async def _lock_counters(link: Link, keys: Sequence[str]) -> Ledger:
+    """Begin a transaction that holds these counters."""
+    lock = Question(LOCK, (keys,))
+    _, rows = await link.ask(BEGIN, lock)
     if len(rows) < len(keys):
-        await cursor.execute(MAKE, {"keys": keys})
-        await cursor.execute(LOCK, {"keys": keys}, prepare=True)
-        rows = await cursor.fetchall()
+        _, rows = await link.ask(Question(MAKE, (keys,)), lock)
+    locked = [_decode_counter(row or b"") for (row,) in rows]
     tallies = {
-        key: Tally(RollingHour.of(minute, counts), total, full_since)
-        for _, key, minute, counts, total, full_since in rows
+        row.key: Tally(RollingHour.of(row.minute, row.counts), row.total, row.full_since)
+        for row in locked
     }
-    return Ledger(tallies, now=rows[-1][0])
+    return Ledger(tallies, now=locked[-1].now)
 
 
-def _parameters(messages: Sequence[Incoming], counters: Mapping[str, Tally]) -> Row:
+def _parameters(
+    messages: Sequence[Incoming], counters: Mapping[str, Tally]
+) -> tuple[Parameter, ...]:
     """What STORE stores: messages with all that hangs on them, and counters that changed."""
     records: list[Row] = []
     deliveries: list[Row] = []
@@ -267,15 +301,18 @@ def _parameters(messages: Sequence[Incoming], counters: Mapping[str, Tally]) -> 
                 _delivery_row(record, destination)
                 for destination in recipient.decision.destinations
             ]
-    return {
-        "ids": [message.id for message in messages],
-        "days": [_days(message) for message in messages],
-        "octets": [message.octets for message in messages],
-        "messages": json.dumps([_message_row(message) for message in messages]),
-        "records": json.dumps(records),
-        "deliveries": json.dumps(deliveries),
-        "counters": json.dumps([_counter_row(key, tally) for key, tally in counters.items()]),
-    }
+    rows = [
+        [_message_row(message) for message in messages],
+        records,
+        deliveries,
+        [_counter_row(key, tally) for key, tally in counters.items()],
+    ]
+    return (
+        [str(message.id) for message in messages],
+        [str(_days(message)) for message in messages],
+        binary_array([message.octets for message in messages]),
+        *[as_json(each) for each in rows],
+    )
 
 
 def _counter_row(key: str, tally: Tally) -> Row:
@@ -284,7 +321,7 @@ def _counter_row(key: str, tally: Tally) -> Row:
         "minute": tally.window.minute,
         "counts": tally.window.counts,
         "total": tally.total,
-        "full_since": tally.full_since and tally.full_since.isoformat(),
+        "full_since": tally.full_since,
     }
 
 
@@ -331,7 +368,7 @@ def record_row(envelope: Envelope, recipient: Recipient, *, message_id: str | No
         "reason": decision.reply.reason,
         "reply": str(decision.reply),
         "declared_octets": envelope.declared_octets,
-        "trace": [[step.name, step.outcome, step.note] for step in decision.trace],
+        "trace": [(step.name, step.outcome, step.note) for step in decision.trace],
     }
 
 

@@ -6,17 +6,15 @@ A count that could not be written stays and is written with the next.
 """
 
 import asyncio
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import psycopg
 
-from gateway.database import LoopLink
 from gateway.intake import CLOCK, INSERT_RECORDS, Envelope, Recipient, Refusal, record_row
+from gateway.link import Link, Question, Statement, as_json
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +26,16 @@ SAMPLES_PER_FLUSH = 100
 # Foreign domains are a stranger's choice: they share one name, so that they cannot fill the table.
 FOREIGN = ""
 
-COUNT = """
+COUNT = Statement(
+    "count_refusals",
+    """
 INSERT INTO gateway_refusalcount (domain_name, reason, minute, count)
-SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::bigint[])
+SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[])
 ON CONFLICT (domain_name, reason, minute) DO UPDATE
 SET count = gateway_refusalcount.count + excluded.count
-"""
+""",
+)
+RECORD = Statement("record_refusals", f"WITH {CLOCK} {INSERT_RECORDS.format(records='$1')}")
 
 Key = tuple[str, str, datetime]
 
@@ -41,7 +43,7 @@ Key = tuple[str, str, datetime]
 class RefusalLog:
     """Notes of one gateway process, written by `run` until it is cancelled."""
 
-    def __init__(self, link: LoopLink) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
         self._counts: Counter[Key] = Counter()
         self._samples: list[Refusal] = []
@@ -77,7 +79,7 @@ class RefusalLog:
         samples, self._samples = self._samples, []
         is_done = False
         try:
-            await self._link.use_again(lambda opened: _write(opened, counts, samples))
+            await self._link.ask_again(*_questions(counts, samples))
             is_done = True
         except psycopg.DataError as error:
             log.warning("samples of refusals cannot be recorded: %s", error)
@@ -96,16 +98,17 @@ class RefusalLog:
             del self._sampled[key]
 
 
-async def _write(
-    opened: "psycopg.AsyncConnection[Any]", counts: Counter[Key], samples: Sequence[Refusal]
-) -> None:
-    async with opened.transaction():
-        cursor = psycopg.AsyncCursor(opened)
-        keys = sorted(counts)
-        named = [list(column) for column in zip(*keys, strict=True)]
-        await cursor.execute(COUNT, [*named, [counts[key] for key in keys]])
-        rows = [
-            record_row(refusal.envelope, refusal.recipient) | {"at": refusal.at.isoformat()}
-            for refusal in samples
-        ]
-        await cursor.execute(f"WITH {CLOCK} {INSERT_RECORDS}", {"records": json.dumps(rows)})
+def _questions(counts: Counter[Key], samples: Sequence[Refusal]) -> list[Question]:
+    """One transaction: what was counted, and what of it is recorded."""
+    keys = sorted(counts)
+    named = (
+        [domain for domain, _, _ in keys],
+        [reason for _, reason, _ in keys],
+        [minute.isoformat() for _, _, minute in keys],
+        [str(counts[key]) for key in keys],
+    )
+    rows = [
+        record_row(refusal.envelope, refusal.recipient) | {"at": refusal.at.isoformat()}
+        for refusal in samples
+    ]
+    return [Question(COUNT, named), Question(RECORD, (as_json(rows),))]

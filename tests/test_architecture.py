@@ -23,7 +23,7 @@ SOURCES = sorted(
 )
 TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in SOURCES}
 
-PURE_PARTIES = {"gateway", "idna", "re2"}
+PURE_PARTIES = {"gateway", "idna", "msgspec", "re2"}
 WRITES = {
     "save", "delete", "create", "get_or_create", "update_or_create",
     "bulk_create", "bulk_update", "asave", "adelete", "acreate",

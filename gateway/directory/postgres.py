@@ -5,14 +5,16 @@ One statement sees one moment. Look-ups that arrive together share it.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import psycopg
 from django.db import DatabaseError
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 
 from gateway.batching import Batcher
-from gateway.database import LoopLink, once_more, raw
-from gateway.directory.reading import rounds
+from gateway.database import once_more, raw
+from gateway.directory.reading import Answer, rounds
+from gateway.link import Link, Question
 from gateway.routing.address import Address
 from gateway.routing.facts import Facts, LookupFailed
 
@@ -23,8 +25,8 @@ LARGEST_BATCH = 400
 class PostgresDirectory:
     """The Directory of a running gateway: batched reads, one in flight on each link."""
 
-    def __init__(self, links: Sequence[LoopLink]) -> None:
-        self._batcher: Batcher[LoopLink, Sequence[Address], Facts] = Batcher(
+    def __init__(self, links: Sequence[Link]) -> None:
+        self._batcher: Batcher[Link, Sequence[Address], Facts] = Batcher(
             _read_together, links=links, largest=LARGEST_BATCH
         )
 
@@ -42,25 +44,19 @@ def _give_up(future: "asyncio.Future[Facts]") -> None:
 
 
 async def _read_together(
-    link: LoopLink, asked: Sequence[Sequence[Address]]
+    link: Link, asked: Sequence[Sequence[Address]]
 ) -> Sequence[Facts | Exception]:
     """One Facts for many questions, each of which gets it."""
     recipients = [address for addresses in asked for address in addresses]
 
-    async def read(opened: "psycopg.AsyncConnection[Any]") -> Facts:
-        reading = rounds(recipients)
-        question = next(reading)
-        while True:
-            cursor = psycopg.AsyncCursor(opened)
-            await cursor.execute(*question, prepare=True)
-            try:
-                question = reading.send(await cursor.fetchall())
-            except StopIteration as done:
-                facts: Facts = done.value
-                return facts
-
+    reading = rounds(recipients)
+    question = next(reading)
     try:
-        return [await link.use_again(read)] * len(asked)
+        while True:
+            (answer,) = await link.ask_again(question)
+            question = reading.send(answer)
+    except StopIteration as done:
+        return [done.value] * len(asked)
     except psycopg.Error as error:
         raise LookupFailed(str(error)) from error
 
@@ -79,10 +75,22 @@ def read_facts(recipients: Sequence[Address]) -> Facts:
 def _read(recipients: Sequence[Address]) -> Facts:
     reading = rounds(recipients)
     question = next(reading)
-    while True:
-        rows = psycopg.Cursor(raw()).execute(*question, prepare=True).fetchall()
-        try:
-            question = reading.send(rows)
-        except StopIteration as done:
-            facts: Facts = done.value
-            return facts
+    try:
+        while True:
+            question = reading.send(_ask(question))
+    except StopIteration as done:
+        facts: Facts = done.value
+        return facts
+
+
+def _ask(question: Question) -> Answer:
+    """The same rows as gateway.link's, on this thread's connection."""
+    cursor = psycopg.RawCursor(raw())
+    for name in ("text", "json", "uuid"):
+        cursor.adapters.register_loader(name, _AsOctets)
+    return cursor.execute(question.statement.text, question.parameters, prepare=True).fetchall()
+
+
+class _AsOctets(Loader):
+    def load(self, data: Buffer) -> bytes:
+        return bytes(data)

@@ -5,131 +5,111 @@
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway import smarthost
+from gateway.directory import rows
 from gateway.directory.statements import READ, READ_DETAILS, READ_SENDERS
+from gateway.link import Question
 from gateway.routing import policy, srs
 from gateway.routing.address import Address
 from gateway.routing.facts import (
     AddressKind,
     Domain,
-    DomainState,
     Facts,
     Hop,
     HostedAddress,
     Mailbox,
     Platform,
-    RuleAction,
     SubaddressRule,
     Target,
-    Tenant,
-    TenantState,
     Usage,
 )
 from gateway.routing.resolve import EXEMPT_ROLES, MAX_DEPTH
 from gateway.routing.window import RollingHour
 
-Question = tuple[str, dict[str, list[Any]]]
-Rows = Sequence[tuple[Any, ...]]
+# The columns of an answer as texts, as gateway.link and a cursor give them.
+Answer = Sequence[tuple[bytes | None, ...]]
 NEVER = datetime.fromtimestamp(0, UTC)
 
 
-class DomainRow(NamedTuple):
-    """A domain with its tenant and the tenant's counters, in the order of READ."""
-
-    id: int
-    name: str
-    state: str
-    environment: str
-    delimiters: str
-    local_part_pattern: str
-    local_part_max_octets: int | None
-    hides_disabled: bool
-    role_holder_id: int | None
-    smarthost_id: int | None
-    tenant_id: int
-    tenant_name: str
-    tenant_state: str
-    tenant_state_since: str
-    max_message_octets: int | None
-    messages_per_hour: int | None
-    stored_octets_limit: int | None
-    retention_days: int
-    rate: tuple[int, list[int]] | None  # minute, counts
-    stored: tuple[int, str | None] | None  # total, full since
-
-
-class AddressRow(NamedTuple):
-    """An address with its targets and its counter, in the order of READ."""
-
-    id: int
-    domain_id: int
-    key: str
-    kind: str
-    enabled: bool
-    expires_at: str | None
-    allowed_senders: list[str]
-    accepts_forwards_from: list[str]
-    max_message_octets: int | None
-    rate_per_hour: int | None
-    holder_id: int | None
-    rate: tuple[int, list[int]] | None  # minute, counts
-    targets: list[Any] | None
-
-
-@dataclass(slots=True)
-class _Reading:
+class _Reading(Struct):
     """Rows gathered over the rounds of one read."""
 
     now: datetime = NEVER  # every round sets it
-    domains: dict[str, DomainRow] = field(default_factory=dict)
-    addresses: dict[str, AddressRow] = field(default_factory=dict)
-    targets: dict[str, tuple[Target, ...]] = field(default_factory=dict)
-    rules: dict[int, dict[str, SubaddressRule]] = field(default_factory=dict)
-    mailboxes: dict[int, Mailbox] = field(default_factory=dict)
-    hops: dict[int, Hop] = field(default_factory=dict)
-    identities: set[str] = field(default_factory=set)
-    return_paths: dict[str, Address] = field(default_factory=dict)
+    domains: dict[str, rows.HostedDomain] = {}
+    addresses: dict[str, rows.AddressRow] = {}
+    targets: dict[str, tuple[Target, ...]] = {}
+    usage: dict[str, Usage] = {}
+    rules: dict[int, dict[str, SubaddressRule]] = {}
+    mailboxes: dict[int, Mailbox] = {}
+    hops: dict[int, Hop] = {}
+    identities: set[str] = set()
+    return_paths: dict[str, Address] = {}
 
-    def take(self, rows: Rows) -> None:
-        """Keep the rows of READ; an address of a claim that is not verified is nobody's."""
-        addresses = []
-        for kind, row in rows:
-            if kind == "now":
-                self.now = datetime.fromisoformat(row)
-            elif kind == "domain":
-                self.domains[row[1]] = DomainRow(*row)
+    def take(self, answer: Answer) -> None:
+        """Keep the rows of READ, which start with the time."""
+        found = []
+        for kind, row, rate, stored in answer:
+            if kind == b"address":
+                found.append((rows.decode_address(row or b""), rate))
+            elif kind == b"domain":
+                self._take_domain(rows.hosted_domain(row or b""), rate, stored)
             else:
-                addresses.append(AddressRow(*row))
-        verified = {domain.id for domain in self.domains.values()}
-        for row in addresses:
-            if row.domain_id in verified:
-                self.addresses[row.key] = row
-                self.targets[row.key] = _targets(row.targets)
+                self.now = rows.decode_now(row or b"")
+        verified = {hosted.domain.id for hosted in self.domains.values()}
+        for address, rate in found:
+            # An address of a claim that is not verified is nobody's.
+            if address.domain_id in verified:
+                self._take_address(address, rate)
 
-    def take_details(self, rows: Rows) -> None:
+    def _take_domain(
+        self, hosted: rows.HostedDomain, rate: bytes | None, stored: bytes | None
+    ) -> None:
+        self.domains[hosted.domain.name] = hosted
+        tenant_id = hosted.domain.tenant.id
+        if rate is not None:
+            self.usage[policy.tenant_rate_counter(tenant_id)] = self._hour(rate)
+        if stored is not None:
+            row = rows.decode_stored(stored)
+            self.usage[policy.storage_counter(tenant_id)] = Usage(row.total, row.full_since)
+
+    def _take_address(self, row: rows.AddressRow, rate: bytes | None) -> None:
+        self.addresses[row.key] = row
+        self.targets[row.key] = rows.targets(row.targets)
+        if rate is not None:
+            self.usage[policy.rate_counter(row.id)] = self._hour(rate)
+
+    def _hour(self, counter: bytes) -> Usage:
+        row = rows.decode_hour(counter)
+        minute = int(self.now.timestamp()) // 60
+        return Usage(RollingHour.of(row.minute, row.counts).at(minute).total)
+
+    def take_details(self, answer: Answer) -> None:
         """Keep the rows of READ_DETAILS."""
-        for kind, row in rows:
-            if kind == "rule":
-                address_id, detail, action, targets = row
-                rule = SubaddressRule(RuleAction(action), _targets(targets))
-                self.rules.setdefault(address_id, {})[detail] = rule
-            elif kind == "mailbox":
-                self.mailboxes[row[0]] = _mailbox(row)
-            elif kind == "hop":
-                self.hops[row[0]] = Hop(*row)
-            else:
-                self.identities.add(row[0])
+        for kind, row in answer:
+            match kind:
+                case b"rule":
+                    rule = rows.decode_rule(row or b"")
+                    fact = SubaddressRule(rule.action, rows.targets(rule.targets))
+                    self.rules.setdefault(rule.address_id, {})[rule.detail] = fact
+                case b"mailbox":
+                    box = rows.mailbox(rows.decode_mailbox(row or b""))
+                    self.mailboxes[box.id] = box
+                case b"hop":
+                    hop = rows.hop(rows.decode_hop(row or b""))
+                    self.hops[hop.id] = hop
+                case _:
+                    self.identities.update(rows.decode_identity(row or b""))
 
 
-def rounds(recipients: Sequence[Address]) -> Generator[Question, Rows, Facts]:
+def rounds(recipients: Sequence[Address]) -> Generator[Question, Answer, Facts]:
     """The questions of one read, each made of the answers so far; its result are the facts.
 
     One question answers most recipients. Subaddresses, roles and sender lists take a second one,
@@ -141,17 +121,17 @@ def rounds(recipients: Sequence[Address]) -> Generator[Question, Rows, Facts]:
     for _ in range(MAX_DEPTH + 1):
         reading.take((yield _question(wanted)))
         details = _details(reading, wanted)
-        if any(details.values()):
-            reading.take_details((yield READ_DETAILS, details))
+        if any(details):
+            reading.take_details((yield Question(READ_DETAILS, details)))
         asked |= wanted
         wanted = _forwards(reading) - asked
         if not wanted:
             break
     if paths := _opaque_return_paths(recipients):
-        senders: dict[UUID, str] = dict((yield READ_SENDERS, {"ids": list(paths)}))
+        answer = yield Question(READ_SENDERS, ([str(delivery_id) for delivery_id in paths],))
         reading.return_paths = {
-            paths[delivery_id].key: Address.parse(sender)
-            for delivery_id, sender in senders.items()
+            paths[UUID((delivery_id or b"").decode())].key: Address.parse(sender.decode())
+            for delivery_id, sender in answer
             if sender
         }
     return _facts(reading)
@@ -159,36 +139,36 @@ def rounds(recipients: Sequence[Address]) -> Generator[Question, Rows, Facts]:
 
 def _question(recipients: Iterable[Address]) -> Question:
     keys = {key for address in recipients for key in address.lookup_keys()}
-    return READ, {"keys": list(keys), "domains": list({each.domain for each in recipients})}
+    return Question(READ, (list(keys), list({each.domain for each in recipients})))
 
 
-def _details(reading: _Reading, recipients: Iterable[Address]) -> dict[str, list[Any]]:
-    """What these recipients need beyond READ; mostly nothing."""
-    bases: list[int] = []
-    mailboxes: set[int] = set()
-    hops: set[int] = set()
+def _details(reading: _Reading, recipients: Iterable[Address]) -> tuple[list[str], ...]:
+    """The parameters of READ_DETAILS for these recipients; mostly nothing."""
+    bases: list[str] = []
+    mailboxes: list[str] = []
+    hops: list[str] = []
     listed: list[str] = []
     for address in recipients:
-        domain = reading.domains.get(address.domain)
-        if domain is None:
+        hosted = reading.domains.get(address.domain)
+        if hosted is None:
             continue
         is_role = address.folded_local_part in EXEMPT_ROLES
         for key in address.lookup_keys():
             row = reading.addresses.get(key)
             if row is None:
                 continue
-            is_role = is_role or row.kind == AddressKind.ROLE
+            is_role = is_role or row.kind is AddressKind.ROLE
             if key != address.key:
-                bases.append(row.id)
+                bases.append(str(row.id))
             if row.holder_id is not None:
-                mailboxes.add(row.holder_id)
+                mailboxes.append(str(row.holder_id))
             if row.allowed_senders:
                 listed.append(key)
-        if is_role and domain.role_holder_id is not None:
-            mailboxes.add(domain.role_holder_id)
-        if domain.smarthost_id is not None:
-            hops.add(domain.smarthost_id)
-    return {"bases": bases, "mailboxes": list(mailboxes), "hops": list(hops), "listed": listed}
+        if is_role and hosted.role_holder_id is not None:
+            mailboxes.append(str(hosted.role_holder_id))
+        if hosted.smarthost_id is not None:
+            hops.append(str(hosted.smarthost_id))
+    return bases, mailboxes, hops, listed
 
 
 def _forwards(reading: _Reading) -> set[Address]:
@@ -220,68 +200,30 @@ def _facts(reading: _Reading) -> Facts:
     return Facts(
         platform=platform(),
         now=reading.now,
-        domains={name: _domain(row, reading) for name, row in reading.domains.items()},
+        domains={name: _domain(hosted, reading) for name, hosted in reading.domains.items()},
         addresses={key: _address(row, reading) for key, row in reading.addresses.items()},
-        usage=_usage(reading),
+        usage=reading.usage,
         return_paths=reading.return_paths,
     )
 
 
-def _usage(reading: _Reading) -> dict[str, Usage]:
-    minute = int(reading.now.timestamp()) // 60
-    usage = {}
-    for domain in reading.domains.values():
-        if domain.rate is not None:
-            usage[policy.tenant_rate_counter(domain.tenant_id)] = _hour(*domain.rate, minute)
-        if domain.stored is not None:
-            total, full_since = domain.stored
-            usage[policy.storage_counter(domain.tenant_id)] = Usage(total, _moment(full_since))
-    for address in reading.addresses.values():
-        if address.rate is not None:
-            usage[policy.rate_counter(address.id)] = _hour(*address.rate, minute)
-    return usage
-
-
-def _hour(minute: int, counts: Sequence[int], now: int) -> Usage:
-    return Usage(RollingHour.of(minute, counts).at(now).total)
-
-
-def _domain(row: DomainRow, reading: _Reading) -> Domain:
-    return Domain(
-        id=row.id,
-        name=row.name,
-        tenant=_tenant(row),
-        state=DomainState(row.state),
-        environment=row.environment,
-        delimiters=row.delimiters,
-        local_part_pattern=row.local_part_pattern,
-        local_part_max_octets=row.local_part_max_octets,
-        hides_disabled=row.hides_disabled,
-        role_holder=reading.mailboxes.get(row.role_holder_id or 0),
-        smarthost=reading.hops.get(row.smarthost_id or 0),
+def _domain(hosted: rows.HostedDomain, reading: _Reading) -> Domain:
+    if hosted.role_holder_id is None and hosted.smarthost_id is None:
+        return hosted.domain
+    return replace(
+        hosted.domain,
+        role_holder=reading.mailboxes.get(hosted.role_holder_id or 0),
+        smarthost=reading.hops.get(hosted.smarthost_id or 0),
     )
 
 
-def _tenant(row: DomainRow) -> Tenant:
-    return Tenant(
-        id=row.tenant_id,
-        name=row.tenant_name,
-        state=TenantState(row.tenant_state),
-        state_since=datetime.fromisoformat(row.tenant_state_since),
-        max_message_octets=row.max_message_octets,
-        messages_per_hour=row.messages_per_hour,
-        stored_octets_limit=row.stored_octets_limit,
-        retention_days=row.retention_days,
-    )
-
-
-def _address(row: AddressRow, reading: _Reading) -> HostedAddress:
+def _address(row: rows.AddressRow, reading: _Reading) -> HostedAddress:
     return HostedAddress(
         id=row.id,
         key=row.key,
-        kind=AddressKind(row.kind),
+        kind=row.kind,
         enabled=row.enabled,
-        expires_at=_moment(row.expires_at),
+        expires_at=row.expires_at,
         allowed_senders=tuple(row.allowed_senders),
         accepts_bounces=row.key in reading.identities,
         accepts_forwards_from=tuple(row.accepts_forwards_from),
@@ -291,28 +233,6 @@ def _address(row: AddressRow, reading: _Reading) -> HostedAddress:
         targets=reading.targets[row.key],
         rules=reading.rules.get(row.id, {}),
     )
-
-
-def _targets(rows: Sequence[Any] | None) -> tuple[Target, ...]:
-    return tuple(
-        Target(
-            id=target_id,
-            kind=kind,
-            mailbox=_mailbox(mailbox) if mailbox else None,
-            forward_to=Address.parse(forward_to) if forward_to else None,
-            options=options,
-        )
-        for target_id, kind, forward_to, options, mailbox in rows or ()
-    )
-
-
-def _mailbox(row: Sequence[Any]) -> Mailbox:
-    mailbox_id, address, hop = row
-    return Mailbox(mailbox_id, Address.parse(address), Hop(*hop))
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
 
 
 def platform() -> Platform:

@@ -7,11 +7,11 @@ Look-up folds case; the octets that the sender typed are kept for delivery.
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 import idna
+from msgspec import Struct
 
 LOCAL_PART_MAX_OCTETS = 64
 DOMAIN_MAX_OCTETS = 255
@@ -33,8 +33,7 @@ class AddressError(ValueError):
     """The text is not an address; the message names what is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subaddress:
+class Subaddress(Struct, frozen=True):
     """One way to split a local part into base and detail (RFC 5233)."""
 
     base_key: str
@@ -42,8 +41,7 @@ class Subaddress:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """A mailbox: the local part unquoted as typed, the domain as a lower-case A-label.
 
     `key` is the text that two equal addresses share: folded local part, `@`, A-label.

@@ -5,16 +5,17 @@ One unit of a rate is one stored recipient; storage counts a message's octets on
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.routing.decision import Take
 from gateway.routing.replies import Reply
 from gateway.routing.window import RollingHour
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Struct, frozen=True):
     """A counter's row: the rolling hour for rates, the total for storage."""
 
     window: RollingHour = RollingHour()

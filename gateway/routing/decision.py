@@ -1,14 +1,14 @@
 """What resolve() returns: the reply, where the message goes, what to count, every step taken."""
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.routing.address import Address
 from gateway.routing.facts import Hop
 from gateway.routing.replies import Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One line of a trace: what was looked at, what came of it, and the row it was about."""
 
     name: str
@@ -19,8 +19,7 @@ class Step:
         return f"{self.name}: {self.outcome}" + (f" ({self.note})" if self.note else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """One place a message is to be delivered to: becomes one Delivery row."""
 
     kind: str
@@ -31,8 +30,7 @@ class Destination:
     null_sender: bool = False  # a bounce on its way back
 
 
-@dataclass(frozen=True, slots=True)
-class Take:
+class Take(Struct, frozen=True):
     """A counter that storing one recipient charges, its limit, and the reply where it is full."""
 
     counter: str
@@ -41,8 +39,7 @@ class Take:
     is_storage: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The answer to one recipient. `rule` names what decided, in an operator's words."""
 
     reply: Reply

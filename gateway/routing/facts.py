@@ -5,10 +5,11 @@ absence. Sizes are octets, times are aware and come from the database's clock.
 """
 
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
+
+from msgspec import Struct
 
 from gateway.routing.address import Address
 
@@ -42,8 +43,7 @@ class RuleAction(StrEnum):
     RETARGET = "retarget"
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(Struct, frozen=True):
     """A next hop: where a mailbox's or forward's mail is handed over."""
 
     id: int
@@ -53,32 +53,28 @@ class Hop:
     tls: str = "opportunistic"  # "none", "opportunistic", "required", "implicit"
 
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
+class Mailbox(Struct, frozen=True):
     id: int
     address: Address
     hop: Hop
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """What an address delivers to. `mailbox` or `forward_to` is set where the kind needs it."""
 
     id: int
     kind: str
     mailbox: Mailbox | None = None
     forward_to: Address | None = None
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class SubaddressRule:
+class SubaddressRule(Struct, frozen=True):
     action: RuleAction
     targets: tuple[Target, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Tenant:
+class Tenant(Struct, frozen=True):
     id: int
     name: str
     state: TenantState
@@ -89,8 +85,7 @@ class Tenant:
     retention_days: int = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Domain:
+class Domain(Struct, frozen=True):
     """A verified domain; `delimiters` is the set of its subaddress delimiters."""
 
     id: int
@@ -111,8 +106,7 @@ class Domain:
         return self.state in (DomainState.ACTIVE, DomainState.DEGRADED)
 
 
-@dataclass(frozen=True, slots=True)
-class HostedAddress:
+class HostedAddress(Struct, frozen=True):
     """An alias or role address with its targets in order and its subaddress rules by detail."""
 
     id: int
@@ -127,19 +121,17 @@ class HostedAddress:
     holder: Mailbox | None = None
     accepts_forwards_from: tuple[str, ...] = ()  # A-labels of other tenants' domains
     targets: tuple[Target, ...] = ()
-    rules: Mapping[str, SubaddressRule] = field(default_factory=dict)
+    rules: Mapping[str, SubaddressRule] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """What a counter stands at: units in the rolling hour, or a stored total."""
 
     total: int = 0
     full_since: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(Struct, frozen=True):
     """What is true of the whole installation."""
 
     hostname: str
@@ -150,23 +142,21 @@ class Platform:
     environments: frozenset[str] = frozenset()  # empty: every environment is served
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """Everything one decision may look at; keys are normalised address keys and A-labels."""
 
     platform: Platform
     now: datetime
-    domains: Mapping[str, Domain] = field(default_factory=dict)
-    addresses: Mapping[str, HostedAddress] = field(default_factory=dict)
-    usage: Mapping[str, Usage] = field(default_factory=dict)
-    return_paths: Mapping[str, Address] = field(default_factory=dict)
+    domains: Mapping[str, Domain] = {}
+    addresses: Mapping[str, HostedAddress] = {}
+    usage: Mapping[str, Usage] = {}
+    return_paths: Mapping[str, Address] = {}
 
     def usage_of(self, counter: str) -> Usage:
         return self.usage.get(counter) or Usage()
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """What the sender has said so far. `sender` is None for the null sender `<>`."""
 
     sender: Address | None

@@ -3,11 +3,10 @@
 Codes: RFC 5321 §4.2, enhanced codes: RFC 3463, 5248 and 7372. No text names a mechanism inside.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """An SMTP reply; `reason` is its stable name in records, metrics and the API."""
 
     reason: str

@@ -5,7 +5,9 @@ policies, targets. Every step appends to the trace, also one that did not match.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.routing import policy, replies, srs
 from gateway.routing.address import Address, Subaddress
@@ -28,8 +30,7 @@ EXEMPT_ROLES = frozenset({"postmaster", "abuse"})
 INBOX = Target(id=0, kind="inbox")
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Struct, frozen=True):
     """What an address was found to be."""
 
     strategy: str
@@ -53,17 +54,16 @@ class Hit:
         return self.address is not None and origin.name in self.address.accepts_forwards_from
 
 
-@dataclass(slots=True)
-class Walk:
+class Walk(Struct):
     """What has been gathered on the way through the alias graph."""
 
     session: Session
     facts: Facts
-    trace: list[Step] = field(default_factory=list)
-    destinations: dict[Destination, None] = field(default_factory=dict)
-    takes: dict[str, Take] = field(default_factory=dict)
-    limits: list[int] = field(default_factory=list)
-    followed: dict[tuple[str, int], Reply | None] = field(default_factory=dict)
+    trace: list[Step] = []
+    destinations: dict[Destination, None] = {}
+    takes: dict[str, Take] = {}
+    limits: list[int] = []
+    followed: dict[tuple[str, int], Reply | None] = {}
 
     def note(self, name: str, outcome: str, note: str = "") -> None:
         self.trace.append(Step(name, outcome, note))

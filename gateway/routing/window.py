@@ -5,13 +5,13 @@ all of them lie inside. Two gateways share a window because its row is locked wh
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MINUTES = 61
 
 
-@dataclass(frozen=True, slots=True)
-class RollingHour:
+class RollingHour(Struct, frozen=True):
     """`counts[0]` belongs to `minute` (minutes since the epoch), `counts[i]` to the i-th before."""
 
     minute: int = 0

@@ -4,7 +4,8 @@ RFC 5321 §4.1.1.2-3 with SIZE (RFC 1870), BODY (RFC 6152) and SMTPUTF8 (RFC 653
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gateway.routing import replies
 from gateway.routing.address import Address, AddressError, is_bare_postmaster, parse_path
@@ -24,8 +25,7 @@ class CommandError(ValueError):
         self.reply = reply
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(Struct, frozen=True):
     """MAIL FROM: `sender` is None for the null sender, `declared_octets` None without SIZE."""
 
     sender: Address | None
@@ -33,8 +33,7 @@ class Mail:
     smtputf8: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Rcpt:
+class Rcpt(Struct, frozen=True):
     """RCPT TO: `recipient` is None for `<postmaster>` without a domain; `text` is as typed."""
 
     recipient: Address | None

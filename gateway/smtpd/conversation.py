@@ -7,7 +7,7 @@ so that they cannot differ. A reply that needs the database is an awaitable of a
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address
@@ -15,6 +15,8 @@ from typing import TypeVar
 from uuid import UUID
 
 import structlog
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway import metrics
 from gateway.bell import ring
@@ -51,8 +53,7 @@ class Services:
     data_in_flight: int = 0
 
 
-@dataclass(slots=True)
-class Client:
+class Client(Struct):
     """Who is speaking: changes with EHLO and STARTTLS."""
 
     address: IPv4Address | IPv6Address | None = None
@@ -68,14 +69,13 @@ class Client:
         return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if self.is_encrypted else "")
 
 
-@dataclass(slots=True)
-class Transaction:
+class Transaction(Struct):
     """One message on its way, from MAIL to the answer after its final dot."""
 
     id: UUID
     mail: Mail
     envelope: Envelope
-    recipients: dict[str, Recipient] = field(default_factory=dict)  # by key
+    recipients: dict[str, Recipient] = {}  # by key
     reserved_octets: int = 0
     is_being_stored: bool = False
 

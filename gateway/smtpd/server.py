@@ -4,9 +4,9 @@ import asyncio
 import ssl
 from pathlib import Path
 
-from gateway.database import LoopLink
 from gateway.directory import PostgresDirectory, platform
 from gateway.intake import Intake
+from gateway.link import Link
 from gateway.refusals import RefusalLog
 from gateway.routing import replies
 from gateway.smtpd.conversation import Services
@@ -30,7 +30,7 @@ class GatewayServer:
         idle_seconds: float = IDLE_SECONDS,
         is_plain: bool = True,
     ) -> None:
-        self._links = [LoopLink() for _ in range(LOOKUP_LINKS + 3)]
+        self._links = [Link() for _ in range(LOOKUP_LINKS + 3)]
         small, large, refusals, *lookups = self._links
         self._tls = tls
         self._idle_seconds = idle_seconds
@@ -80,7 +80,7 @@ class GatewayServer:
             self._recording.cancel()
             await asyncio.gather(self._recording, return_exceptions=True)
         for link in self._links:
-            await link.close()
+            link.close()
 
 
 def tls_context(certificate: str, key: str) -> ssl.SSLContext | None:

@@ -4,32 +4,28 @@ It knows lines and message content (RFC 5321 §2.3.8, §4.1.1.4, §4.5.2) and no
 Only CR LF dot CR LF ends content: a bare CR or LF never does, so nothing is smuggled behind one.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 END_OF_CONTENT = b"\r\n.\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One command line without its line end."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class LineTooLong:
+class LineTooLong(Struct, frozen=True):
     """A command line over the limit; its octets are gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """A whole message, dots unstuffed, every line with its CR LF."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ContentTooLarge:
+class ContentTooLarge(Struct, frozen=True):
     """The end of a message over the limit; its octets are gone."""
 
 

@@ -1,25 +1,22 @@
 """The transaction behind 250: what is answered queued is stored, whatever shares its batch."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Sequence
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from gateway import intake
-from gateway.database import LoopLink
 from gateway.ids import queue_id, uuid7
 from gateway.intake import Envelope, Incoming, Recipient, StoreFailed
+from gateway.link import COMMIT, Link, Question, Row
 from gateway.models import Body, Counter, Delivery, Message
 from gateway.routing import replies
 from gateway.routing.address import Address
 from gateway.routing.decision import Decision, Destination, Take
 from gateway.routing.replies import Reply
 from tests.gateway.stage import Stage
-
-Result = TypeVar("Result")
 
 pytestmark = pytest.mark.usefixtures("database", "socket_enabled")
 
@@ -49,13 +46,13 @@ def rate(limit: int, name: str = "") -> Take:
     return Take(f"rate:test:{name or uuid7()}", limit, replies.RATE_EXCEEDED)
 
 
-def store(batch: Sequence[Incoming], link: LoopLink | None = None) -> Sequence[Reply | Exception]:
+def store(batch: Sequence[Incoming], link: Link | None = None) -> Sequence[Reply | Exception]:
     async def run() -> Sequence[Reply | Exception]:
-        used = link or LoopLink()
+        used = link or Link()
         try:
             return await intake._store(used, batch)
         finally:
-            await used.close()
+            used.close()
 
     return asyncio.run(run())
 
@@ -99,19 +96,17 @@ def test_one_bad_message_does_not_keep_its_batch_from_being_stored():
     assert (is_stored(good), is_stored(bad)) == (True, False)
 
 
-class LosesItsAnswer(LoopLink):
+class LosesItsAnswer(Link):
     """A link whose first commit is durable, but whose answer never arrives."""
 
     is_lost = False
 
-    async def use(
-        self, work: Callable[["psycopg.AsyncConnection[object]"], Awaitable[Result]]
-    ) -> Result:
-        result = await super().use(work)
-        if not self.is_lost:
+    async def ask(self, *questions: Question) -> list[list[Row]]:
+        rows = await super().ask(*questions)
+        if COMMIT in questions and not self.is_lost:
             self.is_lost = True
             raise psycopg.OperationalError("server closed the connection unexpectedly")
-        return result
+        return rows
 
 
 def test_commit_whose_answer_was_lost_is_recognised_and_charged_once():
@@ -124,14 +119,12 @@ def test_commit_whose_answer_was_lost_is_recognised_and_charged_once():
     assert sum(Counter.objects.get(key=take.counter).counts) == 1
 
 
-class Dead(LoopLink):
+class Dead(Link):
     """A link to a server that is gone."""
 
     tries = 0
 
-    async def use(
-        self, _work: Callable[["psycopg.AsyncConnection[object]"], Awaitable[Result]]
-    ) -> Result:
+    async def ask(self, *_questions: Question) -> list[list[Row]]:
         self.tries += 1
         raise psycopg.OperationalError("connection refused")
 
@@ -149,13 +142,13 @@ def test_large_and_small_messages_are_both_stored(stage: Stage):
     large = replace(incoming(), octets=b"x" * 2_000_000)
 
     async def run() -> list[Reply]:
-        links = [LoopLink(), LoopLink()]
+        links = [Link(), Link()]
         lanes = intake.Intake(small=links[0], large=links[1])
         try:
             return await asyncio.gather(lanes.store(large), lanes.store(incoming()))
         finally:
             for link in links:
-                await link.close()
+                link.close()
 
     assert [reply.code for reply in asyncio.run(run())] == [250, 250]
     assert bytes(Body.objects.get(id=large.id).octets) == large.octets

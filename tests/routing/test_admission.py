@@ -1,10 +1,10 @@
 """Admission of messages against counters: all or nothing, in order of arrival."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.routing import replies
 from gateway.routing.admission import Ledger, Tally

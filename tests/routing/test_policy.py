@@ -145,7 +145,7 @@ def test_check_quota(counter, usage, reply):
     ],
 )
 def test_check_allowed(local_part, fields, is_allowed):
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     facts = replace(FACTS, platform=replace(PLATFORM, environments=frozenset({"production"})))
     address = Address.parse(f"{local_part}@a.example")

@@ -3,12 +3,12 @@
 A case is one line: the rows that exist, who writes to whom, and what is answered.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.routing import policy, replies, srs
 from gateway.routing.address import Address
