@@ -86,7 +86,7 @@ def _read(recipients: Sequence[Address]) -> Facts:
 def _ask(question: Question) -> Answer:
     """The same rows as gateway.link's, on this thread's connection."""
     cursor = psycopg.RawCursor(raw())
-    for name in ("text", "json", "uuid"):
+    for name in ("text", "varchar", "json", "uuid"):
         cursor.adapters.register_loader(name, _AsOctets)
     return cursor.execute(question.statement.text, question.parameters, prepare=True).fetchall()
 
