@@ -187,7 +187,7 @@ class Server:
             octets = job.octets if job.octets is not None else await self._lane.read(job.claimed)
         if octets is None:
             return Outcome(Result.FAILED, "The message's octets are no longer stored.")
-        return await transport.send(envelope(job.claimed), octets)
+        return (await transport.send([envelope(job.claimed)], octets))[0]
 
     async def _ready(self, wanted: Route) -> Transport:
         """The transport for this route; another one's connection is closed first."""

@@ -1,9 +1,10 @@
-"""What a transport is: one connection's worth of sending, one recipient at a time.
+"""What a transport is: one connection's worth of sending, one message at a time.
 
 `send` never raises for what the other side says or fails to say: that is an Outcome. A transport
 is used by one task at a time, over many messages, and closed at the end.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -59,8 +60,11 @@ class Transport(Protocol):
 
     needs_octets: bool
 
-    async def send(self, envelope: Envelope, octets: bytes) -> Outcome:
-        """Hand one message to one recipient and return what came of it."""
+    async def send(self, envelopes: Sequence[Envelope], octets: bytes) -> list[Outcome]:
+        """Hand one message to its recipients and return what came of it for each, in order.
+
+        The envelopes agree in all but the delivery's id and the recipient.
+        """
         ...
 
     async def close(self) -> None:

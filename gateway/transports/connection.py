@@ -1,5 +1,7 @@
 """Opens a conversation with a next hop: greeting, EHLO or LHLO, TLS by its setting, AUTH.
 
+aiosmtplib does this once a connection; `conversation.py` does what is done for each message.
+
 TLS "required" and "implicit" check the certificate, "opportunistic" takes any and does without
 where it fails (RFC 7435). A password is sent only inside TLS, unless the hop's TLS is "none".
 """
@@ -14,6 +16,7 @@ from django.conf import settings
 
 from gateway.routing.facts import Hop
 from gateway.smarthost import Login
+from gateway.transports.conversation import Conversation
 
 CONNECT_SECONDS = 30.0
 REPLY_SECONDS = 120.0
@@ -62,16 +65,6 @@ class Connection(aiosmtplib.SMTP):
         except TROUBLE as error:
             raise TlsFailed(f"STARTTLS failed: {error}") from error
 
-    async def send_content(self, octets: bytes) -> aiosmtplib.SMTPResponse:
-        """What follows the 354 to DATA, dots doubled and ended already, and the reply to it.
-
-        aiosmtplib's own would rewrite every line of it by regular expressions.
-        """
-        if self.protocol is None:
-            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-        self.protocol.write(octets)
-        return await self.protocol.read_response(timeout=self.timeout)
-
     def drop(self) -> None:
         """End at once, without waiting for TLS to say good-bye."""
         if self.transport is not None:
@@ -89,8 +82,17 @@ class Connection(aiosmtplib.SMTP):
         return str(name[0]) if name else ""
 
 
+async def converse(hop: Hop, *, hostname: str, login: Login | None = None) -> Conversation:
+    """A conversation that is ready for MAIL. Raises what TROUBLE names."""
+    opened = await connect(hop, hostname=hostname, login=login)
+    if not opened.is_connected:
+        raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+    transport = cast("asyncio.Transport", opened.transport)
+    return Conversation(transport, extensions=opened.esmtp_extensions, peer=opened.peer)
+
+
 async def connect(hop: Hop, *, hostname: str, login: Login | None = None) -> Connection:
-    """A connection that is ready for MAIL. Raises what TROUBLE names."""
+    """A connection that has greeted, is secured and logged in. Raises what TROUBLE names."""
     may_use_tls = hop.tls in ("opportunistic", "required")
     try:
         return await _connect(hop, hostname, login, may_use_tls=may_use_tls)

@@ -1,6 +1,10 @@
 """Discard: mail to a no-reply address ends here, with a routing record and nothing else."""
 
+from collections.abc import Sequence
+
 from gateway.transports.base import Envelope, Outcome, Result
+
+_OUTCOME = Outcome(Result.DELIVERED, "250 2.0.0 discarded", remote="discard")
 
 
 class DiscardTransport:
@@ -8,8 +12,8 @@ class DiscardTransport:
 
     needs_octets = False
 
-    async def send(self, envelope: Envelope, octets: bytes) -> Outcome:  # noqa: ARG002
-        return Outcome(Result.DELIVERED, "250 2.0.0 discarded", remote="discard")
+    async def send(self, envelopes: Sequence[Envelope], octets: bytes) -> list[Outcome]:  # noqa: ARG002
+        return [_OUTCOME] * len(envelopes)
 
     async def close(self) -> None:
         """There is no connection."""

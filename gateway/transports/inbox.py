@@ -3,7 +3,11 @@
 Its octets stay in the table of bodies until the tenant's retention ends.
 """
 
+from collections.abc import Sequence
+
 from gateway.transports.base import Envelope, Outcome, Result
+
+_OUTCOME = Outcome(Result.DELIVERED, "250 2.0.0 stored", remote="inbox")
 
 
 class InboxTransport:
@@ -11,8 +15,8 @@ class InboxTransport:
 
     needs_octets = False
 
-    async def send(self, envelope: Envelope, octets: bytes) -> Outcome:  # noqa: ARG002
-        return Outcome(Result.DELIVERED, "250 2.0.0 stored", remote="inbox")
+    async def send(self, envelopes: Sequence[Envelope], octets: bytes) -> list[Outcome]:  # noqa: ARG002
+        return [_OUTCOME] * len(envelopes)
 
     async def close(self) -> None:
         """There is no connection."""

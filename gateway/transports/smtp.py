@@ -1,21 +1,25 @@
-"""SMTP to a next hop (RFC 5321): one message and one recipient per transaction, many in a row.
+"""SMTP to a next hop (RFC 5321): one message per transaction, many in a row on one connection.
 
 Trouble before the first MAIL means that the hop is unreachable and never fails a message; after
-that 4xx and a lost connection defer, 5xx fails. Lines and octets leave as they were stored.
+that 4xx and a lost connection defer, 5xx fails, each recipient by itself. Lines and octets leave as
+they were stored.
 """
 
-from contextlib import suppress
+from collections.abc import Sequence
 
 import aiosmtplib
 
 from gateway.routing.facts import Hop
 from gateway.smarthost import Login
-from gateway.transports import trace
+from gateway.transports import transaction as transactions
 from gateway.transports.base import Envelope, Outcome, Result
-from gateway.transports.connection import TROUBLE, Connection, connect
-from gateway.transports.content import stuff
+from gateway.transports.connection import TROUBLE, converse
+from gateway.transports.conversation import Conversation
+from gateway.transports.reply import Reply
+from gateway.transports.transaction import Transaction
 
-QUIT_SECONDS = 2.0
+# Too many recipients in this transaction (RFC 5321 §4.5.3.1.10): the others go in the next one.
+TOO_MANY = "4.5.3"
 
 
 class SmtpTransport:
@@ -27,111 +31,119 @@ class SmtpTransport:
         self._hop = hop
         self._hostname = hostname
         self._login = login
-        self._connection: Connection | None = None
+        self._conversation: Conversation | None = None
         self._remote = f"{hop.host}:{hop.port}"
-        self._has_begun = False
+        self._is_begun = False
 
-    async def send(self, envelope: Envelope, octets: bytes) -> Outcome:
+    async def send(self, envelopes: Sequence[Envelope], octets: bytes) -> list[Outcome]:
         was_open = self._is_open
-        outcome = await self._try(envelope, octets)
-        if was_open and not self._is_open and not self._has_begun:
-            outcome = await self._try(envelope, octets)  # the hop had closed the idle connection
-        return outcome
+        outcomes = await self._try(envelopes, octets)
+        if was_open and not self._is_open and not self._is_begun:
+            outcomes = await self._try(envelopes, octets)  # the hop had closed the idle connection
+        return outcomes
 
     async def close(self) -> None:
-        connection = self._connection
-        if connection is not None and connection.is_connected:
-            with suppress(*TROUBLE):
-                await connection.execute_command(b"QUIT", timeout=QUIT_SECONDS)
-        self.abort()
+        conversation, self._conversation = self._conversation, None
+        if conversation is not None:
+            await conversation.quit()
 
     def abort(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.drop()
+        conversation, self._conversation = self._conversation, None
+        if conversation is not None:
+            conversation.drop()
 
     @property
     def _is_open(self) -> bool:
-        return self._connection is not None and self._connection.is_connected
+        return self._conversation is not None and self._conversation.is_open
 
-    async def _try(self, envelope: Envelope, octets: bytes) -> Outcome:
-        self._has_begun = False
+    async def _try(self, envelopes: Sequence[Envelope], octets: bytes) -> list[Outcome]:
+        self._is_begun = False
         try:
-            connection = await self._open()
+            conversation = await self._open()
         except TROUBLE as error:
-            return self._outcome(Result.DEFERRED, _sentence(error), is_unreachable=True)
-        content = trace.header(envelope) + octets
-        refusal = _refusal(connection, envelope, content)
-        if refusal:
-            return self._outcome(Result.FAILED, refusal)
+            outcome = Outcome(Result.DEFERRED, _sentence(error), self._remote, is_unreachable=True)
+            return [outcome] * len(envelopes)
+        planned = transactions.plan(envelopes, octets, conversation.extensions)
+        if isinstance(planned, Reply):
+            return [self._outcome(planned)] * len(envelopes)
+        lost = await self._transact(conversation, planned)
+        return [
+            self._outcome(reply, is_at_once=_is_split_off(reply, planned)) if reply else lost
+            for reply in planned.replies
+        ]
+
+    async def _open(self) -> Conversation:
+        if self._conversation is None or not self._conversation.is_open:
+            self.abort()
+            self._conversation = await converse(
+                self._hop, hostname=self._hostname, login=self._login
+            )
+            self._remote = f"{self._hop.host}[{self._conversation.peer}]:{self._hop.port}"
+        return self._conversation
+
+    async def _transact(self, conversation: Conversation, transaction: Transaction) -> Outcome:
+        """Carry the transaction out; returns the outcome of those who got no reply, if any."""
         try:
-            answer = await self._transact(connection, envelope, content)
+            await self._offer(conversation, transaction)
+            if transaction.taken:
+                transaction.is_sent = True
+                conversation.write(transaction.content)
+                await self._conclude(conversation, transaction)
+            elif not transaction.awaits_content:
+                await self._reset(conversation, transaction)
         except TROUBLE as error:
             self.abort()
-            return self._outcome(Result.DEFERRED, _sentence(error))
-        return await self._judge(connection, answer)
+            return Outcome(Result.DEFERRED, _sentence(error), self._remote)
+        if not _is_reusable(transaction):
+            self.abort()
+        return Outcome(Result.DEFERRED, "No reply.", self._remote)
 
-    async def _open(self) -> Connection:
-        if self._connection is None or not self._connection.is_connected:
-            self._connection = await connect(self._hop, hostname=self._hostname, login=self._login)
-            self._remote = f"{self._hop.host}[{self._connection.peer}]:{self._hop.port}"
-        return self._connection
+    async def _offer(self, conversation: Conversation, transaction: Transaction) -> None:
+        """MAIL, RCPT and DATA, all at once where the hop offers PIPELINING (RFC 2920)."""
+        is_pipelined = conversation.is_pipelined
+        try:
+            if is_pipelined:
+                conversation.write(transaction.commands)
+            for command in transaction.commands:
+                if not is_pipelined:
+                    if transaction.is_pointless(command):
+                        break
+                    conversation.write([command])
+                transaction.heard.append(await conversation.reply())
+        finally:
+            self._is_begun = transaction.is_begun
+            transaction.judge_offer()
 
-    async def _transact(
-        self, connection: Connection, envelope: Envelope, content: bytes
-    ) -> aiosmtplib.SMTPResponse:
-        """MAIL, RCPT, DATA: the first answer that is not positive, else the one to the content."""
-        answer = await connection.execute_command(*_mail(connection, envelope, content))
-        if answer.code != 250:
-            return answer
-        self._has_begun = True
-        path = f"TO:<{envelope.recipient}>".encode()
-        answer = await connection.execute_command(b"RCPT", path)
-        if answer.code not in (250, 251):
-            return answer
-        answer = await connection.execute_command(b"DATA")
-        return await connection.send_content(stuff(content)) if answer.code == 354 else answer
+    async def _conclude(self, conversation: Conversation, transaction: Transaction) -> None:
+        """The reply to the content, which counts for all who were taken."""
+        transaction.answer(await conversation.reply())
 
-    async def _judge(self, connection: Connection, answer: aiosmtplib.SMTPResponse) -> Outcome:
-        reply = f"{answer.code} {answer.message}"
-        if answer.code == 250:
-            return self._outcome(Result.DELIVERED, reply)
-        await self._reset(connection, answer.code)
-        is_permanent = 500 <= answer.code <= 599
-        return self._outcome(Result.FAILED if is_permanent else Result.DEFERRED, reply)
+    async def _reset(self, conversation: Conversation, transaction: Transaction) -> None:
+        """Make the connection fit for the next message."""
+        if transaction.is_begun and _is_reusable(transaction):
+            await conversation.ask(b"RSET\r\n")
 
-    async def _reset(self, connection: Connection, code: int) -> None:
-        """Make the connection fit for the next message, or drop it."""
-        if code != 421:
-            with suppress(*TROUBLE):
-                await connection.execute_command(b"RSET")
-                return
-        self.abort()
-
-    def _outcome(self, result: Result, reply: str, *, is_unreachable: bool = False) -> Outcome:
-        return Outcome(result, reply, self._remote, is_unreachable)
+    def _outcome(self, reply: Reply, *, is_at_once: bool = False) -> Outcome:
+        if 200 <= reply.code < 300:
+            result = Result.DELIVERED
+        else:
+            result = Result.FAILED if reply.is_permanent else Result.DEFERRED
+        return Outcome(result, str(reply), self._remote, is_at_once=is_at_once)
 
 
-def _mail(connection: Connection, envelope: Envelope, content: bytes) -> list[bytes]:
-    """The words of MAIL with the parameters that this hop offers and the message needs."""
-    words = [b"MAIL", f"FROM:<{envelope.sender}>".encode()]
-    if connection.supports_extension("size"):
-        words.append(b"SIZE=%d" % len(content))
-    if connection.supports_extension("8bitmime") and not content.isascii():
-        words.append(b"BODY=8BITMIME")
-    if trace.needs_smtputf8(envelope, content):
-        words.append(b"SMTPUTF8")
-    return words
+def _is_reusable(transaction: Transaction) -> bool:
+    """Whether another message may follow on the connection.
+
+    Not after 421, nor where the hop waits for content that nobody is to get.
+    """
+    replies = [*transaction.heard, *transaction.replies]
+    is_closing = any(reply is not None and reply.code == 421 for reply in replies)
+    return not is_closing and transaction.awaits_content == transaction.is_sent
 
 
-def _refusal(connection: Connection, envelope: Envelope, content: bytes) -> str:
-    """Why the hop cannot take this message by what its EHLO says; empty where it can."""
-    if trace.needs_smtputf8(envelope, content) and not connection.supports_extension("smtputf8"):
-        return "553 5.6.7 The next hop does not take internationalised mail (SMTPUTF8)"
-    limit = connection.esmtp_extensions.get("size", "")
-    if limit.isdecimal() and 0 < int(limit) < len(content):
-        return f"552 5.3.4 The next hop takes messages of at most {limit} octets"
-    return ""
+def _is_split_off(reply: Reply, transaction: Transaction) -> bool:
+    """Whether a recipient was only one too many for this transaction, and goes in the next."""
+    return transaction.is_sent and reply.code == 452 and reply.text.startswith(TOO_MANY)
 
 
 def _sentence(error: Exception) -> str:

@@ -43,7 +43,7 @@ def send(
     async def talk() -> Outcome:
         transport = kind(hop, hostname="gateway.example", login=login)
         try:
-            return await transport.send(envelope, octets)
+            return (await transport.send([envelope], octets))[0]
         finally:
             await transport.close()
 
@@ -223,7 +223,7 @@ def test_hop_that_does_not_get_to_mail_is_unreachable(dialogue: bytes, expected:
             transport = SmtpTransport(
                 Hop(1, "smtp", "127.0.0.1", port, "none"), hostname="g.example"
             )
-            return await transport.send(ASCII, CONTENT)
+            return (await transport.send([ASCII], CONTENT))[0]
 
     outcome = asyncio.run(main())
     assert (outcome.result, outcome.is_unreachable) == (Result.DEFERRED, True)
@@ -238,7 +238,8 @@ def test_nobody_listening_is_unreachable() -> None:
 def test_name_that_cannot_be_found_is_unreachable() -> None:
     async def talk() -> Outcome:
         hop = Hop(1, "smtp", "no-such-host.invalid", 25, "none")
-        return await SmtpTransport(hop, hostname="gateway.example").send(ASCII, CONTENT)
+        transport = SmtpTransport(hop, hostname="gateway.example")
+        return (await transport.send([ASCII], CONTENT))[0]
 
     assert asyncio.run(talk()).is_unreachable
 
