@@ -1,13 +1,16 @@
 """Retention: bodies leave with their day's partition, octets that are still needed move on first.
 
 Every step is one transaction that can be repeated, so that a purge may end anywhere and the next
-one goes on. One purge runs at a time; it waits for no lock longer than two seconds.
+one goes on. One purge runs at a time; it waits for no lock longer than two seconds. `purged_at` is
+the border: it is set under the message's lock and only where nothing waits, retries take the same
+lock and pass by what has it, and octets are dropped only where every message has it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -35,7 +38,7 @@ _EXTEND = f"""
 WITH needed AS (
     SELECT m.id, m.body_id, m.body_expires_on FROM gateway_message m
     WHERE m.body_expires_on < %(today)s AND m.purged_at IS NULL AND {_OPEN}
-    ORDER BY m.id LIMIT %(chunk)s FOR UPDATE
+    ORDER BY m.id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED
 ), copied AS (
     INSERT INTO gateway_body (id, expires_on, octets)
     SELECT b.id, %(until)s, b.octets FROM gateway_body b
@@ -45,13 +48,17 @@ WITH needed AS (
 UPDATE gateway_message m SET body_expires_on = %(until)s FROM needed WHERE m.id = needed.id
 """  # noqa: S608 - made of constants
 
+# Locked by one statement and judged by the next, which sees what a retry wrote meanwhile.
+_LOCK_DUE = f"""
+SELECT m.id FROM gateway_message m
+WHERE m.body_expires_on < %(today)s AND m.purged_at IS NULL AND NOT {_OPEN}
+ORDER BY m.id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED
+"""  # noqa: S608 - made of constants
+
 _RELEASE = f"""
 WITH gone AS (
-    UPDATE gateway_message SET purged_at = now() WHERE id IN (
-        SELECT m.id FROM gateway_message m
-        WHERE m.body_expires_on < %(today)s AND m.purged_at IS NULL AND NOT {_OPEN}
-        ORDER BY m.id LIMIT %(chunk)s FOR UPDATE
-    ) RETURNING id, size_octets
+    UPDATE gateway_message m SET purged_at = now() WHERE m.id = ANY(%(ids)s) AND NOT {_OPEN}
+    RETURNING id, size_octets
 ), freed AS (
     SELECT 'stored:tenant:' || tenant_id AS key, sum(size_octets) AS octets
     FROM (
@@ -74,10 +81,19 @@ _PARTITIONS = """
 SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'gateway_body'::regclass
 """
+_LOCK_BODIES = "LOCK TABLE ONLY gateway_body IN ACCESS EXCLUSIVE MODE"
+_IS_NEEDED = """
+SELECT EXISTS (SELECT FROM gateway_message WHERE body_expires_on = %s AND purged_at IS NULL)
+"""
 _EMPTY_DEFAULT = """
 DELETE FROM gateway_body_default WHERE (id, expires_on) IN (
-    SELECT id, expires_on FROM gateway_body_default WHERE expires_on < %(today)s LIMIT %(chunk)s)
+    SELECT b.id, b.expires_on FROM gateway_body_default b
+    WHERE b.expires_on < %(today)s AND NOT EXISTS (
+        SELECT FROM gateway_message m WHERE m.body_expires_on = b.expires_on
+        AND m.body_id = b.id AND m.purged_at IS NULL)
+    LIMIT %(chunk)s)
 """
+
 # Oldest first, and no further than the first chunk that holds something younger.
 _PRUNE = {
     "attempts": """
@@ -116,13 +132,10 @@ def purge() -> Purged | None:
         made = make_partitions(today)
         kept = _repeat(lambda cursor: _extend(cursor, today))
         released = _repeat(lambda cursor: _release(cursor, today))
-        _repeat(lambda cursor: _run(cursor, _EMPTY_DEFAULT, {"today": today}))
+        _repeat_statement(_EMPTY_DEFAULT, today=today)
         dropped = sum(_drop_partition(day) for day in sorted(_days()) if day < today)
         age = timedelta(days=settings.RECORD_RETENTION_DAYS)
-        pruned = sum(
-            _repeat(lambda cursor, text=text: _run(cursor, text, {"age": age}))  # type: ignore[misc]
-            for text in _PRUNE.values()
-        )
+        pruned = sum(_repeat_statement(text, age=age) for text in _PRUNE.values())
     purged = Purged(made, dropped, kept, released, pruned)
     log.info("purge", **{name: getattr(purged, name) for name in Purged.__slots__})
     return purged
@@ -171,23 +184,37 @@ def _make_partition(day: date) -> bool:
     statement = sql.SQL(
         "CREATE TABLE {} PARTITION OF gateway_body FOR VALUES FROM ({}) TO ({})"
     ).format(_partition(day), day.isoformat(), (day + timedelta(days=1)).isoformat())
-    return _try(statement, day)
+
+    def make(cursor: CursorWrapper) -> bool:
+        cursor.execute(statement)
+        return True
+
+    return _try(make, day)
 
 
 def _drop_partition(day: date) -> bool:
-    return _try(sql.SQL("DROP TABLE {}").format(_partition(day)), day)
+    """Drop a day's bodies; not where a message came in, or was retried, too late to move on."""
+
+    def drop(cursor: CursorWrapper) -> bool:
+        cursor.execute(_LOCK_BODIES)
+        cursor.execute(_IS_NEEDED, [day])
+        if cursor.fetchone()[0]:
+            return False
+        cursor.execute(sql.SQL("DROP TABLE {}").format(_partition(day)))
+        return True
+
+    return _try(drop, day)
 
 
-def _try(statement: sql.Composed, day: date) -> bool:
-    """Run a statement that locks the table; whether it could. The next purge tries again."""
+def _try(work: Callable[[CursorWrapper], bool], day: date) -> bool:
+    """Do what locks the table; whether it was done. The next purge tries again."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             _bound_waiting(cursor)
-            cursor.execute(statement)
+            return work(cursor)
     except DatabaseError as error:
         log.warning("partition left as it is", day=str(day), error=str(error))
         return False
-    return True
 
 
 def _bound_waiting(cursor: CursorWrapper) -> None:
@@ -199,13 +226,23 @@ def _extend(cursor: CursorWrapper, today: date) -> int:
 
 
 def _release(cursor: CursorWrapper, today: date) -> int:
-    _run(cursor, _RELEASE, {"today": today})
+    ids = _lock(cursor, _LOCK_DUE, {"today": today, "chunk": CHUNK})
+    cursor.execute(_RELEASE, {"ids": ids})
     return int(cursor.fetchone()[0])
+
+
+def _lock(cursor: CursorWrapper, statement: str, parameters: dict[str, Any]) -> list[UUID]:
+    cursor.execute(statement, parameters)
+    return [message_id for (message_id,) in cursor.fetchall()]
 
 
 def _run(cursor: CursorWrapper, statement: str, parameters: dict[str, Any]) -> int:
     cursor.execute(statement, {**parameters, "chunk": CHUNK})
     return int(cursor.rowcount)
+
+
+def _repeat_statement(statement: str, **parameters: Any) -> int:
+    return _repeat(lambda cursor: _run(cursor, statement, parameters))
 
 
 def _repeat(step: Callable[[CursorWrapper], int]) -> int:

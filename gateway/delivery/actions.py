@@ -82,6 +82,8 @@ def _intervene(
 ) -> int:
     """Lock what the action reaches, in the order in which workers lock; change it and say who."""
     with transaction.atomic():
+        if action == Action.RETRY:
+            _lock_messages(ids)
         rows = reachable(action, Delivery.objects.filter(pk__in=ids))
         states = dict(rows.select_for_update().order_by("pk").values_list("pk", "state"))
         Delivery.objects.filter(pk__in=states).update(**changes)
@@ -101,3 +103,11 @@ def _intervene(
             for pk, state in states.items()
         )
     return len(states)
+
+
+def _lock_messages(ids: Collection[UUID]) -> None:
+    """A purge takes the same lock: it finds these deliveries waiting, or had done with them."""
+    messages = Message.objects.filter(
+        pk__in=Delivery.objects.filter(pk__in=ids).values("message"), purged_at=None
+    )
+    list(messages.select_for_update(no_key=True).order_by("pk").values_list("pk"))
