@@ -20,6 +20,23 @@ STORE_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5),
 )
 CONNECTIONS = Gauge("mailrouting_connections", "SMTP connections open now.")
+REFUSED_CONNECTIONS = Counter(
+    "mailrouting_connections_refused_total", "Connections turned away at once, why.", ["reason"]
+)
+CUT_CONNECTIONS = Counter(
+    "mailrouting_connections_cut_total", "Sessions that the gateway ended, why.", ["reason"]
+)
+DELAYED_ANSWERS = Counter(
+    "mailrouting_answers_delayed_total", "Answers to errors that had to wait."
+)
+FLOOD_REFUSALS = Counter(
+    "mailrouting_flood_refusals_total", "MAIL and RCPT of clients that have erred too often."
+)
+LOOP_LAG_SECONDS = Histogram(
+    "mailrouting_loop_lag_seconds",
+    "How late the event loop came to what was due, seen once a second.",
+    buckets=(0.001, 0.01, 0.05, 0.1, 0.5, 1, 5),
+)
 
 
 @cache
@@ -40,3 +57,13 @@ def recipient(reason: str) -> None:
 def message(reason: str) -> None:
     """Count one answered message."""
     _messages(reason).inc()
+
+
+def refused_connection(reason: str) -> None:
+    """Count a connection that was turned away."""
+    REFUSED_CONNECTIONS.labels(reason).inc()
+
+
+def cut_connection(reason: str) -> None:
+    """Count a session that the gateway ended."""
+    CUT_CONNECTIONS.labels(reason).inc()

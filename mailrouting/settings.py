@@ -198,6 +198,13 @@ GATEWAY_TLS_KEY = env.str("GATEWAY_TLS_KEY", default="")
 GATEWAY_MAX_MESSAGE_OCTETS = env.number("GATEWAY_MAX_MESSAGE_OCTETS", default=50_000_000)
 GATEWAY_MAX_RECIPIENTS = env.number("GATEWAY_MAX_RECIPIENTS", default=1000)
 GATEWAY_DATA_BUDGET_OCTETS = env.number("GATEWAY_DATA_BUDGET_OCTETS", default=256 * 1024 * 1024)
+# Connections open at a time in each process; of one client (IPv4 address or IPv6 /64).
+GATEWAY_MAX_CONNECTIONS = env.number("GATEWAY_MAX_CONNECTIONS", default=2000)
+GATEWAY_MAX_CONNECTIONS_PER_CLIENT = env.number("GATEWAY_MAX_CONNECTIONS_PER_CLIENT", default=100)
+# Permanent refusals that a client may collect in ten minutes; 0 means any number.
+GATEWAY_CLIENT_ERRORS = env.number("GATEWAY_CLIENT_ERRORS", default=100, least=0)
+# Networks whose clients none of these limits holds for.
+GATEWAY_EXEMPT_NETWORKS = env.words("GATEWAY_EXEMPT_NETWORKS", default=[], check=ip_network)
 # Environments that this gateway serves; empty means every one.
 GATEWAY_ENVIRONMENTS = env.list("GATEWAY_ENVIRONMENTS", default=[])
 # The names mail hosts publish for this installation; shown on the domain page.

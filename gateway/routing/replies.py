@@ -76,6 +76,14 @@ CANNOT_VERIFY = Reply("vrfy", 252, "2.5.0", "Cannot verify, send some mail inste
 SHUTTING_DOWN = Reply("shutdown", 421, "4.3.2", "Service is shutting down, try again later")
 NOT_SMTP = Reply("not-smtp", 421, "4.7.0", "This is a mail server, closing")
 IDLE = Reply("idle", 421, "4.4.2", "Waited too long, closing")
+TOO_SLOW = Reply("slow", 421, "4.4.2", "Message comes in too slowly, closing")
+TOO_MANY_CONNECTIONS = Reply("connections", 421, "4.7.0", "Too many connections, try again later")
+TOO_MANY_OF_CLIENT = Reply(
+    "client-connections", 421, "4.7.0", "Too many connections from your address, try again later"
+)
+TOO_MANY_ERRORS = Reply("errors", 421, "4.7.0", "Too many errors, closing")
+CLIENT_FLOOD = Reply("client-flood", 450, "4.7.28", "Too many errors from your address, try later")
+UNKNOWN_COMMAND = Reply("syntax", 500, "5.5.2", "Command not recognized")
 
 
 def queued(queue_id: str) -> Reply:

@@ -31,6 +31,7 @@ from gateway.routing.replies import Reply
 from gateway.routing.resolve import resolve, resolve_postmaster
 from gateway.smtpd import trace
 from gateway.smtpd.command import CommandError, Mail, Rcpt, parse_mail, parse_rcpt
+from gateway.smtpd.strangers import Guest
 
 log = structlog.get_logger("gateway")
 
@@ -89,8 +90,9 @@ class Transaction(Struct):
 class Conversation:
     """The mail transactions of one session (RFC 5321 §3.3)."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, guest: Guest) -> None:
         self.services = services
+        self.guest = guest
         self.client = Client()
         self.transaction: Transaction | None = None
 
@@ -102,6 +104,12 @@ class Conversation:
     def is_receiving(self) -> bool:
         """Whether a message is between 354 and its answer."""
         return self.transaction is not None and self.transaction.reserved_octets > 0
+
+    @property
+    def is_awaiting_content(self) -> bool:
+        """Whether more octets of a message have to come."""
+        transaction = self.transaction
+        return self.is_receiving and transaction is not None and not transaction.is_being_stored
 
     def reset(self) -> None:
         """Forget the transaction, as RSET, EHLO and the end of a message do."""
@@ -120,6 +128,9 @@ class Conversation:
             return replies.NEEDS_HELO
         if self.transaction is not None:
             return replies.NESTED_MAIL
+        if self.guest.is_over_budget():
+            metrics.FLOOD_REFUSALS.inc()
+            return replies.CLIENT_FLOOD
         try:
             mail = parse_mail(argument)
         except CommandError as error:
@@ -135,6 +146,9 @@ class Conversation:
         transaction = self.transaction
         if transaction is None:
             return replies.NEEDS_MAIL
+        if self.guest.is_over_budget():
+            metrics.FLOOD_REFUSALS.inc()
+            return self._say_decision(transaction, argument, replies.CLIENT_FLOOD)
         try:
             rcpt = parse_rcpt(argument, smtputf8=transaction.mail.smtputf8)
         except CommandError as error:
@@ -275,6 +289,7 @@ class Conversation:
         """End the transaction with its reply, in one log line."""
         if reply.is_accepted:
             metrics.OCTETS.inc(size_octets)
+            self.guest.bring()
             ring()
         else:
             self._note_all(transaction, reply)

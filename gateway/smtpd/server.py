@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from pathlib import Path
 
 from gateway.directory import PostgresDirectory, platform
@@ -10,7 +11,11 @@ from gateway.link import Link
 from gateway.refusals import RefusalLog
 from gateway.routing import replies
 from gateway.smtpd.conversation import Services
-from gateway.smtpd.session import IDLE_SECONDS, GatewaySession
+from gateway.smtpd.deadlines import watch
+from gateway.smtpd.door import Door
+from gateway.smtpd.limits import Limits
+from gateway.smtpd.session import GatewaySession
+from gateway.smtpd.strangers import Guest, Strangers
 
 BACKLOG = 1024
 DRAIN_SECONDS = 20
@@ -27,17 +32,19 @@ class GatewayServer:
         max_recipients: int,
         data_budget_octets: int,
         tls: ssl.SSLContext | None = None,
-        idle_seconds: float = IDLE_SECONDS,
+        limits: Limits | None = None,
+        drain_seconds: float = DRAIN_SECONDS,
         is_plain: bool = True,
     ) -> None:
         self._links = [Link() for _ in range(LOOKUP_LINKS + 3)]
         small, large, refusals, *lookups = self._links
         self._tls = tls
-        self._idle_seconds = idle_seconds
+        self._drain_seconds = drain_seconds
         self._is_plain = is_plain
         self.sessions: set[GatewaySession] = set()
+        self.strangers = Strangers(limits or Limits(), time.monotonic)
         self._server: asyncio.Server | None = None
-        self._recording: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.services = Services(
             directory=PostgresDirectory(lookups),
             intake=Intake(small=small, large=large),
@@ -50,25 +57,25 @@ class GatewayServer:
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which differs from a port of 0. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._session, host, port, backlog=BACKLOG)
-        self._recording = loop.create_task(self.services.refusals.run())
+        door = Door(self.strangers, self._session)
+        self._server = await loop.create_server(door, host, port, backlog=BACKLOG)
+        self._tasks = [
+            loop.create_task(self.services.refusals.run()),
+            loop.create_task(watch(self.sessions, self.strangers, loop.time)),
+        ]
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
-    def _session(self) -> GatewaySession:
+    def _session(self, guest: Guest) -> GatewaySession:
         return GatewaySession(
-            self.services,
-            self.sessions,
-            tls=self._tls,
-            idle_seconds=self._idle_seconds,
-            is_plain=self._is_plain,
+            self.services, guest, self.sessions, tls=self._tls, is_plain=self._is_plain
         )
 
     async def stop(self) -> None:
         """Take no new connection, let messages on their way finish, say 421 to the rest."""
         if self._server is not None:
             self._server.close()
-        deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
+        deadline = asyncio.get_running_loop().time() + self._drain_seconds
         while self.sessions and asyncio.get_running_loop().time() < deadline:
             for session in tuple(self.sessions):
                 if session.is_between_messages:
@@ -76,9 +83,9 @@ class GatewayServer:
             await asyncio.sleep(0.02)
         for session in tuple(self.sessions):
             session.say_goodbye(replies.SHUTTING_DOWN)
-        if self._recording is not None:
-            self._recording.cancel()
-            await asyncio.gather(self._recording, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for link in self._links:
             link.close()
 

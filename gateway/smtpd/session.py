@@ -7,7 +7,6 @@ outer shell: whatever fails inside is logged here and answered 451 4.3.0 in one 
 
 import asyncio
 from collections import defaultdict
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from ssl import SSLContext
 from typing import Any
 
@@ -19,13 +18,16 @@ from gateway.routing import replies
 from gateway.routing.address import DOMAIN_MAX_OCTETS, AddressError, parse_domain
 from gateway.routing.replies import Reply
 from gateway.smtpd.conversation import Answer, Client, Conversation, Services
+from gateway.smtpd.deadlines import Phase, Pulse
+from gateway.smtpd.door import address_of
+from gateway.smtpd.stand_ins import NoTimer, Verbs
+from gateway.smtpd.strangers import Guest
 from gateway.smtpd.wire import Content, ContentTooLarge, Event, Line, LineTooLong, Wire, readable
 
 log = structlog.get_logger("gateway")
 
 LINE_LIMIT_OCTETS = 64 * 1024
 COMMAND_LIMIT_OCTETS = 2048
-IDLE_SECONDS = 300
 # Octets that may wait while an answer is on its way; beyond them the client is not read.
 READ_AHEAD_OCTETS = 256 * 1024
 # Events of one client in a row before others get their turn.
@@ -61,25 +63,34 @@ class GatewaySession(SMTP):
     session: Any  # aiosmtpd's own state, set anew with each connection and STARTTLS
     envelope: Any
     transport: Any
+    _original_transport: Any
+    _smtp_methods: Any
+    _timeout_handle: Any
     _paused: bool  # asyncio's flow control: the client does not read what we write
 
     def __init__(
         self,
         services: Services,
+        guest: Guest,
         open_sessions: set["GatewaySession"],
         *,
         tls: SSLContext | None,
-        idle_seconds: float,
         is_plain: bool = True,
     ) -> None:
-        self.conversation = Conversation(services)
+        loop = asyncio.get_running_loop()
+        self.conversation = Conversation(services, guest)
+        self.pulse = Pulse(loop.time())
+        self._guest = guest
         self._open_sessions = open_sessions
         self._is_plain = is_plain
         self._wire = Wire(line_limit=COMMAND_LIMIT_OCTETS)
         # The greeting is aiosmtpd's: it has the word until it waits for a line.
         self._is_aiosmtpds_turn = True
         self._awaited: asyncio.Future[Reply] | None = None
+        self._delayed: asyncio.TimerHandle | None = None
         self._is_reading_paused = False
+        self._is_shaking_hands = False
+        self._is_leaving = False
         super().__init__(
             _Hooks(),
             data_size_limit=services.platform.max_message_octets,
@@ -87,18 +98,17 @@ class GatewaySession(SMTP):
             hostname=services.platform.hostname,
             ident="ESMTP",
             tls_context=tls,
-            timeout=idle_seconds,
             auth_exclude_mechanism=("LOGIN", "PLAIN"),
-            loop=asyncio.get_running_loop(),
+            loop=loop,
         )
-        self._smtp_methods |= dict.fromkeys(HTTP_VERBS, self._cut)
+        self._smtp_methods = Verbs(self.command_of)
 
     # --- the connection -----------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire.clear()
         super().connection_made(transport)
-        address = _client(self.session.peer)
+        address = address_of(self.session.peer)
         self.conversation.client = Client(
             address, is_encrypted=bool(self.session.ssl), text=str(address or "unknown")
         )
@@ -110,6 +120,9 @@ class GatewaySession(SMTP):
         if self in self._open_sessions:
             self._open_sessions.discard(self)
             metrics.CONNECTIONS.dec()
+        if self._delayed is not None:
+            self._delayed.cancel()
+        self._guest.leave()
         self.conversation.abandon()
         super().connection_lost(error)
 
@@ -119,14 +132,43 @@ class GatewaySession(SMTP):
         turnstile: Any = _Turnstile(self, reader)
         super()._cb_client_connected(turnstile, writer)
 
-    def _timeout_cb(self) -> None:
-        self.say_goodbye(replies.IDLE)
+    def _reset_timeout(self, _duration: float | None = None) -> None:
+        """A command came. The watch has the clock; aiosmtpd only wants to cancel something."""
+        self.pulse.heard_at = self.loop.time()
+        self._timeout_handle = NoTimer
 
     def say_goodbye(self, reply: Reply) -> None:
         """Close from our side, telling the client why first (RFC 5321 §3.8)."""
-        if not self.is_closing:
-            self._write(reply)
-            self.transport.close()
+        if self.is_closing:
+            return
+        self._is_leaving = True
+        self._write(reply)
+        self.transport.close()
+        self._tell_cut(reply.reason)
+
+    def abort(self) -> None:
+        """Cut a client that would not read last words."""
+        if not self._is_leaving:
+            self._tell_cut("handshake")
+        self._is_leaving = True
+        (self._original_transport or self.transport).abort()
+
+    def _tell_cut(self, reason: str) -> None:
+        metrics.cut_connection(reason)
+        client, errors = self.conversation.client.text, self._guest.errors
+        log.info("connection cut", client=client, reason=reason, errors=errors)
+
+    @property
+    def phase(self) -> Phase:
+        """What this session waits for."""
+        if self._is_leaving or self.is_closing:
+            return Phase.GOODBYE
+        if self._is_shaking_hands:
+            return Phase.HANDSHAKE
+        if self.conversation.is_awaiting_content:
+            return Phase.CONTENT
+        is_answering = self._awaited or self._delayed or self._is_aiosmtpds_turn
+        return Phase.ANSWER if is_answering else Phase.COMMAND
 
     @property
     def is_closing(self) -> bool:
@@ -141,12 +183,11 @@ class GatewaySession(SMTP):
     # --- the plain commands ---------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        self.pulse.octets += len(data)
         if not self._is_plain:
             super().data_received(data)
             return
         self._wire.feed(data)
-        if self._wire.is_in_content:
-            self._reset_timeout()  # a sender that makes progress is not idle
         self._advance()
 
     def take_turn(self) -> None:
@@ -173,9 +214,8 @@ class GatewaySession(SMTP):
         self._pace_reading()
 
     def _is_waiting(self) -> bool:
-        return (
-            self.is_closing or self._is_aiosmtpds_turn or self._awaited is not None or self._paused
-        )
+        is_answering = self._awaited or self._delayed or self._is_aiosmtpds_turn
+        return bool(is_answering) or self.is_closing or self._paused
 
     def _pace_reading(self) -> None:
         """Leave the rest in the client's socket while there is enough to do."""
@@ -211,9 +251,11 @@ class GatewaySession(SMTP):
             case b"DATA" if not argument:
                 self._start_content()
             case b"RSET" if not argument:
+                self._guest.hear("RSET")
                 self._set_rset_state()
                 self._say(replies.OK)
             case b"NOOP":
+                self._guest.hear("NOOP")
                 self._say(replies.OK)
             case _:
                 self._is_aiosmtpds_turn = True
@@ -247,8 +289,23 @@ class GatewaySession(SMTP):
         self._advance()
 
     def _say(self, reply: Reply) -> None:
+        if self.is_closing:
+            return
+        seconds = self._guest.answer(reply.code, reply.enhanced)
+        if seconds is None:
+            self.say_goodbye(replies.TOO_MANY_ERRORS)
+        elif seconds:
+            metrics.DELAYED_ANSWERS.inc()
+            self._delayed = self.loop.call_later(seconds, self._say_delayed, reply)
+        else:
+            self._write(reply)
+
+    def _say_delayed(self, reply: Reply) -> None:
+        self._delayed = None
         if not self.is_closing:
             self._write(reply)
+        self._reset_timeout()
+        self._advance()
 
     def _write(self, reply: Reply) -> None:
         self._writer.write(f"{reply}\r\n".encode())
@@ -263,9 +320,29 @@ class GatewaySession(SMTP):
     # --- aiosmtpd's commands ----------------------------------------------------
 
     async def push(self, status: str | bytes) -> None:
-        """Every reply of aiosmtpd leaves here and gets its enhanced code."""
+        """Every reply of aiosmtpd leaves here: it gets its enhanced code, and errors wait."""
         text = status.decode() if isinstance(status, bytes) else status
-        await super().push(_with_enhanced_code(text))
+        text = _with_enhanced_code(text)
+        if await self._pace(int(text[:3]), text[4:].partition(" ")[0]):
+            await super().push(text)
+
+    async def _pace(self, code: int, enhanced: str) -> bool:
+        """Wait as long as the answer has to; False where the session ended instead."""
+        seconds = self._guest.answer(code, enhanced)
+        if seconds is None:
+            self.say_goodbye(replies.TOO_MANY_ERRORS)
+        elif seconds:
+            metrics.DELAYED_ANSWERS.inc()
+            await asyncio.sleep(seconds)
+        return not self.is_closing
+
+    def command_of(self, verb: str) -> Any:
+        """What answers a verb that came by aiosmtpd, in capitals."""
+        self._is_aiosmtpds_turn = True
+        self._guest.hear(verb)
+        if verb in HTTP_VERBS:
+            return self._cut
+        return getattr(self, f"smtp_{verb}", self._reject) if verb.isalnum() else self._reject
 
     async def handle_exception(self, error: Exception) -> str:
         if isinstance(error, TLSSetupException):
@@ -286,7 +363,8 @@ class GatewaySession(SMTP):
         self.session.extended_smtp = False
         self.session.host_name = self.conversation.client.helo = name
         self.conversation.client.is_extended = False
-        await super().push(f"250 {self.hostname}")
+        if await self._pace(250, ""):
+            await super().push(f"250 {self.hostname}")
 
     async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802
         """Greets in one write with every extension this gateway keeps (RFC 5321 §4.1.1.1)."""
@@ -303,7 +381,8 @@ class GatewaySession(SMTP):
             keywords.append("STARTTLS")
         lines = [self.hostname, *keywords]
         greeting = [f"250-{line}" for line in lines[:-1]] + [f"250 {lines[-1]}"]
-        await super().push("\r\n".join(greeting))
+        if await self._pace(250, ""):
+            await super().push("\r\n".join(greeting))
 
     async def smtp_NOOP(self, _arg: str | None) -> None:  # noqa: N802
         await self.push(str(replies.OK))
@@ -329,6 +408,19 @@ class GatewaySession(SMTP):
     async def _cut(self, _arg: str | None) -> None:
         """The answer to a verb of another protocol: none of what follows is a command."""
         self.say_goodbye(replies.NOT_SMTP)
+
+    async def _reject(self, _arg: str | None) -> None:
+        await self.push(str(replies.UNKNOWN_COMMAND))
+
+    async def smtp_STARTTLS(self, arg: str | None) -> None:  # noqa: N802
+        """aiosmtpd's handshake, which takes a connection that was cut in it for a good one."""
+        self._is_shaking_hands = True
+        try:
+            await super().smtp_STARTTLS(arg)
+        finally:
+            self._is_shaking_hands = False
+        if self._original_transport is not None and self._original_transport.is_closing():
+            raise TLSSetupException
 
     async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802
         await self.push(str(self.conversation.mail(arg or "")))
@@ -381,16 +473,6 @@ class _Turnstile:
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._reader, name, value)
-
-
-def _client(peer: Any) -> IPv4Address | IPv6Address | None:
-    """The peer's address; None for a peer without one."""
-    try:
-        address = ip_address(str(peer[0]).partition("%")[0])
-    except (ValueError, IndexError, TypeError):
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
 
 
 def _one_word(hostname: str | None) -> str:

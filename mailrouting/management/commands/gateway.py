@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 import ssl
+from ipaddress import ip_network
 from typing import Any
 
 import structlog
@@ -14,6 +15,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from gateway.directory import read_facts
 from gateway.routing.facts import LookupFailed
+from gateway.smtpd.door import raise_descriptor_limit
+from gateway.smtpd.limits import Limits
 from gateway.smtpd.server import GatewayServer, tls_context
 from mailrouting import probes
 from mailrouting.logging import configure
@@ -59,6 +62,7 @@ async def _serve(host: str, port: int, context: ssl.SSLContext | None) -> None:
         max_recipients=settings.GATEWAY_MAX_RECIPIENTS,
         data_budget_octets=settings.GATEWAY_DATA_BUDGET_OCTETS,
         tls=context,
+        limits=_limits(),
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -77,6 +81,20 @@ async def _serve(host: str, port: int, context: ssl.SSLContext | None) -> None:
     await stop.wait()
     log.info("stopping", sessions=len(server.sessions))
     await server.stop()
+
+
+def _limits() -> Limits:
+    """What strangers may do, by the settings and by what the system allows."""
+    most, fitting = settings.GATEWAY_MAX_CONNECTIONS, raise_descriptor_limit()
+    if fitting is not None and fitting < most:
+        log.warning("fewer connections than set: too few descriptors", connections=fitting)
+        most = fitting
+    return Limits(
+        max_connections=most,
+        max_connections_per_client=settings.GATEWAY_MAX_CONNECTIONS_PER_CLIENT,
+        client_errors=settings.GATEWAY_CLIENT_ERRORS,
+        exempt=tuple(map(ip_network, settings.GATEWAY_EXEMPT_NETWORKS)),
+    )
 
 
 def _missing() -> list[str]:
