@@ -80,12 +80,28 @@ def test_fail2ban_reads_decisions(
     assert banned(dated) == expected
 
 
-def test_fail2ban_reads_what_is_no_smtp(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("event", "about", "expected"),
+    [
+        ("connection cut", {"reason": "errors", "errors": 20}, "192.0.2.7"),
+        ("connection cut", {"reason": "not-smtp", "errors": 0}, "192.0.2.7"),
+        ("connection cut", {"reason": "idle", "errors": 0}, None),
+        ("connection refused", {"reason": "client-connections"}, "192.0.2.7"),
+        ("connection refused", {"reason": "connections"}, None),
+    ],
+)
+def test_fail2ban_reads_who_was_cut_or_turned_away(
+    event: str,
+    about: dict[str, object],
+    expected: str | None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Logged as gateway/smtpd/session.py and door.py do, in their order."""
     configure("gateway")
 
-    logging.getLogger("mail.log").warning("%r unrecognised: %s", ("192.0.2.7", 35234), "GET")
+    structlog.get_logger().info(event, client="192.0.2.7", **about)
 
-    assert banned(capsys.readouterr().err) == "192.0.2.7"
+    assert banned(capsys.readouterr().err) == expected
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.env.example"])
