@@ -10,15 +10,17 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.utils import NestedObjects
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
-from django.db import IntegrityError, models
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, models
 from django.db.models import ProtectedError, QuerySet, RestrictedError
 from django.forms import BaseInlineFormSet, ModelForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 from structlog.contextvars import get_contextvars
 from unfold.admin import ModelAdmin, TabularInline
 
@@ -28,6 +30,7 @@ from tenants.admin.forms import InlineForm, PanelForm, RefusedError, field_for
 from tenants.changes import Actor
 
 COUNTED = 10_000
+NEEDING_SHOWN = 50
 AT_ONCE = "Somebody else saved the same thing at this moment; look at it and try again."
 
 
@@ -98,6 +101,11 @@ class AttributedAdmin(RowAdmin):
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         view = super().changelist_view
         return self._attributed(request, lambda: view(request, *args, **kwargs))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
+        """What still needs a row is named as an operator names it, with the way there."""
+        gone, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        return gone, counts, lacking, links_to_needing(objs) if protected else []
 
     def _attributed(self, request: HttpRequest, view: Callable[[], Any]) -> Any:
         if request.method != "POST":
@@ -291,6 +299,27 @@ class ReadOnlyAdmin(RowAdmin):
 def still_needed(error: ProtectedError | RestrictedError) -> str:
     """Why a row cannot go, naming what needs it."""
     rows: Any = getattr(error, "protected_objects", getattr(error, "restricted_objects", ()))
-    needing = sorted({f"{row._meta.verbose_name} {row}" for row in rows})
+    needing = sorted({" ".join(_named(row)) for row in rows})
     more = f" and {len(needing) - 5} more" if len(needing) > 5 else ""
     return f"Not deleted, it is still needed by: {', '.join(needing[:5])}{more}."
+
+
+def links_to_needing(objs: Any) -> list[str]:
+    """The rows that keep these from being deleted, each a link to where it is edited."""
+    collector = NestedObjects(using=DEFAULT_DB_ALIAS)
+    collector.collect(objs)
+    rows: list[Any] = sorted(collector.protected, key=_named)
+    links: list[str] = [
+        format_html('{} <a href="{}">{}</a>', noun, row.get_absolute_url(), name)
+        for row in rows[:NEEDING_SHOWN]
+        for noun, name in [_named(row)]
+    ]
+    more = len(rows) - len(links)
+    return [*links, f"and {more:,} more"] if more else links
+
+
+def _named(row: Any) -> tuple[str, str]:
+    """What an operator calls a row, and its name; a target is told with its address."""
+    origin = getattr(row, "origin", None)
+    name = str(row) if origin is None else f"{row} of {origin}"
+    return history.noun_of(row, type(row)), name

@@ -65,10 +65,6 @@ class DomainAdmin(PanelAdmin):
     # A claim says what and for whom; the rest is decided on the domain's page.
     add_fieldsets = ((None, {"fields": ("tenant", "name", "environment")}),)
 
-    def get_fieldsets(self, request: HttpRequest, obj: Domain | None = None) -> Any:
-        fieldsets = super().get_fieldsets(request, obj)
-        return fieldsets if obj else (*self.add_fieldsets, *fieldsets[len(self.fieldsets) :])
-
     def save_model(self, request: HttpRequest, obj: Domain, form: Any, change: Any) -> None:
         """A new domain is a claim."""
         if change:

@@ -127,7 +127,7 @@ class StandingMixin(PanelAdmin):
         now = timezone.now()
         context = {
             **self.admin_site.each_context(request),
-            "title": f"{move.verb.capitalize()} {tenant}",
+            "title": f"{move.verb.capitalize()}: {tenant}",
             "opts": self.opts,
             "tenant": tenant,
             "move": move,

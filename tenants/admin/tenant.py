@@ -57,10 +57,12 @@ class TenantAdmin(StandingMixin):
     change_form_outer_before_template = "admin/panel/tenant_links.html"
     inlines = (MembershipInline,)
     empty_hint = "A tenant is a customer: it owns domains. Add a plan first, then a tenant on it."
+    limits = ("Own limits", {"fields": LIMITS, "description": "Empty takes the plan's limit."})
     fieldsets = (
         (None, {"fields": ("name", "external_id", "plan", "state", "state_since")}),
-        ("Own limits", {"fields": LIMITS, "description": "Empty takes the plan's limit."}),
+        limits,
     )
+    add_fieldsets = ((None, {"fields": ("name", "external_id", "plan")}), limits)
 
     @display(description="state", ordering="state", label=STATE_COLOURS)
     def state_label(self, tenant: Tenant) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
@@ -26,16 +26,6 @@ SENT = {
     "close": [replies.TENANT_CLOSED],
     "resume": [],
 }
-
-
-@pytest.fixture
-def ops(db: None) -> User:
-    return make_staff()
-
-
-@pytest.fixture
-def client(ops: User) -> Client:
-    return client_of(ops)
 
 
 def move(client: Client, tenant: Tenant, name: str, **data: str) -> Any:
