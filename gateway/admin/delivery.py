@@ -53,12 +53,11 @@ class DeliveryAdmin(DeliveryColumns, InterventionMixin, DecidedAdmin):
     list_display = (
         "created_at",
         "where",
-        "kind",
         "state_label",
-        "attempts_made",
-        "next_attempt_at",
-        "said",
         "tenant_link",
+        "attempts",
+        "next_attempt",
+        "said",
     )
     list_display_links = ("created_at",)
     list_filter = (
@@ -79,7 +78,7 @@ class DeliveryAdmin(DeliveryColumns, InterventionMixin, DecidedAdmin):
                     "state_label",
                     "attempts_made",
                     "crashes",
-                    "next_attempt_at",
+                    "next_attempt",
                     "lease_until",
                     "settled_at",
                     "last_reply",
@@ -108,6 +107,16 @@ class DeliveryAdmin(DeliveryColumns, InterventionMixin, DecidedAdmin):
 
     def record_of(self, event: Delivery) -> RoutingRecord:
         return event.record
+
+    @display(description="attempts")
+    def attempts(self, delivery: Delivery) -> int:
+        return delivery.attempts_made
+
+    @display(description="next attempt")
+    def next_attempt(self, delivery: Delivery) -> Any:
+        """A dash where none is due."""
+        is_waiting = delivery.state in (Delivery.State.PENDING, Delivery.State.DEFERRED)
+        return delivery.next_attempt_at if is_waiting else None
 
     @display(description="last reply")
     def said(self, delivery: Delivery) -> str:

@@ -1,5 +1,6 @@
 """The admin of the data plane: read-only, escaped, quick; and Explain, which is resolve()."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -216,6 +217,16 @@ def test_deliveries_are_filtered_by_state_and_kind(client: Client, world: World)
     assert results(client, Delivery, state__exact="deferred") == [waiting]
     assert len(results(client, Delivery, kind="mailbox")) == 2
     assert results(client, Delivery, kind="discard") == []
+
+
+@pytest.mark.parametrize("state", Delivery.State.values)
+def test_a_next_attempt_is_shown_where_one_is_due(client: Client, world: World, state: str) -> None:
+    delivery = store(world, state=state).deliveries.get()
+    due = timezone.now() + timedelta(days=400)
+    Delivery.objects.update(next_attempt_at=due)
+    is_shown = state in ("pending", "deferred")
+    for url in (delivery.get_absolute_url(), url_of(Delivery, "changelist")):
+        assert (f"{due:%Y-%m-%d}" in client.get(url).content.decode()) is is_shown
 
 
 # --- Explain
