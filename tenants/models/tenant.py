@@ -35,7 +35,10 @@ class Limits(Ruled):
         "retention (days)",
         null=True,
         blank=True,
-        help_text="How long bodies and stored inboxes are kept after delivery.",
+        help_text=(
+            "Days from receipt for which bodies and stored inboxes are kept (what still waits for "
+            "delivery, longer). Messages and routing records stay at least as long."
+        ),
     )
 
     class Meta:

@@ -9,15 +9,18 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.utils import timezone
+from msgspec.structs import replace
 from pytest_django import Settings
 
 from gateway import retention
 from gateway.delivery import drain, retry_now
-from gateway.models import Attempt, Body, Counter, Delivery, RefusalCount, RoutingRecord
+from gateway.models import Attempt, Body, Counter, Delivery, Message, RefusalCount, RoutingRecord
 from tenants import lock
+from tenants.models import Plan, Tenant
 from tests.gateway import outbox
 from tests.gateway.sink import Sink
 from tests.gateway.stage import ACTOR, Stage
+from tests.gateway.test_intake import incoming, store
 
 pytestmark = pytest.mark.usefixtures("mail")
 State = Delivery.State
@@ -74,6 +77,26 @@ def test_body_of_a_settled_message_leaves_with_its_partition() -> None:
     assert not has_body(delivery)
     assert delivery.message.purged_at is not None
     assert YESTERDAY not in retention._days()
+
+
+def test_bodies_are_kept_from_receipt_on_for_the_longest_retention_of_their_recipients() -> None:
+    message = incoming()
+    [recipient] = message.recipients
+    recipients = tuple(
+        replace(recipient, decision=replace(recipient.decision, retention_days=days))
+        for days in (3, 5)
+    )
+    store([replace(message, recipients=recipients)])
+    stored = Message.objects.get(pk=message.id)
+    assert stored.body_expires_on == stored.received_at.date() + timedelta(days=5)
+    assert Body.objects.get(pk=message.id).expires_on == stored.body_expires_on
+
+
+@pytest.mark.parametrize("model", [Plan, Tenant])
+def test_help_says_what_retention_counts_from(model: type[Plan | Tenant]) -> None:
+    told = model._meta.get_field("retention_days").help_text
+    assert "from receipt" in told
+    assert "after delivery" not in told
 
 
 def test_body_of_today_stays() -> None:
