@@ -51,7 +51,11 @@ class Body(models.Model):
 
 
 class Message(models.Model):
-    """An accepted message: its envelope, where it came from and how large it is."""
+    """An accepted message: its envelope, where it came from and how large it is.
+
+    Its body goes once the tenant's retention is over; it stays itself, with all that hangs on it,
+    until RECORD_RETENTION_DAYS after receipt and after its last delivery was settled.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7)
     queue_id = models.CharField(max_length=32)
@@ -212,7 +216,10 @@ class Attempt(models.Model):
 
 
 class Intervention(models.Model):
-    """What an operator did to a delivery, from which state, and why; it is never changed again."""
+    """What an operator did to a delivery, from which state, and why; it is never changed again.
+
+    It leaves with its delivery, when the purge removes that.
+    """
 
     class Action(models.TextChoices):
         RETRY = "retry", "retry now"

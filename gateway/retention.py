@@ -1,4 +1,5 @@
-"""Retention: bodies leave with their day's partition, octets that are still needed move on first.
+"""Retention: bodies leave with their day's partition, octets that are still needed move on first;
+what was written down about accepted mail leaves later, and never before its body.
 
 Every step is one transaction that can be repeated, so that a purge may end anywhere and the next
 one goes on. One purge runs at a time; it waits for no lock longer than two seconds. `purged_at` is
@@ -12,12 +13,14 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
+import pgtrigger
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
+from gateway.models import Intervention
 from tenants import lock
 from tenants.models import Plan, Tenant
 
@@ -26,6 +29,8 @@ DAYS_AHEAD = 3
 # How long octets stay that a waiting or held delivery needs, before they are looked at again.
 EXTENSION_DAYS = 7
 CHUNK = 5000
+# Messages at once where all that hangs on them leaves too: each may have a thousand recipients.
+MESSAGES_AT_ONCE = 500
 LOCK_TIMEOUT = "2s"
 PREFIX = "gateway_body_"
 
@@ -94,6 +99,26 @@ DELETE FROM gateway_body_default WHERE (id, expires_on) IN (
     LIMIT %(chunk)s)
 """
 
+# What was purged stays so, whatever happens meanwhile.
+_LOCK_OVER = f"""
+SELECT m.id FROM gateway_message m
+WHERE m.purged_at IS NOT NULL AND m.received_at < now() - %(age)s AND NOT {_OPEN}
+AND NOT EXISTS (SELECT FROM gateway_delivery d
+    WHERE d.message_id = m.id AND d.settled_at >= now() - %(age)s)
+ORDER BY m.received_at LIMIT %(chunk)s FOR UPDATE SKIP LOCKED
+"""  # noqa: S608 - made of constants
+_REMOVE = """
+WITH attempt AS (
+    DELETE FROM gateway_attempt WHERE delivery_id IN (
+        SELECT id FROM gateway_delivery WHERE message_id = ANY(%(ids)s))
+), delivery AS (
+    DELETE FROM gateway_delivery WHERE message_id = ANY(%(ids)s)
+), record AS (
+    DELETE FROM gateway_routingrecord WHERE message_id = ANY(%(ids)s)
+)
+DELETE FROM gateway_message WHERE id = ANY(%(ids)s)
+"""
+
 # Oldest first, and no further than the first chunk that holds something younger.
 _PRUNE = {
     "attempts": """
@@ -110,6 +135,19 @@ _PRUNE = {
             SELECT id FROM gateway_refusalcount
             WHERE minute < now() - %(age)s ORDER BY minute LIMIT %(chunk)s)""",
 }
+# A message on its way to what was deleted a moment ago may still charge its counter.
+_FORGET_COUNTERS = """
+DELETE FROM gateway_counter WHERE key IN (
+    SELECT c.key FROM gateway_counter c
+    WHERE starts_with(c.key, '{prefix}') AND c.minute < extract(epoch FROM now()) / 60 - 60
+    AND NOT EXISTS (SELECT FROM {table} t WHERE '{prefix}' || t.id = c.key)
+    LIMIT %(chunk)s FOR UPDATE OF c SKIP LOCKED)
+"""
+_COUNTED = {
+    "rate:address:": "tenants_address",
+    "rate:tenant:": "tenants_tenant",
+    "stored:tenant:": "tenants_tenant",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +158,8 @@ class Purged:
     partitions_dropped: int = 0
     bodies_kept: int = 0
     messages_purged: int = 0
+    messages_removed: int = 0
+    counters_removed: int = 0
     rows_pruned: int = 0
 
 
@@ -135,8 +175,13 @@ def purge() -> Purged | None:
         _repeat_statement(_EMPTY_DEFAULT, today=today)
         dropped = sum(_drop_partition(day) for day in sorted(_days()) if day < today)
         age = timedelta(days=settings.RECORD_RETENTION_DAYS)
+        removed = _repeat(lambda cursor: _remove(cursor, age), most=MESSAGES_AT_ONCE)
+        forgotten = sum(
+            _repeat_statement(_FORGET_COUNTERS.format(prefix=prefix, table=table))
+            for prefix, table in _COUNTED.items()
+        )
         pruned = sum(_repeat_statement(text, age=age) for text in _PRUNE.values())
-    purged = Purged(made, dropped, kept, released, pruned)
+    purged = Purged(made, dropped, kept, released, removed, forgotten, pruned)
     log.info("purge", **{name: getattr(purged, name) for name in Purged.__slots__})
     return purged
 
@@ -231,6 +276,17 @@ def _release(cursor: CursorWrapper, today: date) -> int:
     return int(cursor.fetchone()[0])
 
 
+def _remove(cursor: CursorWrapper, age: timedelta) -> int:
+    """Remove messages whose records are over, with all that hangs on them."""
+    ids = _lock(cursor, _LOCK_OVER, {"age": age, "chunk": MESSAGES_AT_ONCE})
+    if not ids:
+        return 0
+    with pgtrigger.ignore("gateway.Intervention:append_only"):
+        Intervention.objects.filter(delivery__message__in=ids).delete()
+    cursor.execute(_REMOVE, {"ids": ids})
+    return len(ids)
+
+
 def _lock(cursor: CursorWrapper, statement: str, parameters: dict[str, Any]) -> list[UUID]:
     cursor.execute(statement, parameters)
     return [message_id for (message_id,) in cursor.fetchall()]
@@ -245,13 +301,13 @@ def _repeat_statement(statement: str, **parameters: Any) -> int:
     return _repeat(lambda cursor: _run(cursor, statement, parameters))
 
 
-def _repeat(step: Callable[[CursorWrapper], int]) -> int:
-    """Run a step that reaches at most CHUNK rows until it reaches fewer; how many in all."""
+def _repeat(step: Callable[[CursorWrapper], int], *, most: int = CHUNK) -> int:
+    """Run a step that reaches at most `most` rows until it reaches fewer; how many in all."""
     total = 0
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
             _bound_waiting(cursor)
             count = step(cursor)
         total += count
-        if count < CHUNK:
+        if count < most:
             return total

@@ -226,7 +226,9 @@ DELIVERY_ATTEMPT_SECONDS = env.number("DELIVERY_ATTEMPT_SECONDS", default=300)
 DELIVERY_CONNECTIONS_PER_HOP = env.number("DELIVERY_CONNECTIONS_PER_HOP", default=10)
 # A file of authorities that next hops' certificates may come from, besides the system's.
 DELIVERY_TLS_CA_FILE = env.str("DELIVERY_TLS_CA_FILE", default="")
-# How long refusals and the single tries of deliveries can be looked up.
+# How long what happened to mail can be looked up: refusals and single tries from their moment on,
+# messages with their records and deliveries from receipt and the last delivery on. These never
+# leave before their body, which the tenant's retention keeps.
 RECORD_RETENTION_DAYS = env.number("RECORD_RETENTION_DAYS", default=90)
 
 # --- probes and metrics: one small HTTP listener per process ---------------
