@@ -54,11 +54,16 @@ class GatewayServer:
             data_budget_octets=data_budget_octets,
         )
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port, which differs from a port of 0. Raises OSError."""
+    async def start(self, host: str, port: int, *, shares_port: bool = False) -> int:
+        """Listen; returns the port, which differs from a port of 0. Raises OSError.
+
+        Gateways that share a port are given its connections in turn by the kernel.
+        """
         loop = asyncio.get_running_loop()
         door = Door(self.strangers, self._session)
-        self._server = await loop.create_server(door, host, port, backlog=BACKLOG)
+        self._server = await loop.create_server(
+            door, host, port, backlog=BACKLOG, reuse_port=shares_port or None
+        )
         self._tasks = [
             loop.create_task(self.services.refusals.run()),
             loop.create_task(watch(self.sessions, self.strangers, loop.time)),

@@ -69,7 +69,7 @@ async def _serve(host: str, port: int, context: ssl.SSLContext | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        bound = await server.start(host, port)
+        bound = await server.start(host, port, shares_port=settings.GATEWAY_SHARES_PORT)
     except OSError as error:
         raise CommandError(
             f"Cannot listen on {host}:{port} ({error.strerror}): choose another with GATEWAY_PORT."
