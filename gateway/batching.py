@@ -9,11 +9,23 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
+
+from gateway.pending import Pending
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Link = TypeVar("Link")
+# How often late items are looked for while there are any.
+WATCH_SECONDS = 0.5
+
+
+class Waiting(NamedTuple, Generic[Item, Result]):
+    """An item, who waits for its result, and since when on the loop's clock."""
+
+    item: Item
+    pending: Pending[Result]
+    since: float
 
 
 class Batcher(Generic[Link, Item, Result]):
@@ -21,7 +33,8 @@ class Batcher(Generic[Link, Item, Result]):
 
     `work` gets items in arrival order and returns one result for each; an exception instance in
     place of a result is raised to that caller alone. An exception that `work` raises reaches
-    every caller of the batch.
+    every caller of the batch. An item that has no result after `deadline_seconds` gets the error
+    that `late` makes, whatever comes of its batch.
     """
 
     def __init__(
@@ -30,23 +43,34 @@ class Batcher(Generic[Link, Item, Result]):
         *,
         links: Sequence[Link],
         largest: int,
+        deadline_seconds: float | None = None,
+        late: Callable[[], Exception] = TimeoutError,
     ) -> None:
         self._work = work
         self._idle = list(links)
         self._largest = largest
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
-        self._running: set[asyncio.Future[Sequence[Result | Exception]]] = set()
+        self._deadline_seconds = deadline_seconds
+        self._late = late
+        self._waiting: deque[Waiting[Item, Result]] = deque()
+        self._running: dict[
+            asyncio.Future[Sequence[Result | Exception]], list[Waiting[Item, Result]]
+        ]
+        self._running = {}
         self._is_scheduled = False
+        self._is_watched = False
 
-    def submit(self, item: Item) -> "asyncio.Future[Result]":
-        """The future result of one item."""
+    def submit(self, item: Item) -> Pending[Result]:
+        """The result of one item, once its batch is done."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Result] = loop.create_future()
-        self._waiting.append((item, future))
+        pending: Pending[Result] = Pending()
+        self._waiting.append(Waiting(item, pending, loop.time()))
         if not self._is_scheduled:
             self._is_scheduled = True
             loop.call_soon(self._start)
-        return future
+        if not self._is_watched and self._deadline_seconds is not None:
+            self._is_watched = True
+            loop.call_later(WATCH_SECONDS, self._watch, self._deadline_seconds)
+        return pending
 
     def _start(self) -> None:
         self._is_scheduled = False
@@ -54,26 +78,36 @@ class Batcher(Generic[Link, Item, Result]):
             size = min(len(self._waiting), self._largest)
             batch = [self._waiting.popleft() for _ in range(size)]
             link = self._idle.pop()
-            work = self._work(link, [item for item, _ in batch])
+            work = self._work(link, [waiting.item for waiting in batch])
             task = asyncio.ensure_future(work)
-            self._running.add(task)
-            task.add_done_callback(partial(self._finish, link, batch))
+            self._running[task] = batch
+            task.add_done_callback(partial(self._finish, link))
 
-    def _finish(
-        self,
-        link: Link,
-        batch: list[tuple[Item, "asyncio.Future[Result]"]],
-        task: "asyncio.Future[Sequence[Result | Exception]]",
-    ) -> None:
-        self._running.discard(task)
+    def _finish(self, link: Link, task: "asyncio.Future[Sequence[Result | Exception]]") -> None:
+        batch = self._running.pop(task)
         self._idle.append(link)
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        results = [error] * len(batch) if error else task.result()
-        for (_, future), result in zip(batch, results, strict=True):
-            if future.done():
-                continue
-            if isinstance(result, BaseException):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+        # The next batch is on its way while this one's answers are said.
         self._start()
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
+            for waiting in batch:
+                waiting.pending.fail(error)
+            return
+        for waiting, result in zip(batch, task.result(), strict=True):
+            if isinstance(result, BaseException):
+                waiting.pending.fail(result)
+            else:
+                waiting.pending.resolve(result)
+
+    def _watch(self, deadline_seconds: float) -> None:
+        """Give up on what is late, also where the database hangs."""
+        loop = asyncio.get_running_loop()
+        horizon = loop.time() - deadline_seconds
+        for waiting in [each for batch in self._running.values() for each in batch]:
+            if waiting.since < horizon:
+                waiting.pending.fail(self._late())
+        while self._waiting and self._waiting[0].since < horizon:
+            self._waiting.popleft().pending.fail(self._late())
+        self._is_watched = bool(self._running or self._waiting)
+        if self._is_watched:
+            loop.call_later(WATCH_SECONDS, self._watch, deadline_seconds)

@@ -5,7 +5,6 @@ order and messages admitted in order of arrival, so limits are exact over all ga
 before the commit: storing the same message a second time is recognised and harmless.
 """
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -30,6 +29,7 @@ from gateway.link import (
     as_json,
     binary_array,
 )
+from gateway.pending import Pending
 from gateway.routing import replies
 from gateway.routing.admission import Ledger, Tally
 from gateway.routing.decision import Decision, Destination, Take
@@ -193,10 +193,10 @@ class Intake:
             _store, links=[large], largest=LARGEST_LARGE_BATCH
         )
 
-    def store(self, message: Incoming) -> "asyncio.Future[Reply]":
+    def store(self, message: Incoming) -> Pending[Reply]:
         """The answer to DATA: queued once the commit is durable, else a counter's 450.
 
-        The future raises StoreFailed.
+        It fails with StoreFailed.
         """
         lane = self._large if len(message.octets) > LARGE_OCTETS else self._small
         return lane.submit(message)

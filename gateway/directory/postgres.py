@@ -3,7 +3,6 @@
 One statement sees one moment. Look-ups that arrive together share it.
 """
 
-import asyncio
 from collections.abc import Sequence
 
 import psycopg
@@ -15,6 +14,7 @@ from gateway.batching import Batcher
 from gateway.database import once_more, raw
 from gateway.directory.reading import Answer, rounds
 from gateway.link import Link, Question
+from gateway.pending import Pending
 from gateway.routing.address import Address
 from gateway.routing.facts import Facts, LookupFailed
 
@@ -27,20 +27,20 @@ class PostgresDirectory:
 
     def __init__(self, links: Sequence[Link]) -> None:
         self._batcher: Batcher[Link, Sequence[Address], Facts] = Batcher(
-            _read_together, links=links, largest=LARGEST_BATCH
+            _read_together,
+            links=links,
+            largest=LARGEST_BATCH,
+            deadline_seconds=DEADLINE_SECONDS,
+            late=_late,
         )
 
-    def facts(self, recipients: Sequence[Address]) -> "asyncio.Future[Facts]":
+    def facts(self, recipients: Sequence[Address]) -> Pending[Facts]:
         """See Directory. Facts of a batch are shared: they may hold more than was asked for."""
-        future = self._batcher.submit(recipients)
-        deadline = asyncio.get_running_loop().call_later(DEADLINE_SECONDS, _give_up, future)
-        future.add_done_callback(lambda _: deadline.cancel())
-        return future
+        return self._batcher.submit(recipients)
 
 
-def _give_up(future: "asyncio.Future[Facts]") -> None:
-    if not future.done():
-        future.set_exception(LookupFailed("the directory did not answer in time"))
+def _late() -> LookupFailed:
+    return LookupFailed("the directory did not answer in time")
 
 
 async def _read_together(

@@ -4,14 +4,11 @@ Both ways through the session (aiosmtpd's commands and the plain ones it answers
 so that they cannot differ. A reply that needs the database is an awaitable of a Reply.
 """
 
-import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address
-from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -20,13 +17,15 @@ from msgspec.structs import replace
 
 from gateway import metrics
 from gateway.bell import ring
+from gateway.directory import PostgresDirectory
 from gateway.ids import queue_id, uuid7
 from gateway.intake import Envelope, Incoming, Intake, Recipient, StoreFailed
+from gateway.pending import Pending
 from gateway.refusals import RefusalLog
 from gateway.routing import replies
 from gateway.routing.address import Address
 from gateway.routing.decision import Decision
-from gateway.routing.facts import Directory, Facts, LookupFailed, Platform, Session
+from gateway.routing.facts import Facts, LookupFailed, Platform, Session
 from gateway.routing.replies import Reply
 from gateway.routing.resolve import resolve, resolve_postmaster
 from gateway.smtpd import trace
@@ -35,8 +34,7 @@ from gateway.smtpd.strangers import Guest
 
 log = structlog.get_logger("gateway")
 
-Found = TypeVar("Found")
-Answer = Reply | asyncio.Future[Reply]
+Answer = Reply | Pending[Reply]
 # A message whose size nobody declared holds this much of the budget while it comes in.
 UNDECLARED_OCTETS = 64 * 1024
 
@@ -45,7 +43,7 @@ UNDECLARED_OCTETS = 64 * 1024
 class Services:
     """What every session of a process shares."""
 
-    directory: Directory
+    directory: PostgresDirectory
     intake: Intake
     refusals: RefusalLog
     platform: Platform
@@ -159,7 +157,7 @@ class Conversation:
         if address is None:
             return self._take(transaction, rcpt, resolve_postmaster(*self._plain(transaction)))
         started = time.perf_counter()
-        facts = asyncio.ensure_future(self.services.directory.facts([address]))
+        facts = self.services.directory.facts([address])
 
         def decide(found: Facts) -> Reply:
             metrics.LOOKUP_SECONDS.observe(time.perf_counter() - started)
@@ -173,7 +171,7 @@ class Conversation:
             )
             return self._say_decision(transaction, rcpt.text, replies.TROUBLE)
 
-        return _then(facts, decide, fail)
+        return facts.then(decide, fail)
 
     def data(self) -> Reply | None:
         """None where content may come; else the reply that refuses DATA."""
@@ -208,7 +206,7 @@ class Conversation:
         def fail(error: BaseException) -> Reply | None:
             return answer(error.reply) if isinstance(error, StoreFailed) else None
 
-        return _then(stored, answer, fail)
+        return stored.then(answer, fail)
 
     def content_too_large(self) -> Reply:
         """The answer to a message over the system's limit."""
@@ -324,34 +322,6 @@ class Conversation:
             smtputf8=mail.smtputf8,
             declared_octets=mail.declared_octets,
         )
-
-
-def _then(
-    source: "asyncio.Future[Found]",
-    answer: Callable[[Found], Reply],
-    fail: Callable[[BaseException], Reply | None],
-) -> "asyncio.Future[Reply]":
-    """A future of the reply that `answer` makes of the source's result, `fail` of its error.
-
-    An error that `fail` makes nothing of stays an error. No task is made: this runs for each RCPT.
-    """
-    target: asyncio.Future[Reply] = source.get_loop().create_future()
-
-    def settle(done: "asyncio.Future[Found]") -> None:
-        if target.done() or done.cancelled():
-            return
-        try:
-            error = done.exception()
-            reply = answer(done.result()) if error is None else fail(error)
-            if reply is not None:
-                target.set_result(reply)
-            elif error is not None:
-                target.set_exception(error)
-        except Exception as error:  # noqa: BLE001 - carried to the session, the outer shell
-            target.set_exception(error)
-
-    source.add_done_callback(settle)
-    return target
 
 
 def _conflicts(transaction: Transaction, decision: Decision) -> bool:

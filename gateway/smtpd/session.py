@@ -14,6 +14,7 @@ import structlog
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
 from gateway import metrics
+from gateway.pending import Pending
 from gateway.routing import replies
 from gateway.routing.address import DOMAIN_MAX_OCTETS, AddressError, parse_domain
 from gateway.routing.replies import Reply
@@ -86,7 +87,7 @@ class GatewaySession(SMTP):
         self._wire = Wire(line_limit=COMMAND_LIMIT_OCTETS)
         # The greeting is aiosmtpd's: it has the word until it waits for a line.
         self._is_aiosmtpds_turn = True
-        self._awaited: asyncio.Future[Reply] | None = None
+        self._awaited: Pending[Reply] | None = None
         self._delayed: asyncio.TimerHandle | None = None
         self._is_reading_paused = False
         self._is_shaking_hands = False
@@ -278,14 +279,15 @@ class GatewaySession(SMTP):
             self._say(answer)
             return
         self._awaited = answer
-        answer.add_done_callback(self._say_awaited)
+        answer.listen(self._say_awaited)
 
-    def _say_awaited(self, answer: "asyncio.Future[Reply]") -> None:
+    def _say_awaited(self, answer: Pending[Reply]) -> None:
         self._awaited = None
-        if answer.cancelled():
-            return
-        error = answer.exception()
-        self._say(self._trouble(error) if error else answer.result())
+        try:
+            reply = answer.result()
+        except Exception as error:  # noqa: BLE001 - the outer shell
+            reply = self._trouble(error)
+        self._say(reply)
         self._advance()
 
     def _say(self, reply: Reply) -> None:

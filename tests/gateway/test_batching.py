@@ -92,3 +92,20 @@ def test_each_link_has_one_batch_at_a_time():
         return await asyncio.gather(*[batcher.submit(number) for number in range(20)])
 
     assert asyncio.run(main()) == list(range(20))
+
+
+def test_item_that_gets_no_result_in_time_fails_and_the_others_go_on():
+    async def main():
+        work = Work()
+        batcher = Batcher(
+            work, links=["only"], largest=1, deadline_seconds=0.0, late=lambda: OSError("late")
+        )
+        hanging, waiting = batcher.submit(1), batcher.submit(2)
+        late = await asyncio.gather(hanging, waiting, return_exceptions=True)
+        work.gate.set()
+        return late, await batcher.submit(3)
+
+    late, after = asyncio.run(main())
+
+    assert [type(error) for error in late] == [OSError, OSError]
+    assert after == 30

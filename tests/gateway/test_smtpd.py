@@ -8,8 +8,9 @@ from django.db import connection
 from django.utils import timezone
 
 from gateway.models import Body, Delivery, Message, RefusalCount, RoutingRecord
+from gateway.pending import Pending
 from gateway.routing import replies
-from gateway.routing.facts import LookupFailed
+from gateway.routing.facts import Facts, LookupFailed
 from tenants import changes
 from tenants.models import Domain, Target, Tenant
 from tests.gateway.live import LiveGateway, live_gateway
@@ -366,15 +367,21 @@ def test_refusals_are_counted_and_sampled(gateway: LiveGateway, stage: Stage):
 class BrokenDirectory:
     """A directory that cannot answer."""
 
-    async def facts(self, recipients: object) -> None:
-        raise LookupFailed("connection refused: password=secret")
+    def facts(self, recipients: object) -> Pending[Facts]:
+        return failed(LookupFailed("connection refused: password=secret"))
 
 
 class CrashingDirectory:
     """A directory with a bug."""
 
-    async def facts(self, recipients: object) -> None:
-        raise RuntimeError("secret internals")
+    def facts(self, recipients: object) -> Pending[Facts]:
+        return failed(RuntimeError("secret internals"))
+
+
+def failed(error: Exception) -> Pending[Facts]:
+    answer: Pending[Facts] = Pending()
+    answer.fail(error)
+    return answer
 
 
 @pytest.mark.parametrize("directory", [BrokenDirectory(), CrashingDirectory()])
