@@ -1,7 +1,8 @@
 """The panel's main road in a real browser, checked against the wire and a real DNS server.
 
 One story, since each step needs the one before: claim a domain, prove it, give it an address, see
-what became of its mail and why, switch it off, and see who did.
+what became of its mail and why, suspend its tenant and resume it, switch the address off, and see
+who did.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from playwright.sync_api import expect
 
 from tests.dns_server import DnsWorld
 from tests.e2e import mail
-from tests.e2e.panel import Panel, browser
+from tests.e2e.panel import Panel, browser, serious_violations
 from tests.e2e.stack import Stack
 from tests.gateway.sink import Sink, running
 
@@ -46,6 +47,7 @@ def test_from_the_claim_of_a_domain_to_the_history_of_its_alias(
     reply = _send(stack, smarthost)
     _find_its_record(panel, reply)
     _explain_it(panel, reply)
+    _suspend_and_resume(panel, stack)
     _switch_off(panel, stack)
     _see_who_did(panel)
     panel.page.goto("/admin/")
@@ -142,6 +144,24 @@ def _explain_it(panel: Panel, reply: str) -> None:
     assert panel.page.get_by_label("Sender").input_value() == mail.SENDER
     assert panel.page.locator(".panel-reply").inner_text() == reply
     panel.show("explain")
+
+
+def _suspend_and_resume(panel: Panel, stack: Stack) -> None:
+    panel.page.goto("/admin/tenants/tenant/")
+    panel.follow(TENANT)
+    panel.follow("Suspend…")
+    expect(panel.page.locator("body")).to_contain_text("1 address on 1 domain")
+    promised = panel.page.locator(".panel-answers code").first.inner_text()
+    assert not serious_violations(panel.page)
+    panel.fill(change_reason="Unpaid since May")
+    panel.press("Suspend")
+    expect(panel.page.locator("body")).to_contain_text("is suspended from now on")
+    assert mail.ask(stack.smtp_port, ALIAS) == promised
+    panel.follow("Resume…")
+    panel.fill(change_reason="Paid")
+    panel.press("Resume")
+    expect(panel.page.locator("body")).to_contain_text("is active from now on")
+    assert mail.ask(stack.smtp_port, ALIAS).startswith("250 ")
 
 
 def _switch_off(panel: Panel, stack: Stack) -> None:
