@@ -16,6 +16,7 @@ from tenants import services
 from tenants.admin.base import PanelAdmin, actor_of, reason_of, refusals_at
 from tenants.admin.filters import EnvironmentFilter, TroubleFilter
 from tenants.admin.records import records_of
+from tenants.dns import zone_file
 from tenants.models import Domain
 
 # Somebody waits before the page, and a web worker with them.
@@ -102,7 +103,8 @@ class DomainAdmin(PanelAdmin):
         return own + super().get_urls()
 
     def page_context(self, request: HttpRequest, row: Domain) -> dict[str, Any]:
-        return {"records": records_of(row)}
+        records = records_of(row)
+        return {"records": records, "zone_file": zone_file(each.expected for each in records)}
 
     def check_now(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask the name servers at once; what they said stands on the page that follows."""

@@ -16,7 +16,7 @@ from tenants.dns.answers import (
     Resolver,
     ServerAnswer,
 )
-from tenants.dns.expected import Expected, Kind, expected_records
+from tenants.dns.expected import Expected, Kind, expected_records, zone_file
 from tenants.dns.judge import Evidence, Finding, Hints, judge
 from tenants.dns.observe import observe
 from tenants.dns.records import State
@@ -44,4 +44,5 @@ __all__ = [
     "judge",
     "next_state",
     "observe",
+    "zone_file",
 ]

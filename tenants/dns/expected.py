@@ -4,7 +4,7 @@ Rule of this file: one value per record kind, made of the domain and the platfor
 own names alone. No look-up, no clock; whoever shows or judges a record starts here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -89,6 +89,11 @@ def expected_records(
         *(_dkim(name, selector, key) for selector, key in dkim),
         _dmarc(name),
     ]
+
+
+def zone_file(records: Iterable[Expected]) -> str:
+    """Every record as a line of a zone file, in order; names are whole, so any origin will do."""
+    return "\n".join(line for record in records for line in record.zone_lines)
 
 
 def normalise_name(name: str) -> str:

@@ -3,12 +3,15 @@
 from datetime import timedelta
 from typing import Any
 
+import dns.rdatatype
+import dns.zone
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.html import escape
 
 from tenants import changes, services
 from tenants.admin import domain as domain_admin
@@ -30,6 +33,7 @@ from tenants.models import (
 from tests import world as make
 from tests.pages import data_of, form_of, formset_of, registered, typed, url_of
 from tests.staff import client_of, make_staff
+from tests.tenants.test_dkim_keys import RSA
 from tests.tenants.wrong_edits import WRONG_EDITS, WrongEdit
 from tests.world import World, to_forward, to_inbox, to_mailbox
 
@@ -563,6 +567,28 @@ def test_a_claim_that_loses_a_race_is_told_at_its_field(
     data = data_of(client.get(url_of(Domain, "add")))
     response = client.post(url_of(Domain, "add"), data | typed({"tenant": world.a, "name": "n.de"}))
     assert form_of(response).errors == {"name": ["Somebody was quicker."]}
+
+
+def test_a_domain_page_offers_its_records_as_lines_of_a_zone_file(
+    client: Client, world: World, settings: Any
+) -> None:
+    settings.DKIM_PUBLIC_KEYS = f"s1:{RSA}"
+    page = client.get(world.domain.get_absolute_url())
+    zone = dns.zone.from_text(
+        f"$TTL 3600\n{page.context_data['zone_file']}\n",
+        origin=world.domain.name,
+        relativize=False,
+        check_origin=False,
+    )
+    records = {
+        f"{name.to_text(omit_final_dot=True)} {dns.rdatatype.to_text(rdata.rdtype)}": (
+            b"".join(rdata.strings).decode() if rdata.rdtype == dns.rdatatype.TXT else str(rdata)
+        )
+        for name, _, rdata in zone.iterate_rdatas()
+    }
+    expected = services.expected_of(world.domain)
+    assert records == {f"{each.name} {each.rdtype}": each.value for each in expected}
+    assert f'data-copy="{escape(page.context_data["zone_file"])}"' in page.content.decode()
 
 
 def test_a_domain_page_shows_what_to_publish(client: Client, world: World) -> None:
