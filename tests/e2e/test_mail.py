@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from gateway.models import Body
+from gateway.transports import inbox
 from tenants.models import Target
 from tests.e2e import mail
 from tests.e2e.stack import BOUNCE_DOMAIN, HOSTNAME, Stack
@@ -123,7 +123,9 @@ def test_starttls_with_the_certificate_made_at_the_first_start(stack: Stack, sta
         assert not client.has_extn("starttls")
         assert mail.transact(client, stage.address("safe"), mail.OCTETS).startswith("250 ")
     [delivery] = mail.delivered(stage.address("safe"))
-    octets = bytes(Body.objects.get(pk=delivery.message.body_id).octets)
+    octets = inbox.read(delivery)
+    assert octets is not None
+    assert octets.startswith(f"Delivered-To: {stage.address('safe')}\r\n".encode())
     assert octets.endswith(mail.OCTETS)
     assert f"by {HOSTNAME} with ESMTPS id {delivery.message.queue_id}".encode() in octets
 
