@@ -27,6 +27,7 @@ class LiveGateway:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.port = 0
+        self._wires: list[Wire] = []
         self.loop: asyncio.AbstractEventLoop
         self.server: GatewayServer
         self._stop: asyncio.Event
@@ -71,9 +72,21 @@ class LiveGateway:
         wire.talk(dialogue)
         return wire
 
-    def connect(self) -> "Wire":
+    def open(self, source: str = "127.0.0.1") -> "Wire":
+        """A connection from an address of this host, before anything was read."""
+        there = ("127.0.0.1", self.port)
+        wire = Wire(socket.create_connection(there, TIMEOUT_SECONDS, (source, 0)))
+        self._wires.append(wire)
+        return wire
+
+    def close_wires(self) -> None:
+        """Close the connections that a test has left open."""
+        for wire in self._wires:
+            wire.close()
+
+    def connect(self, source: str = "127.0.0.1") -> "Wire":
         """A connection that has read the greeting and said EHLO."""
-        wire = Wire(socket.create_connection(("127.0.0.1", self.port), TIMEOUT_SECONDS))
+        wire = self.open(source)
         wire.talk("S: 220 localhost ESMTP\nC: EHLO client.example\nS: 250 ")
         return wire
 
@@ -136,6 +149,13 @@ class Wire:
             line = self._file.readline()
         return line.decode().rstrip("\r\n")
 
+    def reply_or_end(self) -> str:
+        """The last line of the next reply; empty however the server has closed."""
+        try:
+            return self.reply()
+        except ConnectionError:
+            return ""
+
 
 @contextmanager
 def live_gateway(**options: Any) -> Iterator[LiveGateway]:
@@ -144,3 +164,4 @@ def live_gateway(**options: Any) -> Iterator[LiveGateway]:
         yield gateway
     finally:
         gateway.stop()
+        gateway.close_wires()
