@@ -15,6 +15,7 @@ from uuid import UUID
 import psycopg
 from msgspec import Struct
 from msgspec.json import Decoder
+from msgspec.structs import replace
 
 from gateway.batching import Batcher
 from gateway.ids import uuid7
@@ -35,6 +36,7 @@ from gateway.routing.admission import Ledger, Tally
 from gateway.routing.decision import Decision, Destination, Take
 from gateway.routing.replies import Reply
 from gateway.routing.window import RollingHour
+from gateway.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +157,10 @@ class Envelope(Struct, frozen=True):
 
 
 class Incoming(Struct, frozen=True):
-    """A message whose DATA is complete; `octets` carry our Received line on top."""
+    """A message whose DATA is complete; `octets` carry our Received line on top.
+
+    What is too large for memory follows them in `spool`.
+    """
 
     id: UUID
     envelope: Envelope
@@ -163,6 +168,17 @@ class Incoming(Struct, frozen=True):
     octets: bytes
     message_id: str
     digest: bytes
+    spool: Spool | None = None
+
+    @property
+    def size_octets(self) -> int:
+        return len(self.octets) + (self.spool.size_octets if self.spool else 0)
+
+    async def whole(self) -> "Incoming":
+        """The same message with all of its octets in memory. Raises OSError."""
+        if self.spool is None:
+            return self
+        return replace(self, octets=self.octets + await self.spool.read(), spool=None)
 
 
 class Refusal(Struct, frozen=True):
@@ -190,7 +206,7 @@ class Intake:
             _store, links=[small], largest=LARGEST_BATCH
         )
         self._large: Batcher[Link, Incoming, Reply] = Batcher(
-            _store, links=[large], largest=LARGEST_LARGE_BATCH
+            _store_large, links=[large], largest=LARGEST_LARGE_BATCH
         )
 
     def store(self, message: Incoming) -> Pending[Reply]:
@@ -198,8 +214,33 @@ class Intake:
 
         It fails with StoreFailed.
         """
-        lane = self._large if len(message.octets) > LARGE_OCTETS else self._small
+        is_large = message.spool is not None or message.size_octets > LARGE_OCTETS
+        lane = self._large if is_large else self._small
         return lane.submit(message)
+
+
+async def _store_large(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
+    """Store spooled messages one at a time, the others together.
+
+    So one spooled message at most is in memory, and what libpq makes of it.
+    """
+    answers: dict[UUID, Reply | Exception] = {}
+    together = [message for message in batch if message.spool is None]
+    if together:
+        stored = await _store(link, together)
+        answers |= dict(zip([message.id for message in together], stored, strict=True))
+    for message in batch:
+        if message.spool is not None:
+            answers[message.id] = await _store_spooled(link, message)
+    return [answers[message.id] for message in batch]
+
+
+async def _store_spooled(link: Link, message: Incoming) -> Reply | Exception:
+    try:
+        return (await _store(link, [await message.whole()]))[0]
+    except OSError as error:
+        log.warning("message %s cannot be read back: %s", message.envelope.queue_id, error)
+        return StoreFailed()
 
 
 async def _store(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
@@ -257,7 +298,7 @@ async def _commit(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply]:
 
 async def _admit(link: Link, batch: Sequence[Incoming], ledger: Ledger) -> Sequence[Reply]:
     """Store what the locked counters let through, and end the transaction."""
-    answers = [ledger.admit(_takes(message), len(message.octets)) for message in batch]
+    answers = [ledger.admit(_takes(message), message.size_octets) for message in batch]
     admitted = [m for m, answer in zip(batch, answers, strict=True) if answer is None]
     if admitted or ledger.changed:
         await link.ask(Question(STORE, _parameters(admitted, ledger.changed)), COMMIT)
@@ -339,7 +380,7 @@ def _message_row(message: Incoming) -> Row:
         "helo": envelope.helo,
         "protocol": envelope.protocol,
         "smtputf8": envelope.smtputf8,
-        "size_octets": len(message.octets),
+        "size_octets": message.size_octets,
         "message_id": message.message_id,
         "digest": message.digest.hex(),
         "days": _days(message),

@@ -95,3 +95,20 @@ class Pending(Generic[Result]):
         listener, self._listener = self._listener, None
         if listener is not None:
             listener(self)
+
+
+def pending_of(future: "asyncio.Future[Result]") -> Pending[Result]:
+    """The result of a task or of work on a thread; never settled where that is cancelled."""
+    pending: Pending[Result] = Pending()
+
+    def settle(done: "asyncio.Future[Result]") -> None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        if error is None:
+            pending.resolve(done.result())
+        else:
+            pending.fail(error)
+
+    future.add_done_callback(settle)
+    return pending

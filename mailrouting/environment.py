@@ -1,5 +1,6 @@
 """Settings from the environment, with one sentence for a value that cannot be read."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,12 @@ def dkim_keys(text: str) -> None:
         from tenants.dns.keys import parse_keys
 
         parse_keys(text)
+
+
+def folder(text: str) -> None:
+    """A folder that files can be made in; empty is the system's choice."""
+    if text and not os.access(text, os.W_OK | os.X_OK):
+        raise ValueError(f"{text!r} is not a folder that this account may write to")
 
 
 class Env(environ.Env):

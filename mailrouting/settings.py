@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from gateway import smarthost
 from mailrouting import csp, unfold
 from mailrouting.embedded import data_root, database_url, secret_key
-from mailrouting.environment import Env, dkim_keys, endpoint
+from mailrouting.environment import Env, dkim_keys, endpoint, folder
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -206,6 +206,12 @@ GATEWAY_MAX_CONNECTIONS_PER_CLIENT = env.number("GATEWAY_MAX_CONNECTIONS_PER_CLI
 GATEWAY_CLIENT_ERRORS = env.number("GATEWAY_CLIENT_ERRORS", default=100, least=0)
 # Networks whose clients none of these limits holds for.
 GATEWAY_EXEMPT_NETWORKS = env.words("GATEWAY_EXEMPT_NETWORKS", default=[], check=ip_network)
+# What happens to a message with a bare CR or LF: refused with 550 5.5.2, or made CR LF.
+GATEWAY_BARE_LINE_ENDS = env.choice(
+    "GATEWAY_BARE_LINE_ENDS", default="refuse", among=("refuse", "normalise")
+)
+# Where messages over 1 MiB wait while they come in, as files without a name.
+GATEWAY_SPOOL_DIR = env.text("GATEWAY_SPOOL_DIR", default="", check=folder) or None
 # Environments that this gateway serves; empty means every one.
 GATEWAY_ENVIRONMENTS = env.list("GATEWAY_ENVIRONMENTS", default=[])
 # The names mail hosts publish for this installation; shown on the domain page.

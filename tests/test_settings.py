@@ -94,6 +94,8 @@ def test_database_address_of_a_wrong_form_is_refused_without_its_password(url: s
         ("GATEWAY_MAX_CONNECTIONS_PER_CLIENT", "-1"),
         ("GATEWAY_CLIENT_ERRORS", "many"),
         ("GATEWAY_EXEMPT_NETWORKS", "10.0.0.1/8"),
+        ("GATEWAY_BARE_LINE_ENDS", "ignore"),
+        ("GATEWAY_SPOOL_DIR", "/nowhere"),
         ("SWEEP_SECONDS", "0"),
         ("DELIVERY_LEASE_SECONDS", "-1"),
         ("LOG_LEVEL", "LOUD"),

@@ -1,6 +1,6 @@
-"""Parses the arguments of MAIL and RCPT: text in, values out, a CommandError with the reply else.
+"""Parses the arguments of MAIL, RCPT and BDAT: text in, values out, else a CommandError's reply.
 
-RFC 5321 §4.1.1.2-3 with SIZE (RFC 1870), BODY (RFC 6152) and SMTPUTF8 (RFC 6531).
+RFC 5321 §4.1.1.2-3 with SIZE (RFC 1870), BODY (RFC 6152) and SMTPUTF8 (RFC 6531); RFC 3030 §2.
 """
 
 import re
@@ -15,6 +15,7 @@ _QUOTED_OR_NOT = r'(?:[^\s<>"]|"(?:[^"\\]|\\.)*")*'
 _PATH = re.compile(rf"(<{_QUOTED_OR_NOT}>)(?: +(.*))?\Z")
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?\Z")
 _SIZE = re.compile(r"[0-9]{1,20}\Z")
+_CHUNK = re.compile(r"([0-9]{1,20})( +LAST)?\Z", re.IGNORECASE)
 
 
 class CommandError(ValueError):
@@ -79,6 +80,17 @@ def parse_rcpt(argument: str, *, smtputf8: bool) -> Rcpt:
         raise CommandError(replies.BAD_ADDRESS_SYNTAX)
     _require_ascii(path, smtputf8=smtputf8)
     return Rcpt(recipient, path[1:-1])
+
+
+def parse_bdat(argument: str) -> tuple[int, bool]:
+    """Read what follows `BDAT`: how many octets come, and whether they are the last.
+
+    Raises CommandError.
+    """
+    match = _CHUNK.match(argument)
+    if match is None:
+        raise CommandError(replies.BDAT_SYNTAX)
+    return int(match[1]), match[2] is not None
 
 
 def _split(argument: str, keyword: str, syntax: Reply) -> tuple[str, dict[str, str]]:

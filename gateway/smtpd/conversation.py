@@ -4,85 +4,38 @@ Both ways through the session (aiosmtpd's commands and the plain ones it answers
 so that they cannot differ. A reply that needs the database is an awaitable of a Reply.
 """
 
+import asyncio
+import errno
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
-from ipaddress import IPv4Address, IPv6Address
 from uuid import UUID
 
 import structlog
-from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import metrics
 from gateway.bell import ring
-from gateway.directory import PostgresDirectory
 from gateway.ids import queue_id, uuid7
-from gateway.intake import Envelope, Incoming, Intake, Recipient, StoreFailed
-from gateway.pending import Pending
-from gateway.refusals import RefusalLog
+from gateway.intake import Envelope, Incoming, Recipient, StoreFailed
+from gateway.pending import Pending, pending_of
 from gateway.routing import replies
 from gateway.routing.address import Address
 from gateway.routing.decision import Decision
-from gateway.routing.facts import Facts, LookupFailed, Platform, Session
+from gateway.routing.facts import Facts, LookupFailed, Session
 from gateway.routing.replies import Reply
 from gateway.routing.resolve import resolve, resolve_postmaster
 from gateway.smtpd import trace
-from gateway.smtpd.command import CommandError, Mail, Rcpt, parse_mail, parse_rcpt
+from gateway.smtpd.command import CommandError, Mail, Rcpt, parse_bdat, parse_mail, parse_rcpt
+from gateway.smtpd.content import MOST_IN_MEMORY_OCTETS, Content
 from gateway.smtpd.strangers import Guest
+from gateway.smtpd.transaction import Chunk, Client, Services, Transaction
 
 log = structlog.get_logger("gateway")
 
 Answer = Reply | Pending[Reply]
-# A message whose size nobody declared holds this much of the budget while it comes in.
-UNDECLARED_OCTETS = 64 * 1024
-
-
-@dataclass(slots=True, eq=False)
-class Services:
-    """What every session of a process shares."""
-
-    directory: PostgresDirectory
-    intake: Intake
-    refusals: RefusalLog
-    platform: Platform
-    max_recipients: int
-    data_budget_octets: int
-    data_in_flight: int = 0
-
-
-class Client(Struct):
-    """Who is speaking: changes with EHLO and STARTTLS."""
-
-    address: IPv4Address | IPv6Address | None = None
-    helo: str = ""
-    is_extended: bool = False
-    is_encrypted: bool = False
-    text: str = "unknown"
-
-    def protocol(self, *, smtputf8: bool) -> str:
-        """The keyword of the Received line (RFC 3848, RFC 6531 §4.3)."""
-        if not self.is_extended:
-            return "SMTP"
-        return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if self.is_encrypted else "")
-
-
-class Transaction(Struct):
-    """One message on its way, from MAIL to the answer after its final dot."""
-
-    id: UUID
-    mail: Mail
-    envelope: Envelope
-    recipients: dict[str, Recipient] = {}  # by key
-    reserved_octets: int = 0
-    is_being_stored: bool = False
-
-    @property
-    def max_octets(self) -> int | None:
-        """The smallest limit of all recipients; None without one."""
-        limits = (recipient.decision.max_octets for recipient in self.recipients.values())
-        return min((limit for limit in limits if limit is not None), default=None)
+# What a message whose size nobody declared takes of the budget, and takes again when it is more.
+SHARE_OCTETS = 64 * 1024
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Conversation:
@@ -93,27 +46,20 @@ class Conversation:
         self.guest = guest
         self.client = Client()
         self.transaction: Transaction | None = None
-
-    @property
-    def has_recipients(self) -> bool:
-        return self.transaction is not None and bool(self.transaction.recipients)
+        self._chunk: Chunk | None = None
 
     @property
     def is_receiving(self) -> bool:
-        """Whether a message is between 354 and its answer."""
-        return self.transaction is not None and self.transaction.reserved_octets > 0
-
-    @property
-    def is_awaiting_content(self) -> bool:
-        """Whether more octets of a message have to come."""
-        transaction = self.transaction
-        return self.is_receiving and transaction is not None and not transaction.is_being_stored
+        """Whether a message is between its first octet and its answer."""
+        return self.transaction is not None and self.transaction.content is not None
 
     def reset(self) -> None:
         """Forget the transaction, as RSET, EHLO and the end of a message do."""
-        if self.transaction is not None:
-            self.services.data_in_flight -= self.transaction.reserved_octets
-        self.transaction = None
+        transaction, self.transaction = self.transaction, None
+        if transaction is not None:
+            self.services.data_in_flight -= transaction.reserved_octets
+            if transaction.content is not None:
+                transaction.content.drop()
 
     def abandon(self) -> None:
         """The client is gone: forget the transaction, unless its message is being stored."""
@@ -144,6 +90,8 @@ class Conversation:
         transaction = self.transaction
         if transaction is None:
             return replies.NEEDS_MAIL
+        if transaction.content is not None:
+            return replies.CONTENT_HAS_BEGUN
         if self.guest.is_over_budget():
             metrics.FLOOD_REFUSALS.inc()
             return self._say_decision(transaction, argument, replies.CLIENT_FLOOD)
@@ -175,44 +123,52 @@ class Conversation:
 
     def data(self) -> Reply | None:
         """None where content may come; else the reply that refuses DATA."""
-        transaction, services = self.transaction, self.services
-        if transaction is None or not transaction.recipients:
-            return replies.NEEDS_RCPT
-        reserved = transaction.mail.declared_octets or UNDECLARED_OCTETS
-        if services.data_in_flight + reserved > services.data_budget_octets:
-            metrics.message(replies.NO_SPACE.reason)
-            return replies.NO_SPACE
-        services.data_in_flight += reserved
-        transaction.reserved_octets = reserved
-        return None
+        if self.is_receiving:
+            return replies.CONTENT_HAS_BEGUN
+        return self._begin()
 
-    def content(self, octets: bytes) -> Answer:
-        """The answer to a whole message: everything is durable before it says 250."""
+    def bdat(self, argument: str) -> int | Reply:
+        """How many octets follow a BDAT; a reply where it announces none (RFC 3030 §2).
+
+        They follow whatever will be answered, so they are taken off the wire in any case.
+        """
+        try:
+            size_octets, is_last = parse_bdat(argument)
+        except CommandError as error:
+            return error.reply
+        refusal = None if self.is_receiving else self._begin()
+        self._chunk = Chunk(is_last, refusal)
+        return size_octets
+
+    def add(self, octets: bytes) -> Pending[bool] | None:
+        """Take octets of the message. Where a result is pending, no more may come before it."""
         transaction = self.transaction
-        if transaction is None:
-            return replies.NEEDS_MAIL
-        header = trace.header_of(octets)
-        reply = _refuse_content(transaction, octets, header)
-        if reply is not None:
-            return self._finish(transaction, len(octets), reply)
-        started = time.perf_counter()
-        transaction.is_being_stored = True
-        stored = self.services.intake.store(self._incoming(transaction, octets, header))
+        if transaction is None or transaction.content is None or transaction.refusal is not None:
+            return None
+        writing = transaction.content.add(octets)
+        if transaction.content.size_octets > self.services.platform.max_message_octets:
+            self._refuse(transaction, replies.SYSTEM_SIZE)
+        elif not self._has_room(transaction, transaction.content.in_memory_octets):
+            self._refuse(transaction, replies.NO_SPACE)
+        return None if writing is None else self._watched(transaction, writing)
 
-        def answer(reply: Reply) -> Reply:
-            metrics.STORE_SECONDS.observe(time.perf_counter() - started)
-            return self._finish(transaction, len(octets), reply)
+    def fail(self, reply: Reply) -> None:
+        """The message that is coming in is answered so in the end."""
+        if self.transaction is not None:
+            self._refuse(self.transaction, reply)
 
-        def fail(error: BaseException) -> Reply | None:
-            return answer(error.reply) if isinstance(error, StoreFailed) else None
-
-        return stored.then(answer, fail)
-
-    def content_too_large(self) -> Reply:
-        """The answer to a message over the system's limit."""
-        if self.transaction is None:
-            return replies.NEEDS_MAIL
-        return self._finish(self.transaction, 0, replies.SYSTEM_SIZE)
+    def end(self) -> Answer:
+        """The answer to a whole message, or to a chunk of one that goes on."""
+        chunk, self._chunk = self._chunk, None
+        transaction = self.transaction
+        if chunk is not None and chunk.refusal is not None:
+            self.reset()  # no later chunk may pass for the whole message
+            return chunk.refusal
+        if transaction is None or transaction.content is None:
+            return replies.NEEDS_RCPT
+        if chunk is not None and not chunk.is_last and transaction.refusal is None:
+            return replies.OK
+        return self._settle(transaction, transaction.content)
 
     # --- RCPT -------------------------------------------------------------
 
@@ -263,7 +219,84 @@ class Conversation:
 
     # --- the message --------------------------------------------------------
 
-    def _incoming(self, transaction: Transaction, octets: bytes, header: bytes) -> Incoming:
+    def _begin(self) -> Reply | None:
+        """Make ready for content; else the reply that refuses it."""
+        transaction, services = self.transaction, self.services
+        if transaction is None or not transaction.recipients:
+            return replies.NEEDS_RCPT
+        expected = min(transaction.mail.declared_octets or SHARE_OCTETS, MOST_IN_MEMORY_OCTETS)
+        if not self._has_room(transaction, expected):
+            metrics.message(replies.NO_SPACE.reason)
+            return replies.NO_SPACE
+        transaction.content = Content(
+            _seed(transaction),
+            normalises=services.normalises_line_ends,
+            spool_folder=services.spool_folder,
+        )
+        return None
+
+    def _has_room(self, transaction: Transaction, octets: int) -> bool:
+        """Whether the message may be so large in memory."""
+        missing = octets - transaction.reserved_octets
+        if missing <= 0:
+            return True
+        share = max(missing, SHARE_OCTETS if transaction.reserved_octets else 0)
+        if not self.services.reserve(share):
+            return False
+        transaction.reserved_octets += share
+        return True
+
+    def _refuse(self, transaction: Transaction, reply: Reply) -> None:
+        """What comes of the message from now on is read and forgotten."""
+        transaction.refusal = reply
+        if transaction.content is not None:
+            transaction.content.drop()
+
+    def _watched(self, transaction: Transaction, writing: Pending[None]) -> Pending[bool]:
+        """Whether a write to the spool went well; where it did not, the message is refused."""
+
+        def fail(error: BaseException) -> bool:
+            log.error("spool failed", queue_id=transaction.envelope.queue_id, error=str(error))
+            if transaction.refusal is None:
+                self._refuse(transaction, _reply_to(error))
+            return False
+
+        return writing.then(lambda _: True, fail)
+
+    def _settle(self, transaction: Transaction, content: Content) -> Answer:
+        """Check what came and store it: everything is durable before it says 250."""
+        writing = None if transaction.refusal else content.end()
+        refusal = transaction.refusal or _refuse_content(transaction, content)
+        if refusal is not None:
+            return self._finish(transaction, content.size_octets, refusal)
+        transaction.is_being_stored = True
+        if writing is None:
+            return self._store(transaction, content)
+        spooled = self._store_spooled(transaction, content, self._watched(transaction, writing))
+        return pending_of(asyncio.ensure_future(spooled))
+
+    async def _store_spooled(
+        self, transaction: Transaction, content: Content, written: Pending[bool]
+    ) -> Reply:
+        await written
+        if transaction.refusal is not None:
+            return self._finish(transaction, content.size_octets, transaction.refusal)
+        return await self._store(transaction, content)
+
+    def _store(self, transaction: Transaction, content: Content) -> Pending[Reply]:
+        started = time.perf_counter()
+        stored = self.services.intake.store(self._incoming(transaction, content))
+
+        def answer(reply: Reply) -> Reply:
+            metrics.STORE_SECONDS.observe(time.perf_counter() - started)
+            return self._finish(transaction, content.size_octets, reply)
+
+        def fail(error: BaseException) -> Reply | None:
+            return answer(error.reply) if isinstance(error, StoreFailed) else None
+
+        return stored.then(answer, fail)
+
+    def _incoming(self, transaction: Transaction, content: Content) -> Incoming:
         envelope, recipients = transaction.envelope, tuple(transaction.recipients.values())
         line = trace.received(
             helo=envelope.helo,
@@ -278,9 +311,10 @@ class Conversation:
             id=transaction.id,
             envelope=envelope,
             recipients=recipients,
-            octets=line + octets,
-            message_id=trace.message_id(header),
-            digest=_digest(envelope, recipients, octets),
+            octets=content.take(line),
+            message_id=trace.message_id(content.header),
+            digest=content.digest,
+            spool=content.spool,
         )
 
     def _finish(self, transaction: Transaction, size_octets: int, reply: Reply) -> Reply:
@@ -335,19 +369,23 @@ def _conflicts(transaction: Transaction, decision: Decision) -> bool:
     return decision.max_octets != first.decision.max_octets
 
 
-def _refuse_content(transaction: Transaction, octets: bytes, header: bytes) -> Reply | None:
+def _refuse_content(transaction: Transaction, content: Content) -> Reply | None:
     limit = transaction.max_octets
-    if limit is not None and len(octets) > limit:
+    if limit is not None and content.size_octets > limit:
         return replies.ADDRESS_SIZE
-    if not octets.count(b"\r\n") == octets.count(b"\n") == octets.count(b"\r"):
+    if content.has_bare_ends and not content.normalises:
         return replies.BARE_LINE_ENDS
-    if trace.count_hops(header) >= trace.MAX_HOPS:
+    if trace.count_hops(content.header) >= trace.MAX_HOPS:
         return replies.TOO_MANY_HOPS
     return None
 
 
-def _digest(envelope: Envelope, recipients: tuple[Recipient, ...], octets: bytes) -> bytes:
-    """What two deliveries of the same message by the same sender have in common."""
-    whole = sha256("\0".join([envelope.sender, *sorted(r.key for r in recipients), ""]).encode())
-    whole.update(octets)
-    return whole.digest()
+def _seed(transaction: Transaction) -> bytes:
+    """What two deliveries of the same message by the same sender share besides its octets."""
+    sender, keys = transaction.envelope.sender, sorted(transaction.recipients)
+    return "\0".join([sender, *keys, ""]).encode()
+
+
+def _reply_to(error: BaseException) -> Reply:
+    has_no_room = isinstance(error, OSError) and error.errno in _NO_ROOM
+    return replies.NO_SPACE if has_no_room else replies.TROUBLE

@@ -10,12 +10,12 @@ from gateway.intake import Intake
 from gateway.link import Link
 from gateway.refusals import RefusalLog
 from gateway.routing import replies
-from gateway.smtpd.conversation import Services
 from gateway.smtpd.deadlines import watch
 from gateway.smtpd.door import Door
 from gateway.smtpd.limits import Limits
 from gateway.smtpd.session import GatewaySession
 from gateway.smtpd.strangers import Guest, Strangers
+from gateway.smtpd.transaction import Services
 
 BACKLOG = 1024
 DRAIN_SECONDS = 20
@@ -35,6 +35,8 @@ class GatewayServer:
         limits: Limits | None = None,
         drain_seconds: float = DRAIN_SECONDS,
         is_plain: bool = True,
+        normalises_line_ends: bool = False,
+        spool_folder: str | None = None,
     ) -> None:
         self._links = [Link() for _ in range(LOOKUP_LINKS + 3)]
         small, large, refusals, *lookups = self._links
@@ -52,6 +54,8 @@ class GatewayServer:
             platform=platform(),
             max_recipients=max_recipients,
             data_budget_octets=data_budget_octets,
+            normalises_line_ends=normalises_line_ends,
+            spool_folder=spool_folder,
         )
 
     async def start(self, host: str, port: int, *, shares_port: bool = False) -> int:

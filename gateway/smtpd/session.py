@@ -18,12 +18,14 @@ from gateway.pending import Pending
 from gateway.routing import replies
 from gateway.routing.address import DOMAIN_MAX_OCTETS, AddressError, parse_domain
 from gateway.routing.replies import Reply
-from gateway.smtpd.conversation import Answer, Client, Conversation, Services
+from gateway.smtpd.conversation import Answer, Conversation
 from gateway.smtpd.deadlines import Phase, Pulse
 from gateway.smtpd.door import address_of
 from gateway.smtpd.stand_ins import NoTimer, Verbs
 from gateway.smtpd.strangers import Guest
-from gateway.smtpd.wire import Content, ContentTooLarge, Event, Line, LineTooLong, Wire, readable
+from gateway.smtpd.transaction import Client, Services
+from gateway.smtpd.turnstile import Turnstile
+from gateway.smtpd.wire import Event, Line, LineTooLong, Piece, Wire
 
 log = structlog.get_logger("gateway")
 
@@ -35,7 +37,7 @@ READ_AHEAD_OCTETS = 256 * 1024
 TURN = 50
 # A browser that was talked into speaking to us: its next lines are somebody else's commands.
 HTTP_VERBS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
-EXTENSIONS = ("8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUSCODES")
+EXTENSIONS = ("8BITMIME", "SMTPUTF8", "PIPELINING", "CHUNKING", "ENHANCEDSTATUSCODES")
 # aiosmtpd's own replies carry no enhanced code (RFC 2034 asks for one): reply code to it.
 ENHANCED = {
     "221": "2.0.0",
@@ -64,6 +66,7 @@ class GatewaySession(SMTP):
     session: Any  # aiosmtpd's own state, set anew with each connection and STARTTLS
     envelope: Any
     transport: Any
+    _reader: Any
     _original_transport: Any
     _smtp_methods: Any
     _timeout_handle: Any
@@ -87,13 +90,16 @@ class GatewaySession(SMTP):
         self._wire = Wire(line_limit=COMMAND_LIMIT_OCTETS)
         # The greeting is aiosmtpd's: it has the word until it waits for a line.
         self._is_aiosmtpds_turn = True
-        self._awaited: Pending[Reply] | None = None
+        self._awaited: Pending[Reply] | Pending[bool] | None = None
+        # aiosmtpd's DATA or BDAT, waiting for the reply to content that comes through the wire.
+        self._said: asyncio.Future[Reply] | None = None
+        self._has_heard_all = False
         self._delayed: asyncio.TimerHandle | None = None
         self._is_reading_paused = False
         self._is_shaking_hands = False
         self._is_leaving = False
         super().__init__(
-            _Hooks(),
+            object(),  # aiosmtpd's hooks: nothing is left for them
             data_size_limit=services.platform.max_message_octets,
             enable_SMTPUTF8=True,
             hostname=services.platform.hostname,
@@ -130,7 +136,7 @@ class GatewaySession(SMTP):
     def _cb_client_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        turnstile: Any = _Turnstile(self, reader)
+        turnstile: Any = Turnstile(self, reader, command_limit=COMMAND_LIMIT_OCTETS)
         super()._cb_client_connected(turnstile, writer)
 
     def _reset_timeout(self, _duration: float | None = None) -> None:
@@ -166,7 +172,7 @@ class GatewaySession(SMTP):
             return Phase.GOODBYE
         if self._is_shaking_hands:
             return Phase.HANDSHAKE
-        if self.conversation.is_awaiting_content:
+        if self._wire.is_in_content and not self._awaited:
             return Phase.CONTENT
         is_answering = self._awaited or self._delayed or self._is_aiosmtpds_turn
         return Phase.ANSWER if is_answering else Phase.COMMAND
@@ -185,16 +191,25 @@ class GatewaySession(SMTP):
 
     def data_received(self, data: bytes) -> None:
         self.pulse.octets += len(data)
-        if not self._is_plain:
+        if not (self._is_plain or self._wire.is_in_content):
             super().data_received(data)
             return
         self._wire.feed(data)
         self._advance()
 
+    def eof_received(self) -> bool:
+        """The client said its last: what it said is still answered, a whole message stored."""
+        self._has_heard_all = True
+        if self._is_plain or self._wire.is_in_content:
+            self._advance()
+        else:
+            self._reader.feed_eof()
+        return not self._tls_protocol  # over TLS one side cannot go on alone
+
     def take_turn(self) -> None:
         """aiosmtpd waits for its next line: the wire's events are ours again."""
         self._is_aiosmtpds_turn = False
-        if self._is_plain and len(self._wire):
+        if self._is_plain and (len(self._wire) or self._has_heard_all):
             self.loop.call_soon(self._advance)
 
     def resume_writing(self) -> None:
@@ -208,11 +223,19 @@ class GatewaySession(SMTP):
                 break
             event = self._wire.next_event()
             if event is None:
+                self._end_if_heard_all()
                 break
             self._answer_event(event)
         else:
             self.loop.call_soon(self._advance)
         self._pace_reading()
+
+    def _end_if_heard_all(self) -> None:
+        """Let aiosmtpd's loop end where nothing more will come; half a message is forgotten."""
+        if self._has_heard_all:
+            self._reader.feed_eof()
+            if self._said is not None:
+                self._said.cancel()
 
     def _is_waiting(self) -> bool:
         is_answering = self._awaited or self._delayed or self._is_aiosmtpds_turn
@@ -236,10 +259,34 @@ class GatewaySession(SMTP):
                 self._answer_line(octets)
             case LineTooLong():
                 self._say(replies.LINE_TOO_LONG)
-            case Content(octets):
-                self._answer(lambda: self.conversation.content(octets))
-            case ContentTooLarge():
-                self._say(self.conversation.content_too_large())
+            case Piece(octets, is_last):
+                self._take(octets, is_last=is_last)
+
+    def _take(self, octets: bytes, *, is_last: bool) -> None:
+        """Hand a piece of a message on, and the word back to aiosmtpd after the last one."""
+        try:
+            writing = self.conversation.add(octets)
+        except Exception as error:  # noqa: BLE001 - the outer shell
+            self.conversation.fail(self._trouble(error))
+            writing = None
+        if is_last:
+            if self._said is not None:
+                self._give_rest_back()
+            self._answer(self.conversation.end)
+        elif writing is not None:
+            self._awaited = writing
+            writing.listen(self._go_on)
+
+    def _give_rest_back(self) -> None:
+        """What follows the content is aiosmtpd's to read."""
+        self._is_aiosmtpds_turn = True
+        self._reader._buffer.extend(self._wire.take_rest())
+        if self._has_heard_all:
+            self._reader.feed_eof()
+
+    def _go_on(self, _written: Pending[bool]) -> None:
+        self._awaited = None
+        self._advance()
 
     def _answer_line(self, line: bytes) -> None:
         verb, _, rest = line.partition(b" ")
@@ -251,6 +298,8 @@ class GatewaySession(SMTP):
                 self._answer(lambda: self.conversation.rcpt(argument))
             case b"DATA" if not argument:
                 self._start_content()
+            case b"BDAT":
+                self._start_chunk(argument)
             case b"RSET" if not argument:
                 self._guest.hear("RSET")
                 self._set_rset_state()
@@ -265,15 +314,22 @@ class GatewaySession(SMTP):
     def _start_content(self) -> None:
         refused = self.conversation.data()
         if refused is None:
-            self._wire.start_content(self.conversation.services.platform.max_message_octets)
+            self._wire.start_content()
         self._say(refused or replies.START_CONTENT)
+
+    def _start_chunk(self, argument: str) -> None:
+        answer = self.conversation.bdat(argument)
+        if isinstance(answer, Reply):
+            self._say(answer)
+        else:
+            self._wire.start_chunk(answer)
 
     def _answer(self, command: "Any") -> None:
         """Run a command of the conversation and say its reply, now or when it is known."""
         try:
             answer: Answer = command()
         except Exception as error:  # noqa: BLE001 - the outer shell
-            self._say(self._trouble(error))
+            self._say(self._spoil(error))
             return
         if isinstance(answer, Reply):
             self._say(answer)
@@ -286,12 +342,15 @@ class GatewaySession(SMTP):
         try:
             reply = answer.result()
         except Exception as error:  # noqa: BLE001 - the outer shell
-            reply = self._trouble(error)
+            reply = self._spoil(error)
         self._say(reply)
         self._advance()
 
     def _say(self, reply: Reply) -> None:
-        if self.is_closing:
+        said, self._said = self._said, None
+        if said is not None and not said.done():
+            said.set_result(reply)
+        if said is not None or self.is_closing:
             return
         seconds = self._guest.answer(reply.code, reply.enhanced)
         if seconds is None:
@@ -312,11 +371,15 @@ class GatewaySession(SMTP):
     def _write(self, reply: Reply) -> None:
         self._writer.write(f"{reply}\r\n".encode())
 
+    def _spoil(self, error: BaseException) -> Reply:
+        """A message that failed in our hands is forgotten; its sender tries again."""
+        if self.conversation.is_receiving:
+            self.conversation.reset()
+        return self._trouble(error)
+
     def _trouble(self, error: BaseException) -> Reply:
         """Nothing of an error reaches the peer."""
         log.error("session failed", client=self.conversation.client.text, exc_info=error)
-        if self.conversation.is_receiving:
-            self.conversation.reset()
         return replies.TROUBLE
 
     # --- aiosmtpd's commands ----------------------------------------------------
@@ -350,7 +413,7 @@ class GatewaySession(SMTP):
         if isinstance(error, TLSSetupException):
             log.info("handshake failed", client=self.conversation.client.text)
             return str(replies.TROUBLE)
-        return str(self._trouble(error))
+        return str(self._spoil(error))
 
     def _set_rset_state(self) -> None:
         super()._set_rset_state()  # type: ignore[no-untyped-call]
@@ -432,49 +495,32 @@ class GatewaySession(SMTP):
         await self.push(str(answer if isinstance(answer, Reply) else await answer))
 
     async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802
-        """aiosmtpd's reading of content, around our own checks before and after."""
-        refused = None if arg else self.conversation.data()
-        if refused is not None:
-            await self.push(str(refused))
+        if arg:
+            await self.push("501 Syntax: DATA")
             return
-        self.envelope.rcpt_tos = ["taken"] if self.conversation.has_recipients else []
-        try:
-            await super().smtp_DATA(arg)
-        finally:
-            self.conversation.reset()
+        refused = self.conversation.data()
+        await self.push(str(refused or replies.START_CONTENT))
+        if refused is None:
+            self._wire.start_content()
+            await self._receive()
 
+    async def smtp_BDAT(self, arg: str | None) -> None:  # noqa: N802
+        answer = self.conversation.bdat(arg or "")
+        if isinstance(answer, Reply):
+            await self.push(str(answer))
+        else:
+            self._wire.start_chunk(answer)
+            await self._receive()
 
-class _Hooks:
-    """aiosmtpd calls this when it has read a whole message by itself."""
-
-    async def handle_DATA(  # noqa: N802
-        self, server: GatewaySession, _session: Any, envelope: Any
-    ) -> str:
-        answer = server.conversation.content(envelope.original_content)
-        return str(answer if isinstance(answer, Reply) else await answer)
-
-
-class _Turnstile:
-    """aiosmtpd's reader: its lines are the wire's, and it tells when there is none left to read."""
-
-    def __init__(self, session: GatewaySession, reader: asyncio.StreamReader) -> None:
-        self.__dict__.update(_session=session, _reader=reader)
-
-    async def readuntil(self, separator: bytes = b"\n") -> bytes:
-        if self._session.is_closing:
-            raise asyncio.CancelledError
-        if not self._reader._buffer:
-            self._session.take_turn()
-        line: bytes = await self._reader.readuntil(separator)
-        if separator != b"\n" or len(line) > COMMAND_LIMIT_OCTETS:
-            return line
-        return readable(line.removesuffix(b"\n").removesuffix(b"\r")) + b"\r\n"
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reader, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._reader, name, value)
+    async def _receive(self) -> None:
+        """Content comes through the wire on this way, too; aiosmtpd goes on with what follows."""
+        said: asyncio.Future[Reply] = self.loop.create_future()
+        self._said = said
+        waiting = len(self._reader._buffer)
+        self._is_aiosmtpds_turn = False
+        self._wire.feed(await self._reader.read(waiting) if waiting else b"")
+        self._advance()
+        await self.push(str(await said))
 
 
 def _one_word(hostname: str | None) -> str:

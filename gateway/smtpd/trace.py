@@ -10,14 +10,6 @@ _RECEIVED = re.compile(rb"^received:", re.IGNORECASE | re.MULTILINE)
 _MESSAGE_ID = re.compile(rb"^message-id:[ \t]*(?:\r\n[ \t]+)?(\S+)", re.IGNORECASE | re.MULTILINE)
 
 
-def header_of(content: bytes) -> bytes:
-    """The header section, without the empty line; at most MAX_HEADER_OCTETS of it."""
-    if content.startswith(b"\r\n"):
-        return b""
-    end = content.find(b"\r\n\r\n", 0, MAX_HEADER_OCTETS)
-    return content[: end if end >= 0 else MAX_HEADER_OCTETS]
-
-
 def count_hops(header: bytes) -> int:
     """How many Received lines the header carries (RFC 5321 §6.3)."""
     return len(_RECEIVED.findall(header))

@@ -1,8 +1,11 @@
 """The wire's state machine, pure: octets in, events out, the same however the octets are cut.
 
-It knows lines and message content (RFC 5321 §2.3.8, §4.1.1.4, §4.5.2) and nothing of commands.
-Only CR LF dot CR LF ends content: a bare CR or LF never does, so nothing is smuggled behind one.
+It knows lines, message content (RFC 5321 §2.3.8, §4.1.1.4, §4.5.2) and chunks (RFC 3030 §2), and
+nothing of commands. Only CR LF dot CR LF ends content: a bare CR or LF never does, so nothing is
+smuggled behind one. Content leaves in pieces as it comes; this file never holds a whole message.
 """
+
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -19,17 +22,14 @@ class LineTooLong(Struct, frozen=True):
     """A command line over the limit; its octets are gone."""
 
 
-class Content(Struct, frozen=True):
-    """A whole message, dots unstuffed, every line with its CR LF."""
+class Piece(Struct, frozen=True):
+    """Octets of a message, dots unstuffed; `is_last` ends the content or the chunk."""
 
     octets: bytes
+    is_last: bool
 
 
-class ContentTooLarge(Struct, frozen=True):
-    """The end of a message over the limit; its octets are gone."""
-
-
-Event = Line | LineTooLong | Content | ContentTooLarge
+Event = Line | LineTooLong | Piece
 
 
 def readable(line: bytes) -> bytes:
@@ -43,15 +43,17 @@ def readable(line: bytes) -> bytes:
 class Wire:
     """Feed it octets; ask it for the next event until there is none.
 
-    It reads lines, and after `start_content` one message; then lines again.
+    It reads lines, after `start_content` or `start_chunk` one run of pieces, then lines again.
     """
 
     def __init__(self, *, line_limit: int) -> None:
         self._line_limit = line_limit
-        self._content_limit: int | None = None
         self._buffer = bytearray()
+        self._next: Callable[[], Event | None] = self._next_line
         self._searched = 0
         self._is_overlong = False
+        self._skipped_octets = 0
+        self._chunk_octets = 0
 
     def __len__(self) -> int:
         """Octets that wait to become events."""
@@ -59,7 +61,7 @@ class Wire:
 
     @property
     def is_in_content(self) -> bool:
-        return self._content_limit is not None
+        return self._next != self._next_line
 
     def feed(self, octets: bytes) -> None:
         self._buffer += octets
@@ -70,19 +72,27 @@ class Wire:
         self._searched = 0
         self._is_overlong = False
 
-    def start_content(self, limit: int) -> None:
-        """What follows is a message of at most `limit` octets, as it goes over the wire."""
-        self._content_limit = limit
-        self._is_overlong = False
-        # A message may be a lone dot: the CR LF of the command before it begins its first line.
+    def take_rest(self) -> bytes:
+        """What waits to become events, which then waits no more."""
+        rest = bytes(self._buffer)
+        self.clear()
+        return rest
+
+    def start_content(self) -> None:
+        """What follows is a message, up to a line with nothing but a dot."""
+        # It may be a lone dot: the CR LF of the command before it begins its first line.
         self._buffer[:0] = b"\r\n"
-        self._searched = 0
+        self._skipped_octets = 2
+        self._next = self._next_content
+
+    def start_chunk(self, size_octets: int) -> None:
+        """What follows is a chunk of so many octets, whatever they are."""
+        self._chunk_octets = size_octets
+        self._next = self._next_chunk
 
     def next_event(self) -> Event | None:
         """The next event; None until more octets come."""
-        if self._content_limit is not None:
-            return self._next_content(self._content_limit)
-        return self._next_line()
+        return self._next()
 
     def _next_line(self) -> Line | LineTooLong | None:
         end = self._buffer.find(b"\n", self._searched)
@@ -100,19 +110,37 @@ class Wire:
             return LineTooLong()
         return Line(readable(line))
 
-    def _next_content(self, limit: int) -> Content | ContentTooLarge | None:
-        end = self._buffer.find(END_OF_CONTENT, self._searched)
-        if end < 0:
-            if len(self._buffer) > limit + len(END_OF_CONTENT):
-                self._is_overlong = True
-                del self._buffer[: -len(END_OF_CONTENT)]
-            self._searched = max(0, len(self._buffer) - len(END_OF_CONTENT) + 1)
+    def _next_content(self) -> Piece | None:
+        """All that is surely content: what may yet turn out to be the end stays."""
+        end = self._buffer.find(END_OF_CONTENT)
+        if end >= 0:
+            self._next = self._next_line
+            octets = self._unstuffed(end + 2)
+            del self._buffer[:3]
+            return Piece(octets, is_last=True)
+        end = len(self._buffer) - self._open_end()
+        octets = self._unstuffed(end) if end > 0 else b""
+        return Piece(octets, is_last=False) if octets else None
+
+    def _unstuffed(self, end: int) -> bytes:
+        """Take what stands before `end`, without the dots that senders double."""
+        octets = bytes(self._buffer[:end]).replace(b"\r\n.", b"\r\n")[self._skipped_octets :]
+        del self._buffer[:end]
+        self._skipped_octets = 0
+        return octets
+
+    def _open_end(self) -> int:
+        """How many octets at the end of the buffer may be the beginning of the end of content."""
+        tail = bytes(self._buffer[-len(END_OF_CONTENT) + 1 :])
+        sizes = range(len(tail), 0, -1)
+        return next((size for size in sizes if END_OF_CONTENT.startswith(tail[-size:])), 0)
+
+    def _next_chunk(self) -> Piece | None:
+        if not self._buffer and self._chunk_octets:
             return None
-        stuffed = bytes(self._buffer[: end + 2])
-        del self._buffer[: end + len(END_OF_CONTENT)]
-        self._searched = 0
-        self._content_limit = None
-        if self._is_overlong or len(stuffed) - 2 > limit:
-            self._is_overlong = False
-            return ContentTooLarge()
-        return Content(stuffed.replace(b"\r\n.", b"\r\n")[2:])
+        octets = bytes(self._buffer[: self._chunk_octets])
+        del self._buffer[: self._chunk_octets]
+        self._chunk_octets -= len(octets)
+        if not self._chunk_octets:
+            self._next = self._next_line
+        return Piece(octets, is_last=not self._chunk_octets)

@@ -6,21 +6,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.smtpd.wire import Content, ContentTooLarge, Event, Line, LineTooLong, Wire
+from gateway.smtpd.wire import Event, Line, LineTooLong, Piece, Wire
 
 LIMIT = 40
 
 
-def events_of(chunks: list[bytes], *, content_limit: int = 200) -> list[Event]:
-    """Every event of a conversation in which a line `DATA` starts content."""
+def events_of(chunks: list[bytes]) -> list[Event]:
+    """Every event of a conversation in which a line `DATA` starts content, `BDAT n` a chunk.
+
+    Pieces of one run are put together, since how it is cut is the network's choice.
+    """
     wire, events = Wire(line_limit=LIMIT), []
     for chunk in chunks:
         wire.feed(chunk)
         while (event := wire.next_event()) is not None:
-            events.append(event)
+            _append(events, event)
             if event == Line(b"DATA"):
-                wire.start_content(content_limit)
+                wire.start_content()
+            elif isinstance(event, Line) and event.octets.startswith(b"BDAT "):
+                wire.start_chunk(int(event.octets[5:] or b"0"))
     return events
+
+
+def _append(events: list[Event], event: Event) -> None:
+    before = events[-1] if events else None
+    if isinstance(event, Piece) and isinstance(before, Piece) and not before.is_last:
+        events[-1] = Piece(before.octets + event.octets, event.is_last)
+    else:
+        events.append(event)
+
+
+def message(octets: bytes) -> Piece:
+    return Piece(octets, is_last=True)
 
 
 CASES = {
@@ -31,20 +48,38 @@ CASES = {
     "long and unreadable": (b"\r" + b"x" * 41 + b"\r\n", [LineTooLong()]),
     "2920 pipelined": (b"A\r\nB\r\nC", [Line(b"A"), Line(b"B")]),
     "5321-4.5.3.1.4 too long": (b"x" * 41 + b"\r\nA\r\n", [LineTooLong(), Line(b"A")]),
-    "5321-4.1.1.4 message": (b"DATA\r\nx\r\n.\r\n", [Line(b"DATA"), Content(b"x\r\n")]),
-    "5321-4.1.1.4 lone dot": (b"DATA\r\n.\r\nA\r\n", [Line(b"DATA"), Content(b""), Line(b"A")]),
-    "5321-4.5.2 dots": (b"DATA\r\n..\r\n.x\r\n.\r\n", [Line(b"DATA"), Content(b".\r\nx\r\n")]),
-    "smuggling by LF": (b"DATA\r\nx\n.\nA\r\n.\r\n", [Line(b"DATA"), Content(b"x\n.\nA\r\n")]),
-    "smuggling by LF dot CR LF": (
-        b"DATA\r\nx\n.\r\nA\r\n.\r\n",
-        [Line(b"DATA"), Content(b"x\n.\r\nA\r\n")],
+    "5321-4.1.1.4 message": (b"DATA\r\nx\r\n.\r\n", [Line(b"DATA"), message(b"x\r\n")]),
+    "5321-4.1.1.4 lone dot": (b"DATA\r\n.\r\nA\r\n", [Line(b"DATA"), message(b""), Line(b"A")]),
+    "5321-4.5.2 dots": (b"DATA\r\n..\r\n.x\r\n.\r\n", [Line(b"DATA"), message(b".\r\nx\r\n")]),
+    "5321-4.1.1.4 goes on": (b"DATA\r\nx\r\n.", [Line(b"DATA"), Piece(b"x", is_last=False)]),
+    "3030-2 chunk": (
+        b"BDAT 5\r\na\r\n.\nA\r\n",
+        [Line(b"BDAT 5"), message(b"a\r\n.\n"), Line(b"A")],
     ),
-    "smuggling by CR": (b"DATA\r\nx\r.\rA\r\n.\r\n", [Line(b"DATA"), Content(b"x\r.\rA\r\n")]),
-    "too large": (
-        b"DATA\r\n" + b"x" * 300 + b"\r\n.\r\nA\r\n",
-        [Line(b"DATA"), ContentTooLarge(), Line(b"A")],
+    "3030-2 chunk is not unstuffed": (
+        b"BDAT 5\r\n\r\n..xA\r\n",
+        [Line(b"BDAT 5"), message(b"\r\n..x"), Line(b"A")],
     ),
+    "3030-2 empty chunk": (b"BDAT 0\r\nA\r\n", [Line(b"BDAT 0"), message(b""), Line(b"A")]),
 }
+# Between "x" and "A", none of these ends content; only what stands after them does.
+SMUGGLING = [
+    b"\n.\n", b"\n.\r\n", b"\r.\r", b"\r.\r\n", b"\r\n.\r", b"\r\n.\n", b"\n.\r", b"\r.\n",
+    b"\n\n.\n\n", b"\r\r\n.\r", b"\r\n.\r\r\n", b"\r\n\0.\r\n", b"\r\n.\0\r\n", b"\r\0\n.\r\n",
+    b"\r\n.\r\0\n", b"\r\n .\r\n", b"\r\n. \r\n", b"\r\n..\r\n", b"\x85.\x85",
+    b"\xe2\x80\xa8.\xe2\x80\xa8",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", SMUGGLING, ids=repr)
+def test_nothing_but_crlf_dot_crlf_ends_content(ending: bytes):
+    smuggled = b"DATA\r\nx" + ending + b"MAIL FROM:<a@b>\r\n"
+
+    [first, content, last] = events_of([smuggled + b".\r\nNOOP\r\n"])
+
+    assert [first, last] == [Line(b"DATA"), Line(b"NOOP")]
+    expected = (b"x" + ending + b"MAIL FROM:<a@b>\r\n").replace(b"\r\n.", b"\r\n")
+    assert content == message(expected)
 
 
 @pytest.mark.parametrize(("octets", "expected"), CASES.values(), ids=CASES.keys())
@@ -71,6 +106,8 @@ PIECES = st.sampled_from(
         b"\r\n.\r\n",
         b"NOOP\r\n",
         b"\0",
+        b"BDAT 7\r\n",
+        b"BDAT 0\r\n",
     ]
 )
 
@@ -80,7 +117,7 @@ def test_cutting_octets_changes_no_event(octets: bytes, cuts: list[int]):
     places = sorted({min(cut, len(octets)) for cut in cuts} | {0, len(octets)})
     chunks = [octets[a:b] for a, b in pairwise(places)]
 
-    assert events_of(chunks, content_limit=60) == events_of([octets], content_limit=60)
+    assert events_of(chunks) == events_of([octets])
 
 
 LINES = st.lists(st.binary(max_size=20).map(lambda octets: octets.translate(None, b"\r\n")))
@@ -91,9 +128,9 @@ def test_stuffed_content_comes_back_unstuffed(lines: list[bytes]):
     content = b"".join(line + b"\r\n" for line in lines)
     stuffed = b"".join((b"." if line[:1] == b"." else b"") + line + b"\r\n" for line in lines)
 
-    events = events_of([b"DATA\r\n" + stuffed + b".\r\n"], content_limit=10**6)
+    events = events_of([b"DATA\r\n" + stuffed + b".\r\n"])
 
-    assert events[1] == Content(content)
+    assert events[1] == message(content)
 
 
 def test_nothing_fed_before_clear_is_seen_after_it():

@@ -63,6 +63,8 @@ async def _serve(host: str, port: int, context: ssl.SSLContext | None) -> None:
         data_budget_octets=settings.GATEWAY_DATA_BUDGET_OCTETS,
         tls=context,
         limits=_limits(),
+        normalises_line_ends=settings.GATEWAY_BARE_LINE_ENDS == "normalise",
+        spool_folder=settings.GATEWAY_SPOOL_DIR,
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,0 +1,113 @@
+"""One message as it comes in, piece by piece: kept, counted, hashed, its header and line ends seen.
+
+The memory it needs does not grow with the message: beyond MOST_IN_MEMORY_OCTETS its octets wait in
+a file (gateway/spool.py). Nothing is decided about the message here.
+"""
+
+import re
+from hashlib import sha256
+
+from gateway.pending import Pending
+from gateway.smtpd.trace import MAX_HEADER_OCTETS
+from gateway.spool import Spool
+
+# A body of 1 MiB with its header stays in memory.
+MOST_IN_MEMORY_OCTETS = 1024 * 1024 + 64 * 1024
+# A message in a file is written in pieces of this size.
+WRITE_OCTETS = 256 * 1024
+_BARE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_END_OF_HEADER = b"\r\n\r\n"
+
+
+class Content:
+    """What has come of a message so far.
+
+    `seed` begins its digest. With `normalises` a bare CR or LF becomes CR LF, else it is kept and
+    `has_bare_ends` tells.
+    """
+
+    def __init__(self, seed: bytes, *, normalises: bool, spool_folder: str | None = None) -> None:
+        self.size_octets = 0
+        self.in_memory_octets = 0
+        self.has_bare_ends = False
+        self.spool: Spool | None = None
+        self.normalises = normalises
+        self._spool_folder = spool_folder
+        self._hash = sha256(seed)
+        self._head = bytearray(b"\r\n")  # so that a header without a line ends like every other
+        self._has_header = False
+        self._pieces: list[bytes] = []
+        self._held = b""  # a CR whose LF may come with the next piece
+
+    @property
+    def header(self) -> bytes:
+        """The header section without the empty line; at most MAX_HEADER_OCTETS of it."""
+        return bytes(self._head[2:])
+
+    @property
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+    def add(self, octets: bytes) -> Pending[None] | None:
+        """Take more of it; where a write is pending, it has to end before more is added.
+
+        It fails with OSError.
+        """
+        if self._held:
+            octets, self._held = self._held + octets, b""
+        if octets.endswith(b"\r"):
+            octets, self._held = octets[:-1], b"\r"
+        return self._keep(self._with_line_ends(octets))
+
+    def end(self) -> Pending[None] | None:
+        """Nothing more comes; as `add`."""
+        octets, self._held = self._with_line_ends(self._held), b""
+        writing = self._keep(octets)
+        return self._write() if self.spool is not None and writing is None else writing
+
+    def take(self, line: bytes) -> bytes:
+        """What is in memory, below a line of ours: the whole message where it is not spooled."""
+        octets = b"".join((line, *self._pieces))
+        self._pieces.clear()
+        return octets
+
+    def drop(self) -> None:
+        """Give back memory and file: nothing of it will be stored."""
+        self._pieces.clear()
+        self.in_memory_octets = 0
+        if self.spool is not None:
+            self.spool.close()
+            self.spool = None
+
+    def _with_line_ends(self, octets: bytes) -> bytes:
+        if octets.count(b"\r\n") == octets.count(b"\n") == octets.count(b"\r"):
+            return octets
+        self.has_bare_ends = True
+        return _BARE_END.sub(b"\r\n", octets) if self.normalises else octets
+
+    def _keep(self, octets: bytes) -> Pending[None] | None:
+        self.size_octets += len(octets)
+        self.in_memory_octets += len(octets)
+        self._hash.update(octets)
+        self._pieces.append(octets)
+        if not self._has_header:
+            self._see_header(octets)
+        most = MOST_IN_MEMORY_OCTETS if self.spool is None else WRITE_OCTETS
+        return self._write() if self.in_memory_octets > most else None
+
+    def _see_header(self, octets: bytes) -> None:
+        seen = max(0, len(self._head) - len(_END_OF_HEADER) + 1)
+        self._head += octets[:MAX_HEADER_OCTETS]
+        end = self._head.find(_END_OF_HEADER, seen)
+        self._has_header = end >= 0 or len(self._head) >= MAX_HEADER_OCTETS
+        if self._has_header:
+            del self._head[end if end >= 0 else MAX_HEADER_OCTETS :]
+
+    def _write(self) -> Pending[None] | None:
+        """Move what is in memory to the file."""
+        if self.spool is None:
+            self.spool = Spool(self._spool_folder)
+        octets = b"".join(self._pieces)
+        self._pieces.clear()
+        self.in_memory_octets = 0
+        return self.spool.write(octets) if octets else None

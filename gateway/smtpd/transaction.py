@@ -1,0 +1,79 @@
+"""What a session knows: what its process shares, who is speaking, and the message on its way."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from uuid import UUID
+
+from msgspec import Struct
+
+from gateway.directory import PostgresDirectory
+from gateway.intake import Envelope, Intake, Recipient
+from gateway.refusals import RefusalLog
+from gateway.routing.facts import Platform
+from gateway.routing.replies import Reply
+from gateway.smtpd.command import Mail
+from gateway.smtpd.content import Content
+
+
+@dataclass(slots=True, eq=False)
+class Services:
+    """What every session of a process shares."""
+
+    directory: PostgresDirectory
+    intake: Intake
+    refusals: RefusalLog
+    platform: Platform
+    max_recipients: int
+    data_budget_octets: int
+    normalises_line_ends: bool = False
+    spool_folder: str | None = None
+    data_in_flight: int = 0
+
+    def reserve(self, octets: int) -> bool:
+        """Whether so many more octets of messages may be in memory; they are counted at once."""
+        if self.data_in_flight + octets > self.data_budget_octets:
+            return False
+        self.data_in_flight += octets
+        return True
+
+
+class Client(Struct):
+    """Who is speaking: changes with EHLO and STARTTLS."""
+
+    address: IPv4Address | IPv6Address | None = None
+    helo: str = ""
+    is_extended: bool = False
+    is_encrypted: bool = False
+    text: str = "unknown"
+
+    def protocol(self, *, smtputf8: bool) -> str:
+        """The keyword of the Received line (RFC 3848, RFC 6531 §4.3)."""
+        if not self.is_extended:
+            return "SMTP"
+        return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if self.is_encrypted else "")
+
+
+class Transaction(Struct):
+    """One message on its way, from MAIL to the answer after its final dot."""
+
+    id: UUID
+    mail: Mail
+    envelope: Envelope
+    recipients: dict[str, Recipient] = {}  # by key
+    content: Content | None = None
+    refusal: Reply | None = None  # of content that is already known to be refused
+    reserved_octets: int = 0
+    is_being_stored: bool = False
+
+    @property
+    def max_octets(self) -> int | None:
+        """The smallest limit of all recipients; None without one."""
+        limits = (recipient.decision.max_octets for recipient in self.recipients.values())
+        return min((limit for limit in limits if limit is not None), default=None)
+
+
+class Chunk(Struct, frozen=True):
+    """What a BDAT announced; `refusal` where its octets come for nothing."""
+
+    is_last: bool
+    refusal: Reply | None = None

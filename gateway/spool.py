@@ -1,0 +1,62 @@
+"""Where a large message waits for its commit: a file without a name, gone when nobody holds it.
+
+Files are written and read on threads of their own, since a disk may take its time; each spool is
+used by one thing at a time.
+"""
+
+import asyncio
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO
+
+from gateway.pending import Pending, pending_of
+
+_threads = ThreadPoolExecutor(4, thread_name_prefix="spool")
+
+
+class Spool:
+    """The octets of one message, written in order and read as a whole."""
+
+    def __init__(self, folder: str | None = None) -> None:
+        self._folder = folder  # None is the system's folder for temporary files
+        self._file: BinaryIO | None = None
+        self._under_way: asyncio.Future[None] | None = None
+        self.size_octets = 0
+
+    def write(self, octets: bytes) -> Pending[None]:
+        """Append; at most one write at a time. It fails with OSError."""
+        self.size_octets += len(octets)
+        loop = asyncio.get_running_loop()
+        self._under_way = loop.run_in_executor(_threads, self._append, octets)
+        return pending_of(self._under_way)
+
+    async def read(self) -> bytes:
+        """All of it. Raises OSError."""
+        return await asyncio.get_running_loop().run_in_executor(_threads, self._whole)
+
+    def close(self) -> None:
+        """Give the space back, once a write under way has ended."""
+        if self._under_way is not None and not self._under_way.done():
+            self._under_way.add_done_callback(self._close)
+        else:
+            self._close()
+
+    def _append(self, octets: bytes) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
+        left = memoryview(octets)
+        while left:  # a file without a buffer may take less than it is given
+            left = left[self._file.write(left) :]
+
+    def _whole(self) -> bytes:
+        if self._file is None:
+            return b""
+        self._file.seek(0)
+        return self._file.read()
+
+    def _close(self, done: "asyncio.Future[None] | None" = None) -> None:
+        if done is not None and not done.cancelled():
+            done.exception()  # nobody waits for it any more
+        if self._file is not None:
+            self._file.close()
+            self._file = None
