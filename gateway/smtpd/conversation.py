@@ -88,10 +88,8 @@ class Conversation:
     def rcpt(self, argument: str) -> Answer:
         """The answer to RCPT, from facts read while the client waits."""
         transaction = self.transaction
-        if transaction is None:
-            return replies.NEEDS_MAIL
-        if transaction.content is not None:
-            return replies.CONTENT_HAS_BEGUN
+        if transaction is None or transaction.content is not None:
+            return replies.CONTENT_HAS_BEGUN if transaction else replies.NEEDS_MAIL
         if self.guest.is_over_budget():
             metrics.FLOOD_REFUSALS.inc()
             return self._say_decision(transaction, argument, replies.CLIENT_FLOOD)
