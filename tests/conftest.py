@@ -30,12 +30,14 @@ os.environ.setdefault("BROKER_URL", "memory://")
 os.environ.setdefault("EMBEDDED", "1")  # plain HTTP, as the try-out
 
 PURE = REPOSITORY / "tests" / "routing"
+CHAOS = REPOSITORY / "tests" / "chaos"
 TOGETHER = "tests/e2e/"
 # Any of the names will do; Debian keeps servers where an ordinary PATH does not look.
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "dovecot": ("dovecot",),
     "postfix": ("postfix",),
+    "redis": ("redis-server",),
     "swaks": ("swaks",),
 }
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
@@ -78,6 +80,11 @@ def django_db_setup(
     yield
     with django_db_blocker.unblock():
         teardown_databases(made, verbosity=0)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Chaos takes minutes: it is run by its name alone (`make chaos`)."""
+    return True if collection_path == CHAOS and CHAOS not in _chosen(config) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -124,5 +131,8 @@ def _missing_programs() -> list[str]:
 
 
 def _needs_django(config: pytest.Config) -> bool:
-    chosen = [Path(argument.partition("::")[0]).absolute() for argument in config.args]
-    return not all(path.is_relative_to(PURE) for path in chosen)
+    return not all(path.is_relative_to(PURE) for path in _chosen(config))
+
+
+def _chosen(config: pytest.Config) -> list[Path]:
+    return [Path(argument.partition("::")[0]).absolute() for argument in config.args]

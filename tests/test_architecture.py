@@ -33,6 +33,7 @@ NOT_ROWS = {"changes", "super()", "storage", "formset"}
 OUTER_SHELLS = {
     "gateway/smtpd": "an SMTP session answers 451 whatever happens",
     "gateway/delivery": "a worker's loop outlives any one delivery",
+    "gateway/pending.py": "an error on its way to the session is carried there",
 }
 
 

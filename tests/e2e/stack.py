@@ -49,6 +49,7 @@ class Stack:
     lock: int
     dns_resolvers: list[str]
     dns_port: int
+    broker_url: str = "filesystem://localhost"
     addresses: Addresses = field(default_factory=lambda: with_free_ports(configured_addresses()))
     smarthost_port: int = field(default_factory=lambda: choose_free(["127.0.0.1"])[0])
     password: str = ""
@@ -56,6 +57,7 @@ class Stack:
     _children: dict[str, Child] = field(default_factory=dict)
     _services: dict[str, Service] = field(default_factory=dict)
     _has_database: bool = False
+    _server: postgres.Server | None = None
     _database: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
@@ -149,13 +151,21 @@ class Stack:
         """Start PostgreSQL unless it runs."""
         if self._has_database:
             return
-        server = self._database.enter_context(postgres.running(self.root))
-        self.database_url, self._has_database = server.url, True
+        self._server = self._database.enter_context(postgres.running(self.root))
+        self.database_url, self._has_database = self._server.url, True
 
     def stop_database(self) -> None:
         """Stop PostgreSQL as an administrator would: sessions are cut, commits are kept."""
         self._database.close()
         self._has_database = False
+
+    def kill_database(self) -> None:
+        """SIGKILL to PostgreSQL's first process; what had been committed has to be there again."""
+        assert self._server is not None
+        [pid] = children_of(self._server.child.leash.pid)
+        os.kill(pid, signal.SIGKILL)
+        assert self._server.child.has_ended(within_seconds=READY_SECONDS)
+        self.stop_database()
 
     @property
     def broker(self) -> Path:
@@ -183,7 +193,7 @@ class Stack:
             **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
             **QUICK,
             **{each.setting: str(each.port) for each in self.addresses.all()},
-            "BROKER_URL": "filesystem://localhost",
+            "BROKER_URL": self.broker_url,
             "DATA_DIR": str(self.root),
             "DNS_ALLOW_PRIVATE_ADDRESSES": "1",
             "DNS_AUTHORITATIVE_PORT": str(self.dns_port),
@@ -226,10 +236,12 @@ def children_of(pid: int) -> list[int]:
 
 
 @contextmanager
-def running(root: Path, *, dns_resolvers: list[str], dns_port: int) -> Iterator[Stack]:
+def running(
+    root: Path, *, dns_resolvers: list[str], dns_port: int, **options: str
+) -> Iterator[Stack]:
     """A stack that keeps its data in `root` and runs inside `with`."""
     with hold(root, "up") as lock:
-        stack = Stack(root, lock, dns_resolvers, dns_port)
+        stack = Stack(root, lock, dns_resolvers, dns_port, **options)
         try:
             stack.start()
             yield stack
