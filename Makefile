@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run demo test chaos check bench lock clean
+.PHONY: help run demo test fuzz chaos check bench lock clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -27,6 +27,9 @@ demo: $(EMBEDDED) ## Send real mail through a throw-away installation and check 
 
 test: $(DEV) ## Run all tests (ARGS="tests/routing -k catch" chooses some)
 	@$(BIN)/pytest -n $(CORES) $(ARGS)
+
+fuzz: $(DEV) ## Drive the pure protocol with arbitrary octets (FUZZ_EXAMPLES=10000)
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-10000} $(BIN)/pytest tests/gateway/test_fuzz.py $(ARGS)
 
 chaos: $(DEV) ## Kill every part at random under load; nothing may be lost (CHAOS_SECONDS=90)
 	@timeout 480 $(BIN)/pytest -s tests/chaos $(ARGS)
