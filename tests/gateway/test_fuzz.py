@@ -21,8 +21,9 @@ TOKENS = (
     *(b"DATA\r\n", b"BDAT 3\r\n", b"BDAT 0 LAST\r\n", b"MAIL FROM:<a@b>\r\n", b"\0", b"\xff"),
     b"x" * (LINE_LIMIT + 1),
 )
-OCTETS = st.lists(st.sampled_from(TOKENS) | st.binary(max_size=6), max_size=30).map(b"".join)
-CUTS = st.lists(st.integers(0, 12), max_size=200)
+PARTS = st.lists(st.sampled_from(TOKENS) | st.binary(max_size=6), max_size=30).map(b"".join)
+OCTETS = PARTS | PARTS.map(lambda octets: b"DATA\r\n" + octets)
+CUTS = st.just([1] * 400) | st.lists(st.integers(0, 12), max_size=200)
 WORDS = (
     *("FROM:", "TO:", "<", ">", "@", '"', "\\", ".", "+", " ", "=", "[", "]", "IPv6:", ":", ","),
     *("SIZE=", "BODY=8BITMIME", "SMTPUTF8", "RET=HDRS", "ENVID=", "NOTIFY=", "ORCPT=rfc822;", "²"),
