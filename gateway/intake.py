@@ -110,12 +110,14 @@ WITH {CLOCK}, body AS (
 ), record AS ({INSERT_RECORDS.format(records="$5")}), counter AS ({WRITE_BACK})
 INSERT INTO gateway_delivery (id, record_id, message_id, tenant_id, target_id, hop_id, kind,
     recipient, destination, rewrites_sender, null_sender, state, attempts_made, crashes,
-    next_attempt_at, fence, last_reply, created_at)
+    next_attempt_at, fence, last_reply, created_at, mark)
 SELECT d.id, d.record_id, d.message_id, d.tenant_id, d.target_id, d.hop_id, d.kind, d.recipient,
-    d.destination, d.rewrites_sender, d.null_sender, 'pending', 0, 0, clock.now, 0, '', clock.now
+    d.destination, d.rewrites_sender, d.null_sender,
+    CASE WHEN d.hold IS NULL THEN 'pending' ELSE 'held' END, 0, 0, clock.now, 0,
+    coalesce(d.hold, ''), clock.now, coalesce(d.mark, '')
 FROM clock, json_to_recordset($6::json) AS d(id uuid, record_id uuid,
     message_id uuid, tenant_id bigint, target_id bigint, hop_id bigint, kind text,
-    recipient text, destination text, rewrites_sender bool, null_sender bool)
+    recipient text, destination text, rewrites_sender bool, null_sender bool, hold text, mark text)
 """,
 )
 
@@ -137,11 +139,13 @@ _decode_counter = Decoder(CounterRow).decode
 
 
 class Recipient(Struct, frozen=True):
-    """One RCPT TO as it was typed, its key, and what was decided for it."""
+    """One RCPT TO as it was typed, its key, and what was decided and found for it."""
 
     text: str
     key: str
     decision: Decision
+    hold: str = ""  # why its deliveries are kept back; empty lets them go
+    mark: str = ""  # header lines that its deliveries carry on top
 
 
 class Envelope(Struct, frozen=True):
@@ -339,7 +343,7 @@ def _parameters(
             record = record_row(message.envelope, recipient, message_id=str(message.id))
             records.append(record)
             deliveries += [
-                _delivery_row(record, destination)
+                _delivery_row(record, destination, recipient)
                 for destination in recipient.decision.destinations
             ]
     rows = [
@@ -413,7 +417,17 @@ def record_row(envelope: Envelope, recipient: Recipient, *, message_id: str | No
     }
 
 
-def _delivery_row(record: Row, destination: Destination) -> Row:
+def _delivery_row(record: Row, destination: Destination, recipient: Recipient) -> Row:
+    """What is not usual (kept back, marked) is named only where it is so."""
+    row = _plain_delivery_row(record, destination)
+    if recipient.hold:
+        row["hold"] = recipient.hold
+    if recipient.mark:
+        row["mark"] = recipient.mark
+    return row
+
+
+def _plain_delivery_row(record: Row, destination: Destination) -> Row:
     hop = destination.hop
     return {
         "id": str(uuid7()),

@@ -19,6 +19,11 @@ STORE_SECONDS = Histogram(
     "Time from the final dot to the durable commit.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5),
 )
+AUTHENTICATION_SECONDS = Histogram(
+    "mailrouting_authentication_seconds",
+    "Time that SPF, DKIM and DMARC of a message took, look-ups included.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 20),
+)
 CONNECTIONS = Gauge("mailrouting_connections", "SMTP connections open now.")
 REFUSED_CONNECTIONS = Counter(
     "mailrouting_connections_refused_total", "Connections turned away at once, why.", ["reason"]

@@ -173,6 +173,12 @@ class Delivery(models.Model):
         default=0, help_text="Goes up with each claim; only its holder may settle."
     )
     last_reply = models.TextField(blank=True)
+    mark = models.TextField(
+        blank=True,
+        default="",
+        db_default="",  # gateways of the version before do not name it
+        help_text="Header lines that the message carries on top for this recipient.",
+    )
     created_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True, blank=True)
 

@@ -42,6 +42,13 @@ class Pending(Generic[Result]):
         result: Any = self._result
         return result  # type: ignore[no-any-return]
 
+    def follow(self, result: "Result | Pending[Result]") -> None:
+        """Settle with a result, or as another one is settled."""
+        if isinstance(result, Pending):
+            result.listen(lambda done: self._settle(done._result, done._error))
+        else:
+            self.resolve(result)
+
     def listen(self, listener: "Callable[[Pending[Result]], None]") -> None:
         """Call with this once it is settled; now, if it is already."""
         if self._is_settled:
@@ -51,11 +58,12 @@ class Pending(Generic[Result]):
 
     def then(
         self,
-        answer: Callable[[Result], Next],
+        answer: "Callable[[Result], Next | Pending[Next]]",
         fail: Callable[[BaseException], Next | None],
     ) -> "Pending[Next]":
         """What `answer` makes of the result, `fail` of the error; None of it stays an error.
 
+        Where an answer has to be waited for itself, what is returned is settled with it.
         What they raise becomes the error of what is returned.
         """
         following: Pending[Next] = Pending()
@@ -63,7 +71,7 @@ class Pending(Generic[Result]):
         def settle(done: Pending[Result]) -> None:
             try:
                 if done._error is None:
-                    following.resolve(answer(done.result()))
+                    following.follow(answer(done.result()))
                     return
                 made = fail(done._error)
                 if made is not None:

@@ -22,6 +22,12 @@ class Spool:
         self._file: BinaryIO | None = None
         self._under_way: asyncio.Future[None] | None = None
         self.size_octets = 0
+        self._skipped_octets = 0
+
+    def skip(self, octets: int) -> None:
+        """Leave the first octets out from now on."""
+        self.size_octets -= octets
+        self._skipped_octets += octets
 
     def write(self, octets: bytes) -> Pending[None]:
         """Append; at most one write at a time. It fails with OSError."""
@@ -51,7 +57,7 @@ class Spool:
     def _whole(self) -> bytes:
         if self._file is None:
             return b""
-        self._file.seek(0)
+        self._file.seek(self._skipped_octets)
         return self._file.read()
 
     def _close(self, done: "asyncio.Future[None] | None" = None) -> None:

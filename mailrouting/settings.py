@@ -11,6 +11,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from gateway import smarthost
+from gateway.routing.address import parse_domain
 from mailrouting import csp, unfold
 from mailrouting.embedded import data_root, database_url, secret_key
 from mailrouting.environment import Env, dkim_keys, endpoint, folder
@@ -212,6 +213,10 @@ GATEWAY_BARE_LINE_ENDS = env.choice(
 )
 # Where messages over 1 MiB wait while they come in, as files without a name.
 GATEWAY_SPOOL_DIR = env.text("GATEWAY_SPOOL_DIR", default="", check=folder) or None
+# Our name in Authentication-Results: the same for every gateway of an installation.
+AUTHSERV_ID = env.text("AUTHSERV_ID", default=GATEWAY_HOSTNAME, check=parse_domain)
+# Whether SPF, DKIM and DMARC are looked up for every message, or only where an address asks.
+AUTHENTICATE_ALL_MAIL = env.bool("AUTHENTICATE_ALL_MAIL", default=False)
 # Environments that this gateway serves; empty means every one.
 GATEWAY_ENVIRONMENTS = env.list("GATEWAY_ENVIRONMENTS", default=[])
 # The names mail hosts publish for this installation; shown on the domain page.

@@ -24,6 +24,9 @@ from gateway.admin.shown import badge, link, null_sender
 from gateway.models import Delivery, Message, RoutingRecord
 from tenants.octets import print_octets
 
+# Steps of a trace that an inspection of the sender leaves.
+CHECKS = ("SPF", "DKIM", "DMARC")
+
 
 class RecordInline(ReadOnlyInline):
     model = RoutingRecord
@@ -75,6 +78,7 @@ class RoutingRecordAdmin(DecidedAdmin):
                     ("at", "client"),
                     ("from_whom", "recipient"),
                     ("declared", "message_link"),
+                    ("results",),
                     ("queue_id", "token"),
                 )
             },
@@ -108,6 +112,12 @@ class RoutingRecordAdmin(DecidedAdmin):
     @display(description="declared size")
     def declared(self, record: RoutingRecord) -> str:
         return "—" if record.declared_octets is None else print_octets(record.declared_octets)
+
+    @display(description="sender checks")
+    def results(self, record: RoutingRecord) -> str:
+        """What SPF, DKIM and DMARC came to; the trace says why."""
+        found = [f"{name} {outcome}" for name, outcome, _ in record.trace if name in CHECKS]
+        return ", ".join(found) or "not asked for"
 
     @display(description="steps")
     def steps(self, record: RoutingRecord) -> str:

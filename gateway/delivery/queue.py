@@ -74,7 +74,7 @@ _CLAIM = f"""
 )
 SELECT d.id, d.fence, d.kind, d.attempts_made, now(), d.created_at, d.recipient, r.recipient,
     m.sender, d.rewrites_sender, d.null_sender, m.smtputf8, m.queue_id, m.body_id,
-    m.body_expires_on, m.size_octets, d.hop_id, h.protocol, h.host, h.port, h.tls
+    m.body_expires_on, m.size_octets, d.mark, d.hop_id, h.protocol, h.host, h.port, h.tls
 FROM claimed d
 JOIN gateway_message m ON m.id = d.message_id
 JOIN gateway_routingrecord r ON r.id = d.record_id
@@ -158,6 +158,7 @@ class Claimed:
     body_id: UUID
     body_expires_on: date
     size_octets: int
+    mark: str
     hop_id: int | None
     hop: Hop | None
 

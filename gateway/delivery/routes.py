@@ -53,6 +53,7 @@ def envelope(claimed: Claimed) -> Envelope:
         recipient=claimed.recipient,
         original_recipient=claimed.original_recipient,
         smtputf8=claimed.smtputf8,
+        mark=claimed.mark,
     )
 
 

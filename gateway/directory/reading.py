@@ -232,6 +232,7 @@ def _address(row: rows.AddressRow, reading: _Reading) -> HostedAddress:
         holder=reading.mailboxes.get(row.holder_id or 0),
         targets=reading.targets[row.key],
         rules=reading.rules.get(row.id, {}),
+        ask=rows.ask(row.ask, row.allowed_senders),
     )
 
 
@@ -244,6 +245,7 @@ def platform() -> Platform:
         settings.SMARTHOST_URL,
         tuple(settings.SRS_SECRETS),
         frozenset(settings.GATEWAY_ENVIRONMENTS),
+        settings.AUTHSERV_ID,
     )
 
 
@@ -255,6 +257,7 @@ def _platform(
     smarthost_url: str,
     srs_secrets: tuple[str, ...],
     environments: frozenset[str],
+    authserv_id: str,
 ) -> Platform:
     relay = smarthost.parse(smarthost_url)
     return Platform(
@@ -264,4 +267,5 @@ def _platform(
         smarthost=relay.hop if relay else None,
         srs_secrets=tuple(secret.encode() for secret in srs_secrets),
         environments=environments,
+        authserv_id=authserv_id,
     )

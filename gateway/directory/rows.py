@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.json import Decoder
 
 from gateway.routing.address import Address
+from gateway.routing.authentication import Ask, Demand, OnFailure
 from gateway.routing.facts import (
     AddressKind,
     Domain,
@@ -74,6 +75,15 @@ class DomainRow(Struct, array_like=True):
     retention_days: int
 
 
+class AskRow(Struct, array_like=True, frozen=True):
+    """What an address asks of its senders' authentication, where it asks for something."""
+
+    demand: Demand
+    on_failure: OnFailure
+    signer: str
+    lists_authors: bool
+
+
 class AddressRow(Struct, array_like=True):
     """An address with its targets."""
 
@@ -89,6 +99,7 @@ class AddressRow(Struct, array_like=True):
     rate_per_hour: int | None
     holder_id: int | None
     targets: list[TargetRow] | None
+    ask: AskRow | None
 
 
 class RuleRow(Struct, array_like=True):
@@ -175,6 +186,14 @@ def targets(rows: Sequence[TargetRow] | None) -> tuple[Target, ...]:
             for row in rows
         ]
     )
+
+
+def ask(row: AskRow | None, allowed_senders: Sequence[str]) -> Ask | None:
+    """The demand; the list of senders is one of authors where the address wants that."""
+    if row is None:
+        return None
+    authors = tuple(allowed_senders) if row.lists_authors else ()
+    return Ask(row.demand, row.on_failure, row.signer, authors)
 
 
 @lru_cache(maxsize=50_000)

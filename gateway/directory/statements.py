@@ -41,7 +41,10 @@ WHERE d.name = ANY($2::text[]) AND d.state IN ('active', 'degraded')
 UNION ALL
 SELECT 'address', json_build_array(a.id, a.domain_id, a.key, a.kind, a.enabled, a.expires_at,
     a.allowed_senders, a.accepts_forwards_from, a.max_message_octets, a.rate_per_hour,
-    a.holder_id, ({TARGETS} WHERE t.address_id = a.id)),
+    a.holder_id, ({TARGETS} WHERE t.address_id = a.id),
+    CASE WHEN a.authentication <> '' OR a.sender_match = 'author' THEN
+        json_build_array(a.authentication, a.authentication_failure, a.signing_domain,
+            a.sender_match = 'author') END),
     CASE WHEN a.rate_per_hour IS NOT NULL THEN ({HOURLY} 'rate:address:' || a.id) END, NULL
 FROM tenants_address a
 WHERE a.key = ANY($1::text[])

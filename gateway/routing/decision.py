@@ -4,6 +4,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.routing.address import Address
+from gateway.routing.authentication import Ask
 from gateway.routing.facts import Hop
 from gateway.routing.replies import Reply
 
@@ -54,8 +55,9 @@ class Decision(Struct, frozen=True):
     detail: str = ""
     max_octets: int | None = None
     retention_days: int = 30
+    asks: tuple[Ask, ...] = ()  # what the sender has to prove once the message is there
 
-    def refused_with(self, reply: Reply) -> "Decision":
-        """The same decision after the whole message was refused: nothing goes anywhere."""
-        step = Step("message", "refused", str(reply))
+    def refused_with(self, reply: Reply, *, by: str = "message") -> "Decision":
+        """The same decision after a later check refused, mostly the whole message's."""
+        step = Step(by, "refused", str(reply))
         return replace(self, reply=reply, destinations=(), takes=(), trace=(*self.trace, step))

@@ -12,6 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from gateway.routing.address import Address
+from gateway.routing.authentication import Ask
 
 
 class LookupFailed(Exception):
@@ -122,6 +123,7 @@ class HostedAddress(Struct, frozen=True):
     accepts_forwards_from: tuple[str, ...] = ()  # A-labels of other tenants' domains
     targets: tuple[Target, ...] = ()
     rules: Mapping[str, SubaddressRule] = {}
+    ask: Ask | None = None  # what its senders have to prove, at DATA
 
 
 class Usage(Struct, frozen=True):
@@ -140,6 +142,7 @@ class Platform(Struct, frozen=True):
     smarthost: Hop | None = None
     srs_secrets: tuple[bytes, ...] = ()
     environments: frozenset[str] = frozenset()  # empty: every environment is served
+    authserv_id: str = ""  # our name in Authentication-Results (RFC 8601 §2.5)
 
 
 class Facts(Struct, frozen=True):

@@ -75,6 +75,8 @@ def check_alive(address: HostedAddress, domain: Domain, facts: Facts) -> Reply |
 def check_sender(address: HostedAddress, session: Session) -> Reply | None:
     """The envelope sender against the address's list: whole addresses, or domains as `@domain`.
 
+    An address that wants the author on its list has that checked at DATA.
+
     The null sender is refused where a list stands, unless `<>` is listed or the address is a
     send-as identity, which gets bounces.
     """
@@ -83,6 +85,8 @@ def check_sender(address: HostedAddress, session: Session) -> Reply | None:
         return None
     if session.sender is None:
         welcome = "<>" in allowed or address.accepts_bounces
+    elif address.ask is not None and address.ask.authors:
+        welcome = True
     else:
         welcome = session.sender.key in allowed or f"@{session.sender.domain}" in allowed
     return None if welcome else replies.SENDER_NOT_ALLOWED

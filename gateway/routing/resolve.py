@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gateway.routing import policy, replies, srs
 from gateway.routing.address import Address, Subaddress
+from gateway.routing.authentication import Ask, Demand
 from gateway.routing.decision import Decision, Destination, Step, Take
 from gateway.routing.facts import (
     AddressKind,
@@ -63,6 +64,7 @@ class Walk(Struct):
     destinations: dict[Destination, None] = {}
     takes: dict[str, Take] = {}
     limits: list[int] = []
+    asks: dict[Ask, None] = {}
     followed: dict[tuple[str, int], Reply | None] = {}
 
     def note(self, name: str, outcome: str, note: str = "") -> None:
@@ -235,7 +237,21 @@ def _apply_policies(walk: Walk, hit: Hit, *, checks_sender: bool) -> Reply | Non
             walk.note(name, "refused", str(reply))
             return reply
         walk.note(name, "passed")
+    if row is not None and row.ask is not None and checks_sender:
+        _ask_sender(walk, row.ask)
     return None
+
+
+def _ask_sender(walk: Walk, ask: Ask) -> None:
+    """What only the whole message can answer is asked at DATA, also for an inner address.
+
+    A null sender that the list takes has no author to be on it.
+    """
+    if walk.session.sender is None and ask.authors:
+        ask = replace(ask, authors=())
+    if ask.demand is not Demand.NOTHING or ask.authors:
+        walk.note("sender authentication", "checked at DATA", str(ask))
+        walk.asks[ask] = None
 
 
 def _charge(walk: Walk, hit: Hit, *, is_inner: bool) -> None:
@@ -373,6 +389,7 @@ def _decision(
         detail=hit.detail if hit else "",
         max_octets=min(walk.limits, default=None),
         retention_days=domain.tenant.retention_days if domain else 30,
+        asks=tuple(walk.asks) if accepted else (),
     )
 
 

@@ -45,6 +45,12 @@ class Content:
         return bytes(self._head[2:])
 
     @property
+    def header_section(self) -> bytes:
+        """The header with the end of its last line; empty where there is none."""
+        header = self.header
+        return header if not header or header.endswith(b"\r\n") else header + b"\r\n"
+
+    @property
     def digest(self) -> bytes:
         return self._hash.digest()
 
@@ -65,11 +71,23 @@ class Content:
         writing = self._keep(octets)
         return self._write() if self.spool is not None and writing is None else writing
 
-    def take(self, line: bytes) -> bytes:
-        """What is in memory, below a line of ours: the whole message where it is not spooled."""
-        octets = b"".join((line, *self._pieces))
+    async def whole(self) -> bytes:
+        """All of it, as it came, in memory. Raises OSError."""
+        return b"".join(self._pieces) if self.spool is None else await self.spool.read()
+
+    def take(self, top: bytes, *, header: bytes | None = None) -> bytes:
+        """What is in memory, below lines of ours: the whole message where it is not spooled.
+
+        `header` stands in place of the header section, its last line end included.
+        """
+        octets = b"".join(self._pieces)
         self._pieces.clear()
-        return octets
+        if header is None:
+            return top + octets
+        left_out = len(self.header_section)
+        if self.spool is not None:
+            self.spool.skip(left_out)
+        return top + header + octets[left_out:]
 
     def drop(self) -> None:
         """Give back memory and file: nothing of it will be stored."""

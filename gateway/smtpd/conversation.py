@@ -16,10 +16,21 @@ from msgspec.structs import replace
 from gateway import metrics
 from gateway.bell import ring
 from gateway.ids import queue_id, uuid7
+from gateway.inspection import authentication_results
+from gateway.inspection.inspector import (
+    Examined,
+    Inspection,
+    Inspector,
+    all_said,
+    apply_findings,
+    first_reply,
+    inspect_all,
+)
 from gateway.intake import Envelope, Incoming, Recipient, StoreFailed
 from gateway.pending import Pending, pending_of
 from gateway.routing import replies
 from gateway.routing.address import Address
+from gateway.routing.authentication import rejections
 from gateway.routing.decision import Decision
 from gateway.routing.facts import Facts, LookupFailed, Session
 from gateway.routing.replies import Reply
@@ -47,6 +58,10 @@ class Conversation:
         self.client = Client()
         self.transaction: Transaction | None = None
         self._chunk: Chunk | None = None
+
+    @property
+    def _authserv_id(self) -> str:
+        return self.services.platform.authserv_id
 
     @property
     def is_receiving(self) -> bool:
@@ -105,9 +120,11 @@ class Conversation:
         started = time.perf_counter()
         facts = self.services.directory.facts([address])
 
-        def decide(found: Facts) -> Reply:
+        def decide(found: Facts) -> Answer:
             metrics.LOOKUP_SECONDS.observe(time.perf_counter() - started)
-            return self._take(transaction, rcpt, self._resolve(transaction, address, found))
+            decision = self._resolve(transaction, address, found)
+            take = self._screen if decision.asks else self._take
+            return take(transaction, rcpt, decision)
 
         def fail(error: BaseException) -> Reply | None:
             if not isinstance(error, LookupFailed):
@@ -193,6 +210,20 @@ class Conversation:
             self.services.refusals.note(transaction.envelope, recipient)
         return self._say_decision(transaction, rcpt.text, reply, decision)
 
+    def _screen(self, transaction: Transaction, rcpt: Rcpt, decision: Decision) -> Answer:
+        """Take the recipient unless an inspector refuses it before there is a message."""
+        screens = [each.screen(transaction.envelope, decision) for each in self.services.inspectors]
+        asked = [screen for screen in screens if screen is not None]
+        if not asked:
+            return self._take(transaction, rcpt, decision)
+
+        def take(said: list[Reply | None]) -> Reply:
+            refusing = next(filter(None, said), None)
+            refused = decision.refused_with(refusing, by="sender") if refusing else decision
+            return self._take(transaction, rcpt, refused)
+
+        return pending_of(asyncio.ensure_future(all_said(asked))).then(take, lambda _: None)
+
     def _say_decision(
         self,
         transaction: Transaction,
@@ -268,18 +299,53 @@ class Conversation:
         if refusal is not None:
             return self._finish(transaction, content.size_octets, refusal)
         transaction.is_being_stored = True
-        if writing is None:
+        recipients = tuple(transaction.recipients.values())
+        inspectors = [each for each in self.services.inspectors if each.is_wanted(recipients)]
+        if writing is None and not inspectors:
             return self._store(transaction, content)
-        spooled = self._store_spooled(transaction, content, self._watched(transaction, writing))
-        return pending_of(asyncio.ensure_future(spooled))
+        written = None if writing is None else self._watched(transaction, writing)
+        storing = self._store_later(transaction, content, written, inspectors)
+        return pending_of(asyncio.ensure_future(storing))
 
-    async def _store_spooled(
-        self, transaction: Transaction, content: Content, written: Pending[bool]
+    async def _store_later(
+        self,
+        transaction: Transaction,
+        content: Content,
+        written: Pending[bool] | None,
+        inspectors: list[Inspector],
     ) -> Reply:
-        await written
+        """Store what is in its file by now and what inspectors have nothing against."""
+        if written is not None:
+            await written
+        if inspectors and transaction.refusal is None:
+            self._act_on(transaction, await self._inspect(transaction, content, inspectors))
         if transaction.refusal is not None:
             return self._finish(transaction, content.size_octets, transaction.refusal)
         return await self._store(transaction, content)
+
+    async def _inspect(
+        self, transaction: Transaction, content: Content, inspectors: list[Inspector]
+    ) -> list[Inspection]:
+        """What inspectors say; of messages from files only a few are in memory at a time."""
+        recipients = tuple(transaction.recipients.values())
+
+        async def look() -> list[Inspection]:
+            octets = await content.whole()
+            return await inspect_all(inspectors, Examined(transaction.envelope, octets, recipients))
+
+        if content.spool is None:
+            return await look()
+        async with self.services.looking_at_large:
+            return await look()
+
+    def _act_on(self, transaction: Transaction, found: list[Inspection]) -> None:
+        """Keep what was found with each recipient; refuse the message where that is said."""
+        transaction.recipients = {
+            key: apply_findings(each, found) for key, each in transaction.recipients.items()
+        }
+        transaction.top = b"".join(inspection.header for inspection in found)
+        if reply := first_reply(found):
+            self._refuse(transaction, reply)
 
     def _store(self, transaction: Transaction, content: Content) -> Pending[Reply]:
         started = time.perf_counter()
@@ -305,11 +371,12 @@ class Conversation:
             recipient=recipients[0].text if len(recipients) == 1 else None,
             at=datetime.now(UTC),
         )
+        kept = authentication_results.strip(content.header_section, self._authserv_id)
         return Incoming(
             id=transaction.id,
             envelope=envelope,
             recipients=recipients,
-            octets=content.take(line),
+            octets=content.take(transaction.top + line, header=kept),
             message_id=trace.message_id(content.header),
             digest=content.digest,
             spool=content.spool,
@@ -359,12 +426,15 @@ class Conversation:
 def _conflicts(transaction: Transaction, decision: Decision) -> bool:
     """Whether one answer to DATA could not be true for this recipient too.
 
-    Only where the sender did not declare the size: limits that differ would need two answers.
+    Demands on the sender that refuse have to be the same for all; those that hold or mark need not.
+    Limits of size have to be the same where the sender did not declare the size.
     """
-    if transaction.mail.declared_octets is not None or not transaction.recipients:
+    if not transaction.recipients:
         return False
-    first = next(iter(transaction.recipients.values()))
-    return decision.max_octets != first.decision.max_octets
+    first = next(iter(transaction.recipients.values())).decision
+    if (decision.asks or first.asks) and rejections(decision.asks) != rejections(first.asks):
+        return True
+    return transaction.mail.declared_octets is None and decision.max_octets != first.max_octets
 
 
 def _refuse_content(transaction: Transaction, content: Content) -> Reply | None:
@@ -373,6 +443,8 @@ def _refuse_content(transaction: Transaction, content: Content) -> Reply | None:
         return replies.ADDRESS_SIZE
     if content.has_bare_ends and not content.normalises:
         return replies.BARE_LINE_ENDS
+    if len(content.header) >= trace.MAX_HEADER_OCTETS:
+        return replies.HEADER_SIZE
     if trace.count_hops(content.header) >= trace.MAX_HOPS:
         return replies.TOO_MANY_HOPS
     return None

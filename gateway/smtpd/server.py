@@ -5,6 +5,7 @@ import ssl
 import time
 from pathlib import Path
 
+from gateway import inspection
 from gateway.directory import PostgresDirectory, platform
 from gateway.intake import Intake
 from gateway.link import Link
@@ -56,6 +57,7 @@ class GatewayServer:
             data_budget_octets=data_budget_octets,
             normalises_line_ends=normalises_line_ends,
             spool_folder=spool_folder,
+            inspectors=inspection.configured(),
         )
 
     async def start(self, host: str, port: int, *, shares_port: bool = False) -> int:

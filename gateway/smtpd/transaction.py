@@ -1,12 +1,14 @@
 """What a session knows: what its process shares, who is speaking, and the message on its way."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from uuid import UUID
 
 from msgspec import Struct
 
 from gateway.directory import PostgresDirectory
+from gateway.inspection.inspector import Inspector
 from gateway.intake import Envelope, Intake, Recipient
 from gateway.refusals import RefusalLog
 from gateway.routing.facts import Platform
@@ -27,7 +29,10 @@ class Services:
     data_budget_octets: int
     normalises_line_ends: bool = False
     spool_folder: str | None = None
+    inspectors: tuple[Inspector, ...] = ()
     data_in_flight: int = 0
+    # Messages from a file that are looked at, each of them in memory for so long.
+    looking_at_large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
     def reserve(self, octets: int) -> bool:
         """Whether so many more octets of messages may be in memory; they are counted at once."""
@@ -62,6 +67,7 @@ class Transaction(Struct):
     recipients: dict[str, Recipient] = {}  # by key
     content: Content | None = None
     refusal: Reply | None = None  # of content that is already known to be refused
+    top: bytes = b""  # header lines that inspections put above the message
     reserved_octets: int = 0
     is_being_stored: bool = False
 

@@ -26,7 +26,8 @@ class Result(StrEnum):
 class Envelope:
     """Who sends to whom in one delivery. `sender` is empty for the null sender.
 
-    `original_recipient` is what the sender wrote, `recipient` what the next hop is given.
+    `original_recipient` is what the sender wrote, `recipient` what the next hop is given. `mark`
+    are header lines that stand on top for this recipient.
     """
 
     delivery_id: UUID
@@ -34,6 +35,7 @@ class Envelope:
     recipient: str
     original_recipient: str
     smtputf8: bool = False
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from gateway.transports.base import Envelope
 def header(envelopes: Sequence[Envelope]) -> bytes:
     """The lines to put above the message as it was stored."""
     ids = "".join(f"X-Delivery-ID: {each.delivery_id}\r\n" for each in envelopes)
-    return f"Delivered-To: {envelopes[0].original_recipient}\r\n{ids}".encode()
+    first = envelopes[0]
+    return f"Delivered-To: {first.original_recipient}\r\n{ids}{first.mark}".encode()
 
 
 def needs_smtputf8(envelopes: Sequence[Envelope], octets: bytes) -> bool:

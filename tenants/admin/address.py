@@ -149,7 +149,15 @@ def warn(request: HttpRequest, address: Address) -> None:
         )
 
 
-LIMIT_FIELDS = ("allowed_senders", "max_message_octets", "rate_per_hour", "accepts_forwards_from")
+LIMIT_FIELDS = ("max_message_octets", "rate_per_hour", "accepts_forwards_from")
+SENDER_FIELDS = (
+    "allowed_senders",
+    "sender_match",
+    "authentication",
+    "signing_domain",
+    "authentication_failure",
+)
+EXEMPT = "Never applied to postmaster and abuse, which are always reachable."
 
 
 @admin.register(Alias)
@@ -163,10 +171,8 @@ class AliasAdmin(AddressAdmin):
     fieldsets = (
         (None, {"fields": ("domain", "local_part", "enabled", "expires_at")}),
         ("What it is for", {"fields": ("owner", "purpose", "note")}),
-        (
-            "Who may write, and how much",
-            {"fields": LIMIT_FIELDS, "description": "Empty means no limit of its own."},
-        ),
+        ("Who may write", {"fields": SENDER_FIELDS}),
+        ("How much", {"fields": LIMIT_FIELDS, "description": "Empty means no limit of its own."}),
     )
 
 
@@ -181,13 +187,8 @@ class RoleAddressAdmin(AddressAdmin):
     fieldsets = (
         (None, {"fields": ("domain", "local_part", "holder", "enabled", "expires_at")}),
         ("What it is for", {"fields": ("owner", "purpose", "note")}),
-        (
-            "Who may write, and how much",
-            {
-                "fields": LIMIT_FIELDS,
-                "description": "Never applied to postmaster and abuse, which are always reachable.",
-            },
-        ),
+        ("Who may write", {"fields": SENDER_FIELDS, "description": EXEMPT}),
+        ("How much", {"fields": LIMIT_FIELDS, "description": EXEMPT}),
     )
 
 

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from gateway.routing.address import fold
+from gateway.routing.authentication import Demand, OnFailure
 from gateway.routing.facts import AddressKind, RuleAction
 from tenants.models.domain import Domain
 from tenants.models.fields import Ruled, normalise_domain, normalise_sender, parse_address
@@ -51,6 +52,23 @@ class Address(Ruled):
         ALIAS = AddressKind.ALIAS, "alias"
         ROLE = AddressKind.ROLE, "role address"
 
+    class SenderMatch(models.TextChoices):
+        ENVELOPE = "envelope", "the envelope sender"
+        AUTHOR = "author", "the author (From), with DMARC pass"
+
+    class Authentication(models.TextChoices):
+        NOTHING = Demand.NOTHING, "nothing"
+        ALIGNED = Demand.ALIGNED, "SPF or DKIM, for the author's domain"
+        SPF = Demand.SPF, "SPF, for the author's domain"
+        DKIM = Demand.DKIM, "DKIM, for the author's domain"
+        DMARC = Demand.DMARC, "DMARC"
+        SIGNER = Demand.SIGNER, "DKIM of one domain"
+
+    class AuthenticationFailure(models.TextChoices):
+        REJECT = OnFailure.REJECT, "is rejected"
+        HOLD = OnFailure.HOLD, "is held"
+        MARK = OnFailure.MARK, "is delivered with a mark"
+
     kind = models.CharField(max_length=8, choices=Kind, default=Kind.ALIAS, editable=False)
     domain = models.ForeignKey(Domain, on_delete=models.PROTECT, related_name="addresses")
     local_part = models.CharField(max_length=64, help_text="What stands before the @.")
@@ -80,6 +98,41 @@ class Address(Ruled):
         default=list,
         blank=True,
         help_text="Who may write here: name@example.com, @example.com or <>; empty means everyone.",
+    )
+    sender_match = models.CharField(
+        "the list is about",
+        max_length=8,
+        choices=SenderMatch,
+        default=SenderMatch.ENVELOPE,
+        db_default=SenderMatch.ENVELOPE,
+        help_text="The envelope sender can be made up by anybody. The author is whom people see as "
+        "From; it counts only where DMARC proves it.",
+    )
+    authentication = models.CharField(
+        "senders have to prove",
+        max_length=8,
+        choices=Authentication,
+        default=Authentication.NOTHING,
+        db_default=Authentication.NOTHING,
+        blank=True,
+        help_text="Checked when the whole message is there. Mail that its author's domain wants "
+        "refused (DMARC reject or quarantine) fails whatever is chosen here but nothing.",
+    )
+    signing_domain = models.CharField(
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The domain whose DKIM signature is wanted, as in d=: example.com.",
+    )
+    authentication_failure = models.CharField(
+        "mail that fails this",
+        max_length=8,
+        choices=AuthenticationFailure,
+        default=AuthenticationFailure.REJECT,
+        db_default=AuthenticationFailure.REJECT,
+        help_text="Also for an author who is not on the list. Held mail waits among the deliveries "
+        "until somebody releases it; marked mail carries X-Sender-Authentication.",
     )
     max_message_octets = models.PositiveBigIntegerField(
         "largest message (octets)", null=True, blank=True
@@ -121,6 +174,18 @@ class Address(Ruled):
                 violation_error_message="Only a role address has a holder.",
             ),
             models.CheckConstraint(
+                condition=Q(authentication=Demand.SIGNER) ^ Q(signing_domain=""),
+                name="address_signer_named",
+                violation_error_code="signing_domain",
+                violation_error_message="Name a signing domain for “DKIM of one domain” alone.",
+            ),
+            models.CheckConstraint(
+                condition=Q(sender_match="envelope") | Q(allowed_senders__len__gt=0),
+                name="address_authors_listed",
+                violation_error_code="sender_match",
+                violation_error_message="List the authors who may write.",
+            ),
+            models.CheckConstraint(
                 condition=~Q(key=""),
                 name="address_key_set",
                 violation_error_code="local_part",
@@ -157,6 +222,7 @@ class Address(Ruled):
                 for entry in self.accepts_forwards_from
             }
         )
+        self._normalise_signer()
         self._revive()
         self._check_domain()
         self._check_limit()
@@ -170,6 +236,19 @@ class Address(Ruled):
         if self.enabled and Address.objects.filter(pk=self.pk).without_target().exists():
             sentence = "An enabled alias needs at least one target: add where its mail goes."
             raise ValidationError({"enabled": sentence})
+
+    def _normalise_signer(self) -> None:
+        if self.signing_domain:
+            self.signing_domain = normalise_domain(self.signing_domain, "signing_domain")
+        is_wanted = self.authentication == Demand.SIGNER
+        if is_wanted and not self.signing_domain:
+            raise ValidationError({"signing_domain": "Name the domain that has to sign."})
+        if self.signing_domain and not is_wanted:
+            sentence = "Only “DKIM of one domain” takes a signing domain: choose it, or clear this."
+            raise ValidationError({"signing_domain": sentence})
+        if self.sender_match == self.SenderMatch.AUTHOR and not self.allowed_senders:
+            sentence = "List the authors who may write, or let the list be about the envelope."
+            raise ValidationError({"sender_match": sentence})
 
     def _revive(self) -> None:
         """A later expiry switches an address on again that only its expiry switched off."""

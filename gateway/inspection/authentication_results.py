@@ -1,0 +1,97 @@
+"""The Authentication-Results field (RFC 8601): ours on top, and nobody else's in our name."""
+
+import re
+
+from gateway.routing.authentication import Dmarc, Findings, Result, Signature, Spf
+
+_FIELD = re.compile(
+    rb"^authentication-results[ \t]*:((?:[^\r\n]+|\r\n[ \t])*)(?:\r\n|\Z)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~@-]+\Z")
+_SERVER = re.compile(rb'[ \t\r\n]*(?:"((?:[^"\\]|\\.)*)"|([^ \t\r\n;("/]+))', re.DOTALL)
+
+
+def field(server: str, found: Findings) -> bytes:
+    """The whole field, one method a line."""
+    signatures = found.signatures or (Signature(Result.NONE),)
+    methods = [_spf(found.spf), *map(_dkim, signatures), _dmarc(found)]
+    return ("Authentication-Results: " + ";\r\n\t".join([server, *methods]) + "\r\n").encode()
+
+
+def strip(header: bytes, server: str) -> bytes | None:
+    """A header section without the fields that claim to be ours; None where there are none."""
+    if _FIELD.search(header) is None:
+        return None
+    kept = _FIELD.sub(lambda each: b"" if _claims(each[1], server) else each[0], header)
+    return None if len(kept) == len(header) else kept
+
+
+def _claims(value: bytes, server: str) -> bool:
+    """Whether a field's authserv-id is ours, however it is quoted, commented or cased."""
+    found = _SERVER.match(_without_comments(value))
+    if found is None:
+        return False
+    quoted, token = found.groups()
+    name = token if quoted is None else re.sub(rb"\\(.)", rb"\1", quoted)
+    return name.decode("utf-8", "replace").strip().rstrip(".").lower() == server.lower()
+
+
+def _without_comments(value: bytes) -> bytes:
+    """The value with blanks for its leading comments (RFC 5322 §3.2.2)."""
+    rest = value.lstrip(b" \t\r\n")
+    while rest.startswith(b"("):
+        rest = rest[_comment_end(rest) :].lstrip(b" \t\r\n")
+    return rest
+
+
+def _comment_end(text: bytes) -> int:
+    depth, index = 0, 0
+    while index < len(text):
+        character = text[index : index + 1]
+        if character == b"\\":
+            index += 1
+        elif character in b"()":
+            depth += 1 if character == b"(" else -1
+            if depth == 0:
+                return index + 1
+        index += 1
+    return len(text)
+
+
+def _spf(spf: Spf) -> str:
+    name = "smtp.helo" if spf.is_helo else "smtp.mailfrom"
+    return _method("spf", spf.result, spf.note, {name: spf.domain})
+
+
+def _dkim(each: Signature) -> str:
+    properties = {
+        "header.d": each.domain,
+        "header.s": each.selector,
+        "header.a": each.algorithm,
+    }
+    return _method("dkim", each.result, each.note, properties)
+
+
+def _dmarc(found: Findings) -> str:
+    dmarc: Dmarc = found.dmarc
+    note = dmarc.note or (f"policy {dmarc.policy}" if dmarc.result is Result.FAIL else "")
+    author = found.author.domain if found.author else ""
+    return _method("dmarc", dmarc.result, note, {"header.from": author})
+
+
+def _method(name: str, result: Result, note: str, properties: dict[str, str]) -> str:
+    words = [f"{name}={result}"]
+    if note:
+        words.append(f"reason={_value(note)}")
+    words += [f"{key}={_value(value)}" for key, value in properties.items() if value]
+    return " ".join(words)
+
+
+def _value(text: str) -> str:
+    """A value as it may stand in a field: what is not a token in quotes, nothing but ASCII."""
+    if _TOKEN.match(text):
+        return text
+    plain = "".join(each if " " <= each <= "~" else "?" for each in text)[:100]
+    escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,1 @@
+"""Verifying DKIM signatures (RFC 6376, 8301, 8463)."""

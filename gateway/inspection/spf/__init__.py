@@ -1,0 +1,1 @@
+"""SPF (RFC 7208): record, macros and check_host()."""
