@@ -6,6 +6,7 @@ them from the wire's events. All else (EHLO, STARTTLS, QUIT, the odd line) is le
 """
 
 import asyncio
+from collections.abc import Callable
 from ssl import SSLContext
 from typing import Any
 
@@ -166,7 +167,9 @@ class GatewaySession(Commands):
     def eof_received(self) -> bool:
         """The client said its last: what it said is still answered, a whole message stored."""
         self._has_heard_all = True
-        if self._is_plain or self._wire.is_in_content:
+        if self._delayed is not None:
+            self.say_goodbye(replies.TOO_MANY_ERRORS)
+        elif self._is_plain or self._wire.is_in_content:
             self._advance()
         else:
             self._reader.feed_eof()
@@ -323,17 +326,27 @@ class GatewaySession(Commands):
         if seconds is None:
             self.say_goodbye(replies.TOO_MANY_ERRORS)
         elif seconds:
-            metrics.DELAYED_ANSWERS.inc()
-            self._delayed = self.loop.call_later(seconds, self._say_delayed, reply)
+            self._delay(seconds, lambda: self._say_late(reply))
         else:
             self._write(reply)
 
-    def _say_delayed(self, reply: Reply) -> None:
-        self._delayed = None
+    def _say_late(self, reply: Reply) -> None:
         if not self.is_closing:
             self._write(reply)
-        self._reset_timeout()
         self._advance()
+
+    def _delay(self, seconds: float, then: Callable[[], None]) -> None:
+        """Make an answer wait; a client that no longer listens is let go instead."""
+        if self._has_heard_all:
+            self.say_goodbye(replies.TOO_MANY_ERRORS)
+            return
+        metrics.DELAYED_ANSWERS.inc()
+        self._delayed = self.loop.call_later(seconds, self._end_delay, then)
+
+    def _end_delay(self, then: Callable[[], None]) -> None:
+        self._delayed = None
+        self._reset_timeout()
+        then()
 
     def _write(self, reply: Reply) -> None:
         self._writer.write(f"{reply}\r\n".encode())

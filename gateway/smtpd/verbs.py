@@ -7,12 +7,12 @@ where a session leaves them to aiosmtpd. Content is read by the wire on both.
 import asyncio
 from abc import abstractmethod
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
-from gateway import metrics
 from gateway.routing import replies
 from gateway.routing.address import DOMAIN_MAX_OCTETS, AddressError, parse_domain
 from gateway.routing.replies import Reply
@@ -76,6 +76,10 @@ class Commands(SMTP):
         """Close from our side, telling the client why first."""
 
     @abstractmethod
+    def _delay(self, seconds: float, then: Callable[[], None]) -> None:
+        """Make an answer wait."""
+
+    @abstractmethod
     def _advance(self) -> None:
         """Read on in what the wire holds."""
 
@@ -96,8 +100,9 @@ class Commands(SMTP):
         if seconds is None:
             self.say_goodbye(replies.TOO_MANY_ERRORS)
         elif seconds:
-            metrics.DELAYED_ANSWERS.inc()
-            await asyncio.sleep(seconds)
+            is_over = asyncio.Event()
+            self._delay(seconds, is_over.set)
+            await is_over.wait()
         return not self.is_closing
 
     def command_of(self, verb: str) -> Any:
