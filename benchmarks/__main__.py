@@ -1,44 +1,40 @@
-"""`python -m benchmarks`: measure, print the table, and fail when a floor is missed.
+"""`python -m benchmarks`: measure, print the tables, and fail when a floor is missed.
 
 Exit status: 0 all floors kept, 1 a floor missed (its rows are named), 2 no figures
 because a server could not be measured or answered wrongly.
 """
 
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import database, machine, publish, rig
-from benchmarks.measure import WrongAnswerError
+from benchmarks import database, machine, publish
+from benchmarks.case import WrongAnswerError
+from benchmarks.cases import cases
+from benchmarks.kinds import KINDS
 from benchmarks.peers import Peer, PeerError
-from benchmarks.peers.ours import Ours
-from benchmarks.peers.postfix import DeliveringPostfix, Postfix, RelayingPostfix
-from benchmarks.plan import MODES, Plan
-from benchmarks.progress import Progress
+from benchmarks.peers.catalogue import EXTRAS, FAMILIES, build, family
+from benchmarks.plan import Plan
 from benchmarks.report import Report
+from benchmarks.rig import Rig
 from mailrouting.children import StartError, hold
 from mailrouting.embedded import data_root, make_root
 
-PEERS: dict[str, Callable[[Path], Peer]] = {
-    "ours": Ours,
-    "postfix": Postfix,
-    "postfix-relaying": RelayingPostfix,
-    "postfix-delivering": DeliveringPostfix,
-}
-USUAL = ("ours", "postfix")
+DESCRIPTORS = 16_384  # sessions of the idle case, here and in each server
 
 
 def main() -> int:
     options = _parse()
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     try:
-        report = _measure(_plan(options), _names(options), options.work)
+        report = _measure(_plan(options), options)
     except (PeerError, WrongAnswerError, StartError, subprocess.SubprocessError) as error:
         print(f"No figures: {error}", file=sys.stderr)
         return 2
@@ -53,19 +49,50 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def _measure(plan: Plan, names: list[str], folder: Path) -> Report:
-    with _servers_folder(folder) as work:
-        peers = [PEERS[name](work) for name in names]
-        described = machine.describe(work)
-        versions = {peer.name: peer.version() for peer in peers if peer.version()}
-        progress = Progress(plan.runs(len(peers)))
+def _measure(plan: Plan, options: Namespace) -> Report:
+    _allow_descriptors()
+    with _servers_folder(options.work) as work:
         if machine.file_system(work) in machine.MEMORY_FILE_SYSTEMS:
-            raise PeerError(f"{folder} is kept in memory, where nothing is durable: use --work")
+            raise PeerError(f"{options.work} is kept in memory, where nothing is durable: --work")
+        described = machine.describe(work)
+        chosen = cases(plan)
+        needed = {name for case in chosen for name in case.peers}
+        found = build(options.peers or FAMILIES, options.also, work, plan.processes)
+        wanted = {name: peer for name, peer in found.items() if name in needed}
+        versions = _prepare(wanted, options.peers or ())
+        if not any(name in wanted for name in needed):
+            raise PeerError("none of these cases is measured on these servers")
         with database.private_cluster(work) as url:
-            versions["PostgreSQL"] = database.version(url)
-            measurements = rig.run(plan, peers, url, work, progress)
-        progress.end()
-        return Report(plan, described, versions, measurements)
+            described_versions = versions | {"PostgreSQL": database.version(url)}
+            measurements = Rig(plan, chosen, wanted).run(url, work)
+        return Report(plan, described, described_versions, measurements)
+
+
+def _prepare(peers: dict[str, Peer], asked_for: Collection[str]) -> Mapping[str, str]:
+    """Versions by name; servers that cannot be measured here are told and left out.
+
+    Raises PeerError for one that was asked for by name.
+    """
+    versions: dict[str, str] = {}
+    for name, peer in list(peers.items()):
+        print(f"preparing {name}", file=sys.stderr)
+        try:
+            version = peer.prepare()
+        except PeerError as error:
+            if family(name) in asked_for:
+                raise
+            print(f"Left out: {peer.name}: {error}", file=sys.stderr)
+            del peers[name]
+        else:
+            versions |= {family(name).capitalize(): version} if version else {}
+    return versions
+
+
+def _allow_descriptors() -> None:
+    """As many open files as the system lets us have, also for the servers."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 @contextmanager
@@ -87,29 +114,31 @@ def _servers_folder(work: Path) -> Iterator[Path]:
 
 def _plan(options: Namespace) -> Plan:
     plan = Plan().quick() if options.quick else Plan()
-    given = {"sizes": options.sizes, "connections": options.connections, "modes": options.only}
+    given = {
+        "only": tuple(options.only),
+        "sizes": options.sizes,
+        "connections": options.connections,
+        "repeats": options.repeats,
+        "processes": options.processes,
+    }
     return replace(plan, **{name: value for name, value in given.items() if value})
-
-
-def _names(options: Namespace) -> list[str]:
-    chosen = [name for name in USUAL if getattr(options, name)] or list(USUAL)
-    return [*chosen, *options.also]
 
 
 def _parse() -> Namespace:
     parser = ArgumentParser(prog="python -m benchmarks", description="Measure beside peers.")
-    parser.add_argument("--quick", action="store_true", help="100,000 aliases, one short repeat")
-    parser.add_argument("--only", choices=MODES, action="append", help="one mode alone")
-    parser.add_argument("--sizes", type=_numbers, help="aliases, as 1000,100000")
-    parser.add_argument("--connections", type=_numbers, help="as 1,16,64")
-    parser.add_argument("--ours", action="store_true", help="our gateway alone")
-    parser.add_argument("--postfix", action="store_true", help="Postfix alone")
+    parser.add_argument("--quick", action="store_true", help="fewer rows, one short repeat")
     parser.add_argument(
-        "--also",
-        choices=sorted(set(PEERS) - set(USUAL)),
-        action="append",
-        default=[],
-        help="another configuration beside them",
+        "--only", choices=list(KINDS), action="append", default=[], help="one case; repeatable"
+    )
+    parser.add_argument("--sizes", type=_numbers, help="aliases, as 1000,1000000")
+    parser.add_argument("--connections", type=_numbers, help="as 1,16,64")
+    parser.add_argument("--repeats", type=int, help="runs of each, of which the median counts")
+    parser.add_argument("--processes", type=int, help="processes of our gateway")
+    parser.add_argument(
+        "--peers", type=_families, help=f"only these, and all of them: {','.join(FAMILIES)}"
+    )
+    parser.add_argument(
+        "--also", choices=EXTRAS, action="append", default=[], help="one more configuration"
     )
     parser.add_argument(
         "--work",
@@ -122,6 +151,13 @@ def _parse() -> Namespace:
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
+
+
+def _families(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if unknown := set(names) - set(FAMILIES):
+        raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+    return names
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The private PostgreSQL of a benchmark, and one database in it for each size.
 
 It is the product's own embedded server, durable as in production; it only lets
-Postfix in as well, which runs under an account of its own.
+peers in as well, which run under accounts of their own.
 """
 
 import os
@@ -16,22 +16,24 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
+from benchmarks.population import Population
 from mailrouting.embedded import ROLE, socket_folder
 from mailrouting.postgres import cluster
 
 PROJECT = Path(__file__).resolve().parent.parent
 SUPERUSER = "postgres"
-# What Postfix reads: copies of our very rows, as narrow as its administrator would make them.
-POSTFIX_ALIASES = "benchmark_postfix_aliases"
-POSTFIX_DOMAINS = "benchmark_postfix_domains"
+HOP = "Benchmark"  # the next hop of all mailboxes
+# What peers read: copies of our very rows, as narrow as their administrators would make them.
+PEERS_ALIASES = "benchmark_peers_aliases"
+PEERS_DOMAINS = "benchmark_peers_domains"
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database that holds so many aliases; `folder` is for files of processes on it."""
+    """A database that holds a population; `folder` is for files of processes on it."""
 
     url: str
-    aliases: int
+    people: Population
     folder: Path
 
     def environment(self) -> Mapping[str, str]:
@@ -74,25 +76,22 @@ def version(cluster_url: str) -> str:
         return f"{session.info.server_version // 10_000}.{session.info.server_version % 10_000}"
 
 
-def load(cluster_url: str, *, aliases: int, work: Path) -> Database:
-    """A new database with our schema and so many aliases."""
-    name = f"benchmark_{aliases}"
+def load(cluster_url: str, people: Population, work: Path) -> Database:
+    """A new database with our schema and these rows."""
+    name = f"benchmark_{people.aliases}_{people.domains}_{people.waiting}"
     with psycopg.connect(cluster_url, autocommit=True) as session:
         session.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     url = urlunsplit(urlsplit(cluster_url)._replace(path=f"/{name}"))
     folder = work / name
     folder.mkdir()
-    database = Database(url, aliases, folder)
+    database = Database(url, people, folder)
     database.run("manage.py", "migrate", "--skip-checks", "--verbosity", "0")
-    database.run("-m", "benchmarks.loading", str(aliases), role=SUPERUSER)
+    database.run(
+        *("-m", "benchmarks.loading", str(people.aliases), str(people.domains)), role=SUPERUSER
+    )
+    if people.waiting:
+        database.run("-m", "benchmarks.backlog", str(people.waiting), role=SUPERUSER)
     return database
-
-
-def drop(cluster_url: str, database: Database) -> None:
-    """Free the disk that a measured database took."""
-    name = sql.Identifier(f"benchmark_{database.aliases}")
-    with psycopg.connect(cluster_url, autocommit=True) as session:
-        session.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
 def _as_role(url: str, role: str) -> str:

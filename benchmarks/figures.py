@@ -1,50 +1,80 @@
 """Measurements of repeated runs made into one figure each: the median of every column."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
 from statistics import median
 
-from benchmarks.measure import Measurement
+from benchmarks.case import Measurement, Sample
+
+OURS = "ours"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What figures stand beside each other for, one of each server."""
+
+    case: str
+    setting: str
+    connections: int
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Medians over the repeats of one peer at one size, mode and number of connections."""
+    """Medians over the repeats of one server in one row; of stale replies the most."""
 
-    per_second: float
     p50_ms: float
     p99_ms: float
+    per_second: float | None
+    accepted: float | None
+    deferred: float | None
+    load_cpu_share: float | None
+    memory_mib: float | None
+    stale: int | None
 
 
 class Figures:
-    """All figures of a benchmark; sizes, modes, connections and peers in measured order."""
+    """All figures of a benchmark; rows and servers in measured order."""
 
     def __init__(self, measurements: Iterable[Measurement]) -> None:
-        found: dict[tuple[str, int, str, int], list[Measurement]] = {}
+        found: dict[tuple[Row, str], list[Sample]] = {}
         for one in measurements:
-            found.setdefault((one.peer, one.aliases, one.mode, one.connections), []).append(one)
-        self._figures = {cell: _median(repeats) for cell, repeats in found.items()}
-        self.peers = tuple(dict.fromkeys(cell[0] for cell in found))
-        self.sizes = tuple(dict.fromkeys(cell[1] for cell in found))
-        self.modes = tuple(dict.fromkeys(cell[2] for cell in found))
-        self.connections = tuple(dict.fromkeys(cell[3] for cell in found))
+            row = Row(one.case, one.setting, one.connections)
+            found.setdefault((row, one.peer), []).append(one.sample)
+        self._figures = {cell: _figure(samples) for cell, samples in found.items()}
+        self.rows = tuple(dict.fromkeys(row for row, _ in found))
 
-    def find(self, peer: str, aliases: int, mode: str, connections: int) -> Figure | None:
+    def peers(self, case: str) -> tuple[str, ...]:
+        """The servers of a table."""
+        return tuple(dict.fromkeys(peer for row, peer in self._figures if row.case == case))
+
+    def rows_of(self, case: str) -> Iterator[Row]:
+        return (row for row in self.rows if row.case == case)
+
+    def find(self, row: Row, peer: str = OURS) -> Figure | None:
         """The figure, or None where it was not measured."""
-        return self._figures.get((peer, aliases, mode, connections))
+        return self._figures.get((row, peer))
 
-    def ratio(
-        self, aliases: int, mode: str, connections: int, peer: str, other: str
-    ) -> float | None:
-        """How many times faster `peer` is than `other`; None where either is missing."""
-        one = self.find(peer, aliases, mode, connections)
-        two = self.find(other, aliases, mode, connections)
-        return one.per_second / two.per_second if one and two else None
+    def best_other(self, row: Row) -> str | None:
+        """The fastest server of the row besides ours; None where there is none."""
+        rates = {
+            peer: figure.per_second
+            for (its, peer), figure in self._figures.items()
+            if its == row and peer != OURS and figure.per_second is not None
+        }
+        return max(rates, key=lambda peer: rates[peer]) if rates else None
+
+    def ratio(self, row: Row, other: str) -> float | None:
+        """How many times faster ours is; None where either is missing or there is no rate."""
+        one, two = self.find(row), self.find(row, other)
+        if not (one and two and one.per_second and two.per_second):
+            return None
+        return one.per_second / two.per_second
 
 
-def _median(repeats: list[Measurement]) -> Figure:
-    return Figure(
-        median(one.per_second for one in repeats),
-        median(one.p50_ms for one in repeats),
-        median(one.p99_ms for one in repeats),
-    )
+def _figure(samples: list[Sample]) -> Figure:
+    columns: dict[str, float | None] = {}
+    for field in fields(Sample):
+        values = [value for one in samples if (value := getattr(one, field.name)) is not None]
+        summary: Callable[[list[float]], float] = max if field.name == "stale" else median
+        columns[field.name] = summary(values) if values else None
+    return Figure(**columns)  # type: ignore[arg-type] - times are never missing

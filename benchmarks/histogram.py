@@ -18,10 +18,10 @@ class Histogram:
         self._counts = [0] * _BUCKETS
         self.total = 0
 
-    def record(self, seconds: float) -> None:
+    def record(self, seconds: float, times: int = 1) -> None:
         bucket = int(log(seconds * 1e6) / _WIDTH) if seconds > 1e-6 else 0
-        self._counts[min(bucket, _BUCKETS - 1)] += 1
-        self.total += 1
+        self._counts[min(bucket, _BUCKETS - 1)] += times
+        self.total += times
 
     def percentile(self, percent: float) -> float | None:
         """Upper edge in milliseconds of the bucket that holds it; None when empty."""

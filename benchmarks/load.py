@@ -12,34 +12,43 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from random import Random
 
 import uvloop
 
-from benchmarks import dialogues, population
+from benchmarks import dialogues
 from benchmarks.dialogues import Dialogue, Question
+from benchmarks.messages import Messages
+from benchmarks.population import Population
+from benchmarks.ports import HOST, client_address
 from benchmarks.run import Run
 from benchmarks.session import Session
 
-HOST = "127.0.0.1"
 QUESTIONS = 200_000  # drawn beforehand, shared by all sessions, walked from random offsets
-GRACE_SECONDS = 30
+GRACE_SECONDS = 60
+RCPT_MODES = ("rcpt", "pipelined")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to ask of which port, and when to stop asking."""
+    """What to ask of which port, and when to stop asking.
+
+    In mode crowd, `beside` sessions send messages of `beside_octets` without being timed.
+    """
 
     mode: str
     port: int
     aliases: int
+    domains: int
     connections: int
     warmup_seconds: float
     seconds: float
     limit: int
     message_octets: int
     seed: int
+    beside: int = 0
+    beside_octets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,8 @@ class Result:
     recorded: int
     recorded_seconds: float
     accepted: int
+    deferred: int
+    began_at: float  # by time.monotonic, which all processes of a machine share
     p50_ms: float | None
     p99_ms: float | None
     cpu_share: float  # of one core, of the load generator itself
@@ -57,71 +68,123 @@ class Result:
 
 def main() -> None:
     order = Order(**json.load(sys.stdin))
-    result = uvloop.run(execute(order))
+    result = uvloop.run(Load(order).execute())
     json.dump(asdict(result), sys.stdout)
 
 
-async def execute(order: Order) -> Result:
-    """Open all sessions, warm up, record, and wait until each has said QUIT."""
-    done = asyncio.Event()
-    run = Run(limit=order.limit, on_done=done.set)
-    random = Random(order.seed)
-    questions = list(islice(_draw(order, random), min(QUESTIONS, order.limit)))
-    gc.freeze()
-    gc.disable()
-    cpu_seconds = 0.0
-    try:
-        async with asyncio.timeout(order.warmup_seconds + order.seconds + GRACE_SECONDS):
-            sessions = await _connect(order, run, questions, random)
-            cpu_seconds -= _cpu_seconds()
-            _start(order, run, sessions)
-            await done.wait()
-            cpu_seconds += _cpu_seconds()
-            if not run.failure:
-                await asyncio.gather(*(session.closed for session in sessions))
-    except TimeoutError:
-        run.fail("no end of the dialogue in time")
-    except OSError as error:
-        run.fail(f"no connection: {error}")
-    return Result(
-        recorded=run.latencies.total,
-        recorded_seconds=run.recorded_seconds,
-        accepted=run.accepted,
-        p50_ms=run.latencies.percentile(50),
-        p99_ms=run.latencies.percentile(99),
-        cpu_share=max(0.0, cpu_seconds) / (order.warmup_seconds + order.seconds),
-        failure=run.failure,
-    )
+class Load:
+    """All sessions of one order."""
 
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._random = Random(order.seed)
+        self._done = asyncio.Event()
+        self._run = Run(limit=order.limit, on_done=self._done.set)
+        self._numbers = count()
+        self._questions = list(islice(_draw(order, self._random), min(QUESTIONS, order.limit)))
 
-def _start(order: Order, run: Run, sessions: list[Session]) -> None:
-    """Let all sessions go at once, unless one of them has failed before."""
-    if run.failure:
-        return
-    run.begin()
-    loop = asyncio.get_running_loop()
-    for session in sessions:
-        loop.call_soon(session.proceed)
-    loop.call_later(order.warmup_seconds, run.record)
-    loop.call_later(order.warmup_seconds + order.seconds, run.finish)
+    async def execute(self) -> Result:
+        """Open all sessions, warm up, record, and wait until each has said QUIT."""
+        order, run = self._order, self._run
+        gc.freeze()
+        gc.disable()
+        cpu_seconds = 0.0
+        try:
+            async with asyncio.timeout(order.warmup_seconds + order.seconds + GRACE_SECONDS):
+                sessions = await self._connect()
+                cpu_seconds -= _cpu_seconds()
+                ended = self._start(sessions)
+                await self._done.wait()
+                cpu_seconds += _cpu_seconds()
+                if not run.failure:
+                    await ended
+        except TimeoutError:
+            run.fail("no end of the dialogue in time")
+        except OSError as error:
+            run.fail(f"no connection: {error}")
+        return Result(
+            recorded=run.latencies.total,
+            recorded_seconds=run.recorded_seconds,
+            accepted=run.accepted,
+            deferred=run.deferred,
+            began_at=run.began_at,
+            p50_ms=run.latencies.percentile(50),
+            p99_ms=run.latencies.percentile(99),
+            cpu_share=max(0.0, cpu_seconds) / (order.warmup_seconds + order.seconds),
+            failure=run.failure,
+        )
 
+    async def _connect(self) -> list[Session]:
+        """All sessions that stay open, each ready to begin."""
+        order = self._order
+        timed = 0 if order.mode == "reconnecting" else order.connections
+        sessions = [await self._open(self._dialogue()) for _ in range(timed)]
+        sessions += [await self._open(self._dialogue_beside()) for _ in range(order.beside)]
+        await asyncio.gather(*(session.ready for session in sessions))
+        return sessions
 
-async def _connect(
-    order: Order, run: Run, questions: list[Question], random: Random
-) -> list[Session]:
-    loop = asyncio.get_running_loop()
-    sessions = []
-    for number in range(order.connections):
-        dialogue = _dialogue(order, run, _walk(questions, random), number)
-        _, session = await loop.create_connection(partial(Session, run, dialogue), HOST, order.port)
-        sessions.append(session)
-    await asyncio.gather(*(session.ready for session in sessions))
-    return sessions
+    def _start(self, sessions: list[Session]) -> "asyncio.Future[list[None]]":
+        """Let all sessions go at once, unless one of them has failed before; done at their end."""
+        order, run = self._order, self._run
+        ended = [session.closed for session in sessions]
+        if not run.failure:
+            run.begin()
+            loop = asyncio.get_running_loop()
+            for session in sessions:
+                loop.call_soon(session.proceed)
+            if order.mode == "reconnecting":
+                ended += [loop.create_task(self._reconnect()) for _ in range(order.connections)]
+            loop.call_later(order.warmup_seconds, run.record)
+            loop.call_later(order.warmup_seconds + order.seconds, run.end)
+        return asyncio.gather(*ended)
+
+    async def _reconnect(self) -> None:
+        """Session after session, each with one message."""
+        try:
+            while self._run.is_going():
+                await (await self._open(self._dialogue())).closed
+        except OSError as error:
+            self._run.fail(f"no connection: {error}")
+
+    async def _open(self, dialogue: Dialogue) -> Session:
+        """A session with an address of its own, so that no peer's limit for one client counts."""
+        _, session = await asyncio.get_running_loop().create_connection(
+            partial(Session, self._run, dialogue),
+            HOST,
+            self._order.port,
+            local_addr=(client_address(next(self._numbers)), 0),
+        )
+        return session
+
+    def _dialogue(self) -> Dialogue:
+        order, run, questions = self._order, self._run, _walk(self._questions, self._random)
+        messages = self._messages(order.message_octets)
+        match order.mode:
+            case "rcpt":
+                return dialogues.ask_recipients(run, questions)
+            case "pipelined":
+                return dialogues.ask_pipelined(run, questions)
+            case "messages":
+                return dialogues.send_messages(run, questions, messages)
+            case "reconnecting":
+                return dialogues.send_one_message(run, questions, messages)
+            case "crowd":
+                return dialogues.send_patiently(run, questions, messages, is_timed=True)
+        raise ValueError(f"no such mode: {order.mode}")
+
+    def _dialogue_beside(self) -> Dialogue:
+        questions = _walk(self._questions, self._random)
+        messages = self._messages(self._order.beside_octets)
+        return dialogues.send_patiently(self._run, questions, messages, is_timed=False)
+
+    def _messages(self, octets: int) -> Messages:
+        return Messages(octets, f"{next(self._numbers)}.{self._order.seed}")
 
 
 def _draw(order: Order, random: Random) -> Iterator[Question]:
-    unknown_share = 0.5 if order.mode == "rcpt" else 0.0
-    for recipient in population.draw(order.aliases, random, unknown_share=unknown_share):
+    unknown_share = 0.5 if order.mode in RCPT_MODES else 0.0
+    people = Population(order.aliases, order.domains)
+    for recipient in people.draw(random, unknown_share=unknown_share):
         command = f"RCPT TO:<{recipient.address}>\r\n".encode()
         yield Question(command, b"250" if recipient.is_known else b"550")
 
@@ -131,13 +194,6 @@ def _walk(questions: list[Question], random: Random) -> Iterator[Question]:
     while True:
         yield questions[position]
         position = (position + 1) % len(questions)
-
-
-def _dialogue(order: Order, run: Run, questions: Iterator[Question], number: int) -> Dialogue:
-    if order.mode == "rcpt":
-        return dialogues.ask_recipients(run, questions)
-    session = f"{number}.{order.seed}"
-    return dialogues.send_messages(run, questions, octets=order.message_octets, session=session)
 
 
 def _cpu_seconds() -> float:

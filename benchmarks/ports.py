@@ -2,8 +2,10 @@
 
 import socket
 import time
+from collections.abc import Callable
 
 HOST = "127.0.0.1"
+CLIENTS = 250
 
 
 def free_port() -> int:
@@ -11,6 +13,14 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         return int(listener.getsockname()[1])
+
+
+def client_address(number: int) -> str:
+    """One of 250 loopback addresses to connect from, in turn.
+
+    Each has ports of its own, so that those of closed connections do not run out.
+    """
+    return f"127.0.1.{number % CLIENTS + 1}"
 
 
 def is_greeted(port: int) -> bool:
@@ -26,9 +36,27 @@ def is_greeted(port: int) -> bool:
 
 def await_greeting(port: int, *, within_seconds: float) -> bool:
     """True once the port greets; False when it has not within the time."""
+    return await_condition(lambda: is_greeted(port), within_seconds=within_seconds)
+
+
+def await_open(port: int, *, within_seconds: float) -> bool:
+    """True once something listens on the port; False when nothing does within the time."""
+    return await_condition(lambda: _is_open(port), within_seconds=within_seconds)
+
+
+def await_condition(is_met: Callable[[], bool], *, within_seconds: float) -> bool:
+    """True once the condition is met; False when it is not within the time."""
     deadline = time.monotonic() + within_seconds
     while time.monotonic() < deadline:
-        if is_greeted(port):
+        if is_met():
             return True
-        time.sleep(0.05)
+        time.sleep(0.02)
     return False
+
+
+def _is_open(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=2).close()
+    except OSError:
+        return False
+    return True

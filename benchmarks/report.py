@@ -1,4 +1,4 @@
-"""A benchmark as JSON with every raw run, and as the Markdown table that people read."""
+"""A benchmark as JSON with every raw run, and as the Markdown tables that people read."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,15 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Figure, Figures
-from benchmarks.floors import OURS, Verdict, judge
-from benchmarks.measure import Measurement
+from benchmarks.case import Measurement, Sample
+from benchmarks.figures import OURS, Figures, Row
+from benchmarks.floors import POSTFIX, Verdict, judge
+from benchmarks.kinds import KINDS, Kind
 from benchmarks.plan import Plan
-
-TITLES = {
-    "rcpt": "RCPT decisions a second, half of them unknown addresses",
-    "messages": "Durable messages a second",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +23,7 @@ class Report:
     measurements: Sequence[Measurement]
 
     def verdicts(self) -> list[Verdict]:
-        return judge(Figures(self.measurements))
+        return judge(Figures(self.measurements), self.plan)
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,15 +37,19 @@ class Report:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in content["plan"].items()
         }
-        measurements = [Measurement(**one) for one in content["measurements"]]
+        measurements = [
+            Measurement(**{**one, "sample": Sample(**one["sample"])})
+            for one in content["measurements"]
+        ]
         return cls(Plan(**plan), content["machine"], content["versions"], measurements)
 
     def markdown(self) -> str:
-        """The machine, a table for each mode, and the floors."""
+        """The machine, a table for each kind of case, and the floors."""
         figures = Figures(self.measurements)
         lines = [*self._conditions()]
-        for mode in figures.modes:
-            lines += ["", f"**{TITLES[mode]}**", "", *_table(figures, mode)]
+        for case, kind in KINDS.items():
+            if rows := list(figures.rows_of(case)):
+                lines += ["", f"**{kind.title}**", "", *_table(figures, kind, rows)]
         if verdicts := self.verdicts():
             lines += ["", "**Floors**", "", *_floors(verdicts)]
         return "\n".join(lines) + "\n"
@@ -62,33 +62,30 @@ class Report:
             f"{machine['kernel']}, {machine['file system']}, Python {machine['python']}, "
             f"{versions}."
         )
+        processes = "one process" if plan.processes == 1 else f"{plan.processes} processes"
         yield (
             f"Medians of {plan.repeats} × {plan.seconds:g} s, each after {plan.warmup_seconds:g} s "
-            f"of warm-up; messages of {plan.message_octets:,} octets. "
+            f"of warm-up; messages of {plan.message_octets:,} octets; our gateway in {processes}. "
             f"Load average of the machine before: {machine['load before']}."
         )
 
 
-def _table(figures: Figures, mode: str) -> Iterator[str]:
-    others = [peer for peer in figures.peers if peer != OURS]
-    ratios = others if OURS in figures.peers else []
-    heads = ["aliases", "connections", *figures.peers, *(f"ours / {peer}" for peer in ratios)]
+def _table(figures: Figures, kind: Kind, rows: Sequence[Row]) -> Iterator[str]:
+    case = rows[0].case
+    peers = figures.peers(case)
+    has_ratios = OURS in peers and any(figures.best_other(row) for row in rows)
+    ratios = [f"ours / {POSTFIX}", "ours / best"] if has_ratios else []
+    heads = ["", "connections", *peers, *ratios]
     yield f"| {' | '.join(heads)} |"
-    yield f"|{'--:|' * len(heads)}"
-    for aliases in figures.sizes:
-        for connections in figures.connections:
-            of_peers = [figures.find(peer, aliases, mode, connections) for peer in figures.peers]
-            against = [figures.ratio(aliases, mode, connections, OURS, peer) for peer in ratios]
-            cells = [*map(_figure, of_peers), *map(_ratio, against)]
-            yield f"| {aliases:,} | {connections} | {' | '.join(cells)} |"
+    yield f"|---|{'--:|' * (len(heads) - 1)}"
+    for row in rows:
+        found = [figures.find(row, peer) for peer in peers]
+        cells = ["–" if figure is None else kind.write(figure) for figure in found]
+        against = [POSTFIX, figures.best_other(row) or ""] if has_ratios else []
+        cells += [_ratio(figures.ratio(row, other)) for other in against]
+        yield f"| {row.setting} | {row.connections:,} | {' | '.join(cells)} |"
     yield ""
-    yield "In brackets: median and 99th percentile of the time to the reply, in milliseconds."
-
-
-def _figure(figure: Figure | None) -> str:
-    if figure is None:
-        return "–"
-    return f"{figure.per_second:,.0f} ({figure.p50_ms:.2f} / {figure.p99_ms:.2f})"
+    yield kind.note
 
 
 def _ratio(ratio: float | None) -> str:

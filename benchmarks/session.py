@@ -4,9 +4,9 @@ Lean on purpose: what the load generator costs is taken from the server it measu
 """
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
-from benchmarks.dialogues import Dialogue, WrongReplyError
+from benchmarks.dialogues import Dialogue, Pause, Volley, WrongReplyError
 from benchmarks.run import Run
 
 
@@ -19,6 +19,7 @@ class Session(asyncio.Protocol):
         self._run = run
         self._dialogue = dialogue
         self._partial = b""
+        self._wanted = 0  # replies to a volley under way
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -27,6 +28,9 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         data = self._partial + data if self._partial else data
+        if self._wanted:
+            self._take_volley(data)
+            return
         last = data.rfind(b"\n", 0, -1) + 1
         if data[-1:] != b"\n" or data[last + 3 : last + 4] == b"-":
             self._partial = data
@@ -34,29 +38,58 @@ class Session(asyncio.Protocol):
         self._partial = b""
         self.proceed(data[last:])
 
-    def proceed(self, reply: bytes = b"") -> None:
-        """Give the dialogue a reply, or wake it with none after it was ready."""
+    def _take_volley(self, data: bytes) -> None:
+        """Wait for all replies of a volley, then hand over the last line of each."""
+        if data[-1:] != b"\n" or data.count(b"\n") < self._wanted:
+            self._partial = data
+            return
+        lines = [line for line in data.splitlines() if line[3:4] != b"-"]
+        if len(lines) < self._wanted:
+            self._partial = data
+            return
+        self._partial, self._wanted = b"", 0
+        self.proceed(lines)
+
+    def proceed(self, reply: Any = b"") -> None:
+        """Give the dialogue its reply or replies, or wake it with none after it was ready."""
         assert self._transport is not None
         try:
-            command = self._dialogue.send(reply)
+            said = self._dialogue.send(reply)
         except StopIteration:
+            self._be_ready()
             self._transport.close()
         except WrongReplyError as error:
             self._fail(str(error))
         else:
-            if command is None:
-                self.ready.set_result(None)
-            else:
-                self._transport.write(command)
+            self._say(said)
+
+    def _say(self, said: bytes | Volley | Pause | None) -> None:
+        assert self._transport is not None
+        if isinstance(said, bytes):
+            self._transport.write(said)
+        elif isinstance(said, Volley):
+            self._wanted = said.replies
+            self._transport.write(said.commands)
+        elif isinstance(said, Pause):
+            asyncio.get_running_loop().call_later(said.seconds, self.proceed)
+        else:
+            self._be_ready()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._run.is_going() or not self.ready.done():
+        if not self._is_over() or not self.ready.done():
             self._fail(f"the server closed a connection: {exc or 'end of stream'}")
         self.closed.set_result(None)
 
+    def _is_over(self) -> bool:
+        """Whether nobody waits for a reply any more: the dialogue or the run has ended."""
+        return self._dialogue.gi_frame is None or not self._run.is_going()
+
     def _fail(self, reason: str) -> None:
-        if not self.ready.done():
-            self.ready.set_result(None)
+        self._be_ready()
         self._run.fail(reason)
         assert self._transport is not None
         self._transport.close()
+
+    def _be_ready(self) -> None:
+        if not self.ready.done():
+            self.ready.set_result(None)

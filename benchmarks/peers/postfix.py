@@ -1,7 +1,7 @@
 """Debian's Postfix as an instance of its own, with aliases and domains in PostgreSQL.
 
 Tuned as a good administrator would for this load: no DNS, no per-client limits, no
-slowing down after errors, a process for every connection, maps without proxymap, and
+slowing down after errors, a process for every connection, maps with and without proxymap, and
 queries that ask the database once per decision. Accepted mail is held, so that the
 figure is "durable in its queue" without the work of delivering; fsync stays on.
 """
@@ -9,22 +9,23 @@ figure is "durable in its queue" without the work of delivering; fsync stays on.
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_IXUSR
 
 from psycopg.conninfo import conninfo_to_dict
 
-from benchmarks.database import POSTFIX_ALIASES, POSTFIX_DOMAINS, Database
+from benchmarks import processes
+from benchmarks.database import PEERS_ALIASES, PEERS_DOMAINS, Database
 from benchmarks.peers import PeerError
 from benchmarks.ports import await_greeting, free_port
+from benchmarks.sink import Sink
 from mailrouting.children import Child, start
 
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 # Where messages may lie; the rig holds them, the others are looked at to be sure.
 QUEUES = ("hold", "incoming", "active", "deferred")
-DRAIN_SECONDS = 120
+START_SECONDS = 15
 
 MAIN = """\
 compatibility_level = 3.6
@@ -43,8 +44,6 @@ local_recipient_maps =
 alias_maps =
 alias_database =
 biff = no
-
-{routing}
 smtpd_relay_restrictions = reject_unauth_destination
 
 # Nothing that waits for names, nothing rewritten for a client that is not our user.
@@ -54,7 +53,7 @@ local_header_rewrite_clients =
 smtpd_tls_security_level = none
 
 # No limit that a benchmark would run into, no slowing down.
-default_process_limit = 200
+default_process_limit = 1200
 smtpd_client_connection_count_limit = 0
 smtpd_error_sleep_time = 0
 smtpd_soft_error_limit = 1000000000
@@ -62,25 +61,32 @@ smtpd_hard_error_limit = 1000000000
 smtpd_junk_command_limit = 1000000000
 in_flow_delay = 0
 message_size_limit = 50000000
-{delivery}
 """
 
 # An alias is rewritten to the mailbox that it names, as by our gateway.
 EXPANDED = """\
-virtual_alias_domains = pgsql:{folder}/config/domains.cf
-virtual_alias_maps = pgsql:{folder}/config/aliases.cf
+virtual_alias_domains = {map}:{folder}/config/domains.cf
+virtual_alias_maps = {map}:{folder}/config/aliases.cf
 """
 # An alias only has to exist; where its mail goes is left to the next hop.
 RELAYED = """\
-relay_domains = pgsql:{folder}/config/domains.cf
-relay_recipient_maps = pgsql:{folder}/config/aliases.cf
+relay_domains = {map}:{folder}/config/domains.cf
+relay_recipient_maps = {map}:{folder}/config/aliases.cf
 relay_transport = discard:
 """
 HELD = "smtpd_data_restrictions = check_client_access static:HOLD"
-DISCARDED = "default_transport = discard:"
+# Through connections that are kept, without names to ask for, twenty at a time.
+SENT = """\
+default_transport = smtp:[127.0.0.1]:{sink}
+smtp_dns_support_level = disabled
+smtp_host_lookup = native
+smtp_tls_security_level = none
+smtp_connection_cache_on_demand = yes
+initial_destination_concurrency = 20
+"""
 
 MASTER = """\
-127.0.0.1:{port} inet n - n - 200 smtpd
+127.0.0.1:{port} inet n - n - 1200 smtpd
 pickup    unix  n - n 60  1 pickup
 cleanup   unix  n - n -   0 cleanup
 qmgr      unix  n - n 300 1 qmgr
@@ -91,19 +97,23 @@ trace     unix  - - n -   0 bounce
 error     unix  - - n -   - error
 retry     unix  - - n -   - error
 discard   unix  - - n -   - discard
+smtp      unix  - - n -   - smtp
+scache    unix  - - n -   1 scache
+anvil     unix  - - n -   1 anvil
 proxymap  unix  - - n -   - proxymap
 postlog   unix-dgram n - n - 1 postlogd
 """
 
 # %u@%d and not %s: a key without a local part is no query, as there are no catch-alls.
-ALIASES = f"SELECT goto FROM {POSTFIX_ALIASES} WHERE address = '%u@%d'"  # noqa: S608 - as Postfix
-DOMAINS = f"SELECT name FROM {POSTFIX_DOMAINS} WHERE name = '%s'"  # noqa: S608 - fills it in
+ALIASES = f"SELECT goto FROM {PEERS_ALIASES} WHERE address = '%u@%d'"  # noqa: S608 - as Postfix
+DOMAINS = f"SELECT name FROM {PEERS_DOMAINS} WHERE name = '%s'"  # noqa: S608 - fills it in
 
 
 class Postfix:
     """Postfix with pgsql maps, each process with a connection of its own."""
 
     name = "Postfix"
+    map = "pgsql"
     routing = EXPANDED
     delivery = HELD
 
@@ -112,11 +122,11 @@ class Postfix:
         self._folder = work / "postfix"
         self._master: Child | None = None
 
-    def version(self) -> str:
+    def prepare(self) -> str:
+        _require()
         return _run("postconf", "-h", "mail_version").strip()
 
     def start(self, database: Database) -> None:
-        _require()
         self._lay_out(database)
         config = str(self._folder / "config")
         _run("postfix", "-c", config, "check")
@@ -126,7 +136,7 @@ class Postfix:
         self._master = start(
             [master, "-c", config, "-d"], name="postfix", log=self._folder / "master.log"
         )
-        if not await_greeting(self.port, within_seconds=15):
+        if not await_greeting(self.port, within_seconds=START_SECONDS):
             self.stop()
             raise PeerError(f"Postfix does not greet on port {self.port}: {self._last_log()}")
 
@@ -134,6 +144,9 @@ class Postfix:
         if self._master:
             self._master.stop()
             self._master = None
+
+    def processes(self) -> list[int]:
+        return processes.below([self._master] if self._master else [])
 
     def stored_count(self) -> int:
         """Complete queue files: Postfix makes them executable when they are safe on disk."""
@@ -155,11 +168,15 @@ class Postfix:
             (self._folder / name).mkdir(parents=True)
         shutil.chown(self._folder / "data", user="postfix")
         config = self._folder / "config"
-        main = MAIN.format(folder="{folder}", routing=self.routing, delivery=self.delivery)
-        (config / "main.cf").write_text(main.format(folder=self._folder))
+        main = f"{MAIN}\n{self.routing}\n{self.delivery}"
+        (config / "main.cf").write_text(main.format(**self._values()))
         (config / "master.cf").write_text(MASTER.format(port=self.port))
         for name, query in (("aliases", ALIASES), ("domains", DOMAINS)):
             (config / f"{name}.cf").write_text(_map(database, query))
+
+    def _values(self) -> dict[str, str]:
+        """What the templates leave open."""
+        return {"folder": str(self._folder), "map": self.map}
 
     def _last_log(self) -> str:
         log = self._folder / "mail.log"
@@ -173,28 +190,54 @@ class RelayingPostfix(Postfix):
     routing = RELAYED
 
 
-class DeliveringPostfix(Postfix):
-    """Postfix that also delivers, to nowhere, while it accepts."""
+class ProxiedPostfix(Postfix):
+    """Postfix whose processes share the connections of a few look-up servers, as is usual."""
 
-    name = "Postfix, delivering to discard"
-    delivery = DISCARDED
+    name = "Postfix, proxymap"
+    map = "proxy:pgsql"
+
+
+class DeliveringPostfix(Postfix):
+    """Postfix that also delivers to a sink while it accepts."""
+
+    delivery = SENT
 
     def __init__(self, work: Path) -> None:
         super().__init__(work)
-        self._delivered_before = 0
+        self._sink = Sink(work / "sink.log")
+        self._running_sink: Child | None = None
+        self._sent_before = 0
 
-    def stored_count(self) -> int:
-        """What left the queue as sent since the last clear, once the queue is empty."""
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while any(self._queue_files()) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        return self._delivered() - self._delivered_before
+    def prepare(self) -> str:
+        self._sink.require()
+        return super().prepare()
+
+    def start(self, database: Database) -> None:
+        self._running_sink = self._sink.start()
+        self._sent_before = 0
+        super().start(database)
+
+    def stop(self) -> None:
+        super().stop()
+        if self._running_sink:
+            self._running_sink.stop()
+            self._running_sink = None
+
+    def received_count(self) -> int:
+        return self._sink.received_count()
+
+    def is_settled(self, accepted: int) -> bool:
+        """Sent, and gone from the queue."""
+        return not any(self._queue_files()) and self._sent() - self._sent_before >= accepted
 
     def clear(self) -> None:
         super().clear()
-        self._delivered_before = self._delivered()
+        self._sent_before = self._sent()
 
-    def _delivered(self) -> int:
+    def _values(self) -> dict[str, str]:
+        return super()._values() | {"sink": str(self._sink.port)}
+
+    def _sent(self) -> int:
         return (self._folder / "mail.log").read_bytes().count(b"status=sent")
 
 
@@ -204,7 +247,7 @@ def _require() -> None:
     if "pgsql" not in _run("postconf", "-m").split():
         raise PeerError("Postfix has no pgsql maps: apt install postfix-pgsql")
     if os.geteuid() != 0:
-        raise PeerError("Postfix can be started by root alone: run as root, or with --ours")
+        raise PeerError("Postfix can be started by root alone: run as root, or with --peers ours")
 
 
 def _run(*command: str) -> str:
