@@ -46,7 +46,7 @@ check: $(DEV) ## Format, lint, types, layers, migrations, deployment checks, dep
 	$(BIN)/deptry .
 	$(BIN)/djlint templates --lint
 
-bench: $(DEV) ## Measure beside Postfix, one server up at a time (needs Debian's postfix)
+bench: $(DEV) ## Measure beside Postfix, Exim and Haraka, one server up at a time (docs/performance.md)
 	@$(PYTHON) -m benchmarks $(ARGS)
 
 lock: $(DEV) ## Resolve requirements/*.in anew, with hashes (ARGS="--upgrade" takes newer ones)

@@ -3,9 +3,11 @@
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 HOST = "127.0.0.1"
 CLIENTS = 250
+LISTENING = "0A"  # proc_net_tcp, the state of a socket
 
 
 def free_port() -> int:
@@ -13,6 +15,13 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         return int(listener.getsockname()[1])
+
+
+def listeners(port: int) -> int:
+    """How many sockets listen on an IPv4 port; several where processes share it."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    found = [line.split() for line in lines]
+    return sum(each[1].endswith(f":{port:04X}") and each[3] == LISTENING for each in found)
 
 
 def client_address(number: int) -> str:

@@ -16,7 +16,7 @@ from benchmarks import processes
 from benchmarks.database import HOP, Database
 from benchmarks.delay import Delay
 from benchmarks.peers import PeerError
-from benchmarks.ports import HOST, await_greeting, free_port
+from benchmarks.ports import HOST, await_condition, free_port, listeners
 from benchmarks.sink import Sink
 from mailrouting.children import Child, start
 
@@ -73,16 +73,17 @@ class Ours:
         self._execute(CLEAR)
 
     def _start_gateway(self, port: int) -> None:
-        gateway = self._run("gateway", "manage.py", "gateway", settings=self._settings(port))
-        if not await_greeting(port, within_seconds=START_SECONDS):
-            last = "\n".join(gateway.last_lines())
+        """Start the processes of one gateway; returns when all of them listen."""
+        numbers = range(1, self._gateway_processes + 1)
+        for number in numbers:
+            settings = self._settings(port) | {"GATEWAY_SHARES_PORT": str(len(numbers) > 1)}
+            self._run(f"gateway-{number}", "manage.py", "gateway", settings=settings)
+        if not await_condition(
+            lambda: listeners(port) == len(numbers), within_seconds=START_SECONDS
+        ):
+            last = "\n".join(self._children[-1].last_lines())
             self.stop()
-            raise PeerError(f"Our gateway does not greet on port {port}; its log ends:\n{last}")
-        if len(processes.below([gateway])) < self._gateway_processes:
-            self.stop()
-            raise PeerError(
-                f"Our gateway does not run as {self._gateway_processes} processes here."
-            )
+            raise PeerError(f"Our gateway does not listen on port {port}; its log ends:\n{last}")
 
     def _run(self, name: str, *arguments: str, settings: Mapping[str, str]) -> Child:
         assert self.database is not None
@@ -96,13 +97,13 @@ class Ours:
         return child
 
     def _settings(self, port: int) -> dict[str, str]:
-        """Its environment beside the database: ports of its own, and nothing else."""
+        """Its environment beside the database: ports, and no limit that a benchmark runs into."""
         return {
             "GATEWAY_HOST": HOST,
             "GATEWAY_PORT": str(port),
             "GATEWAY_PROBE_PORT": str(free_port()),
             "GATEWAY_HOSTNAME": "ours.bench.example",
-            "GATEWAY_PROCESSES": str(self._gateway_processes),
+            "GATEWAY_EXEMPT_NETWORKS": "127.0.0.0/8",
         }
 
     def _execute(self, statement: LiteralString, *values: object) -> psycopg.Cursor[Any]:
