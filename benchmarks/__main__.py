@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +68,7 @@ def _measure(plan: Plan, options: Namespace) -> Report:
         return Report(plan, described, described_versions, measurements)
 
 
-def _prepare(peers: dict[str, Peer], asked_for: Collection[str]) -> Mapping[str, str]:
+def _prepare(peers: dict[str, Peer], asked_for: Collection[str]) -> dict[str, str]:
     """Versions by name; servers that cannot be measured here are told and left out.
 
     Raises PeerError for one that was asked for by name.

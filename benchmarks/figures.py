@@ -1,12 +1,13 @@
 """Measurements of repeated runs made into one figure each: the median of every column."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.case import Measurement, Sample
 
 OURS = "ours"
+MIDDLES = ("per_second", "accepted", "deferred", "load_cpu_share", "memory_mib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Figure:
     deferred: float | None
     load_cpu_share: float | None
     memory_mib: float | None
-    stale: int | None
+    stale: float | None
 
 
 class Figures:
@@ -72,9 +73,13 @@ class Figures:
 
 
 def _figure(samples: list[Sample]) -> Figure:
-    columns: dict[str, float | None] = {}
-    for field in fields(Sample):
-        values = [value for one in samples if (value := getattr(one, field.name)) is not None]
-        summary: Callable[[list[float]], float] = max if field.name == "stale" else median
-        columns[field.name] = summary(values) if values else None
-    return Figure(**columns)  # type: ignore[arg-type] - times are never missing
+    def middle(name: str, summary: Callable[[list[float]], float] = median) -> float | None:
+        values = [value for one in samples if (value := getattr(one, name)) is not None]
+        return summary(values) if values else None
+
+    return Figure(
+        p50_ms=median(one.p50_ms for one in samples),
+        p99_ms=median(one.p99_ms for one in samples),
+        stale=middle("stale", max),
+        **{name: middle(name) for name in MIDDLES},
+    )

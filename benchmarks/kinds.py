@@ -35,7 +35,7 @@ def peak(figure: Figure) -> str:
 
 
 def staleness(figure: Figure) -> str:
-    return f"{figure.stale} of {figure.accepted:,.0f} ({times(figure)})"
+    return f"{figure.stale:.0f} of {figure.accepted:,.0f} ({times(figure)})"
 
 
 def times(figure: Figure) -> str:

@@ -19,6 +19,7 @@ class Session(asyncio.Protocol):
         self._run = run
         self._dialogue = dialogue
         self._partial = b""
+        self._has_ended = False
         self._wanted = 0  # replies to a volley under way
         self._transport: asyncio.Transport | None = None
 
@@ -56,6 +57,7 @@ class Session(asyncio.Protocol):
         try:
             said = self._dialogue.send(reply)
         except StopIteration:
+            self._has_ended = True
             self._be_ready()
             self._transport.close()
         except WrongReplyError as error:
@@ -82,7 +84,7 @@ class Session(asyncio.Protocol):
 
     def _is_over(self) -> bool:
         """Whether nobody waits for a reply any more: the dialogue or the run has ended."""
-        return self._dialogue.gi_frame is None or not self._run.is_going()
+        return self._has_ended or not self._run.is_going()
 
     def _fail(self, reason: str) -> None:
         self._be_ready()
