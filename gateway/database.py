@@ -2,7 +2,7 @@
 
 The gateway's belong to its event loop (link.py), the workers' to a fixed number of threads
 (DatabaseThreads). SQL by hand stands where rows move in batches: directory/statements.py,
-intake.py, refusals.py, retention.py and delivery/queue.py.
+intake.py, refusals.py, retention.py, delivery/queue.py and delivery/outages.py.
 """
 
 from collections.abc import Callable
@@ -39,24 +39,38 @@ def raw() -> "psycopg.Connection[Any]":
         raise psycopg.OperationalError(str(error)) from error
     opened: psycopg.Connection[Any] = connection.connection
     if getattr(_here, "is_limited", False) and opened.prepare_threshold is None:
-        opened.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
+        opened.execute("; ".join(f"SET {name} = {value}" for name, value in _here.settings.items()))
     opened.prepare_threshold = 0  # Django turns statements that stay planned off; here they pay
     return opened
+
+
+def run(statement: str, parameters: Any, *, binary: bool = False) -> list[tuple[Any, ...]]:
+    """Rows of a prepared statement on this thread's connection. Raises psycopg.Error."""
+    cursor = psycopg.Cursor(raw())
+    return cursor.execute(statement, parameters, prepare=True, binary=binary).fetchall()
 
 
 _here = local()
 
 
-def _limit() -> None:
-    """Statements of this thread end in time, so that a server that hangs holds up nothing else."""
+def _limit(changes: dict[str, Any]) -> None:
+    """Statements of this thread keep their plans, and end in time: a server that hangs holds up
+    nothing else.
+    """
     _here.is_limited = True
+    _here.settings = SESSION_SETTINGS | changes
 
 
 class DatabaseThreads(ThreadPoolExecutor):
-    """A fixed number of threads, each with a connection of its own, closed with them."""
+    """A fixed number of threads, each with a connection of its own, closed with them.
 
-    def __init__(self, size: int) -> None:
-        super().__init__(size, thread_name_prefix="database", initializer=_limit)
+    Its sessions have SESSION_SETTINGS, and `settings` beside them.
+    """
+
+    def __init__(self, size: int, **settings: Any) -> None:
+        super().__init__(
+            size, thread_name_prefix="database", initializer=_limit, initargs=(settings,)
+        )
         self._size = size
 
     def close(self) -> None:

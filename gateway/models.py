@@ -188,8 +188,11 @@ class Delivery(models.Model):
     class Meta:
         ordering = ("-id",)
         verbose_name_plural = "deliveries"
-        # What is due is found by `delivery_lane`, an index over an expression: migration 0003.
+        # What is pending is found by `delivery_pending`, an index over expressions: migration 0007.
         indexes = [
+            models.Index(
+                fields=["next_attempt_at"], condition=Q(state="deferred"), name="delivery_deferred"
+            ),
             models.Index(
                 fields=["lease_until"], condition=Q(state="sending"), name="delivery_leased"
             ),
@@ -201,6 +204,26 @@ class Delivery(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("admin:gateway_delivery_change", args=[self.pk])
+
+
+class Outage(models.Model):
+    """A next hop that could not be reached at its place: what waits is left alone until a time.
+
+    Then one delivery is tried. The row goes with the first that gets through.
+    """
+
+    lane = models.CharField(primary_key=True, max_length=50)
+    since = models.DateTimeField()
+    failures = models.PositiveIntegerField(default=1)
+    until = models.DateTimeField()
+    place = models.CharField(max_length=300)
+    reply = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("since",)
+
+    def __str__(self) -> str:
+        return f"{self.lane}: {self.reply}"
 
 
 class Attempt(models.Model):

@@ -8,7 +8,7 @@ import threading
 from celery import shared_task, signals
 
 from gateway import bell, retention
-from gateway.delivery import Drain, is_anything_due
+from gateway.delivery import Drain, give_up, is_anything_due
 
 LINGER_SECONDS = 5.0
 
@@ -44,7 +44,8 @@ def sweep() -> None:
 
 @shared_task(ignore_result=True)
 def purge() -> None:
-    """Drop what is past its retention."""
+    """Drop what is past its retention, and give up what waited too long for a hop that is out."""
+    give_up()
     retention.purge()
 
 

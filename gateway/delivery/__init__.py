@@ -5,6 +5,7 @@ where one goes, actions.py is what operators may do.
 """
 
 from gateway.delivery.actions import fail, hold, reachable, release, retry_now
+from gateway.delivery.outages import give_up
 from gateway.delivery.pump import Drain, drain
 from gateway.delivery.queue import Claimed, Settlement, claim, is_anything_due, settle
 
@@ -15,6 +16,7 @@ __all__ = [
     "claim",
     "drain",
     "fail",
+    "give_up",
     "hold",
     "is_anything_due",
     "reachable",

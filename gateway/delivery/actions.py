@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from gateway.models import Delivery, Intervention, Message
+from gateway.models import Delivery, Intervention, Message, Outage
 from tenants.changes import Actor
 
 State = Delivery.State
@@ -102,6 +102,8 @@ def _intervene(
             )
             for pk, state in states.items()
         )
+        if action in (Action.RETRY, Action.RELEASE):
+            _end_outages(states)
     return len(states)
 
 
@@ -111,3 +113,10 @@ def _lock_messages(ids: Collection[UUID]) -> None:
         pk__in=Delivery.objects.filter(pk__in=ids).values("message"), purged_at=None
     )
     list(messages.select_for_update(no_key=True).order_by("pk").values_list("pk"))
+
+
+def _end_outages(ids: Collection[UUID]) -> None:
+    """Let next hops that are out be tried now: who asks for a retry has mended something."""
+    rows = Delivery.objects.filter(pk__in=ids).order_by().values_list("kind", "hop_id").distinct()
+    lanes = [f"{kind}:{hop_id or 0}" for kind, hop_id in rows]
+    Outage.objects.filter(lane__in=lanes).delete()

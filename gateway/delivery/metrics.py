@@ -29,8 +29,13 @@ GROUP BY state
 """
 
 
+_COUNT_OUTAGES = "SELECT count(*) FROM gateway_outage WHERE until > now() - interval '10 minutes'"
+
+
 class QueueCollector(Collector):
-    """The number of deliveries by state, counted when asked for; nothing without a database."""
+    """Deliveries by state and hops that are out, counted when asked for; nothing without a
+    database.
+    """
 
     def describe(self) -> list[Metric]:
         return []  # registering does not open the database
@@ -41,6 +46,8 @@ class QueueCollector(Collector):
             with connection.cursor() as cursor:
                 cursor.execute(_COUNT)
                 counts = dict(cursor.fetchall())
+                cursor.execute(_COUNT_OUTAGES)
+                [(outages,)] = cursor.fetchall()
         except Error:
             return
         finally:
@@ -52,6 +59,9 @@ class QueueCollector(Collector):
         for state in OPEN_STATES:
             queue.add_metric([state], counts.get(state, 0))
         yield queue
+        yield GaugeMetricFamily(
+            "mailrouting_outages", "Next hops that cannot be reached.", value=outages
+        )
 
 
 REGISTRY.register(QueueCollector())

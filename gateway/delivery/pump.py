@@ -7,7 +7,7 @@ one to settle. What finishes while one settlement is written shares the next.
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,9 +22,11 @@ from django.db import connection
 from psycopg import Error, InterfaceError, OperationalError
 
 from gateway.database import DatabaseThreads
-from gateway.delivery import metrics, queue
-from gateway.delivery.lane import Job, Lane
-from gateway.delivery.queue import Claimed, Settlement
+from gateway.delivery import metrics, outages, queue
+from gateway.delivery.lane import Job, Lane, Owner
+from gateway.delivery.outages import News
+from gateway.delivery.queue import Claimed, Settlement, Turn
+from gateway.delivery.routes import parcels
 from gateway.transports import Outcome
 
 BATCH = 200
@@ -33,7 +35,9 @@ MOST_IN_FLIGHT = 2000
 SMALL_OCTETS = 64 * 1024
 LARGE_AT_ONCE = 8
 POLL_SECONDS = 0.5
-PAUSE_SECONDS = 0.005
+# Between two claims that take less than a batch, and between two looks for deferred deliveries.
+PAUSE_SECONDS = 0.02
+PROMOTE_SECONDS = 1.0
 TROUBLE_SECONDS = 1.0
 STOP_SECONDS = 10.0
 WITHOUT_OCTETS = ("inbox", "discard")
@@ -44,9 +48,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A job that was tried (or not: outcome None), waiting to be settled."""
+    """A delivery that was tried (or not: outcome None), waiting to be settled."""
 
-    job: Job
+    claimed: Claimed
     outcome: Outcome | None
     began: float
     ended: float
@@ -69,13 +73,16 @@ class Drain:
         self._ends_at = None if budget_seconds is None else time.monotonic() + budget_seconds
         self._lanes: dict[str, Lane] = {}
         self._finished: list[Finished] = []
+        self._news: dict[str, News] = {}
+        self._promotes_at = 0.0
         self._in_flight = 0
         self._tried = 0
         self._is_stopping = False
         self._is_over = False
         self._was_woken = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._reader = DatabaseThreads(1)
+        # A claim that is lost with the server was never made: it need not wait for the disk.
+        self._reader = DatabaseThreads(1, synchronous_commit="off")
         self._writer = DatabaseThreads(1)
 
     def run(self) -> int:
@@ -126,9 +133,9 @@ class Drain:
             room = min(BATCH, MOST_IN_FLIGHT - self._in_flight)
             jobs = await self._claim(room) if room > 0 and self._is_in_budget else []
             for job in jobs:
-                self._lane(job.claimed).add(job)
+                self._lane(job.first.lane).add(job)
             if self._in_flight:
-                if len(jobs) < BATCH:
+                if sum(len(job.claimed) for job in jobs) < BATCH:
                     await self._wait()
             elif not self._is_in_budget or not await self._linger():
                 return
@@ -170,34 +177,47 @@ class Drain:
     async def _claim(self, limit: int) -> list[Job]:
         """Claimed deliveries with small bodies; nothing while the database is in trouble."""
         self._was_woken.clear()
-        busy = [name for name, lane in self._lanes.items() if lane.is_busy]
-        start_by = time.monotonic() + _spare_seconds()
+        self._lanes = {name: lane for name, lane in self._lanes.items() if not lane.is_asleep}
+        turns = [lane.turn for lane in self._lanes.values()]
+        began = time.monotonic()
+        promotes = began >= self._promotes_at
         try:
-            claimed, bodies = await self._call(self._reader, lambda: _take(limit, busy))
+            claimed, bodies = await self._call(
+                self._reader, lambda: _take(limit, turns, promotes=promotes)
+            )
         except Error as error:
             if not self._in_flight:
                 raise
             log.warning("deliveries cannot be claimed", error=str(error))
             await asyncio.sleep(TROUBLE_SECONDS)
             return []
+        if promotes:
+            self._promotes_at = began + PROMOTE_SECONDS
         self._in_flight += len(claimed)
-        return [Job(each, bodies.get(each.id), start_by) for each in claimed]
+        start_by = began + _spare_seconds()
+        return [Job(each, bodies.get(each[0].body_id), start_by) for each in parcels(claimed)]
 
-    def _lane(self, claimed: Claimed) -> Lane:
-        lane = self._lanes.get(claimed.lane)
+    def _lane(self, name: str) -> Lane:
+        lane = self._lanes.get(name)
         if lane is None:
             width = settings.DELIVERY_CONNECTIONS_PER_HOP
-            lane = Lane(width=width, read=self._read, finish=self._finish)
-            self._lanes[claimed.lane] = lane
+            owner = Owner(self._read, self._finish, self._tell)
+            lane = self._lanes[name] = Lane(name, width=width, owner=owner)
         return lane
 
     async def _read(self, claimed: Claimed) -> bytes | None:
         bodies = await self._call(self._reader, lambda: queue.read_octets([claimed]))
-        return bodies.get(claimed.id)
+        return bodies.get(claimed.body_id)
 
-    def _finish(self, job: Job, outcome: Outcome | None, began: float) -> None:
-        self._finished.append(Finished(job, outcome, began, time.monotonic()))
+    def _finish(self, job: Job, outcomes: list[Outcome] | None, began: float) -> None:
+        ended = time.monotonic()
+        each_outcome: Sequence[Outcome | None] = outcomes or [None] * len(job.claimed)
+        for claimed, outcome in zip(job.claimed, each_outcome, strict=True):
+            self._finished.append(Finished(claimed, outcome, began, ended))
         self._has_finished.set()
+
+    def _tell(self, news: News) -> None:
+        self._news[news.lane] = news
 
     async def _settle_all(self) -> None:
         """Write what has finished, batch after batch, until the drain ends."""
@@ -205,15 +225,16 @@ class Drain:
             await self._has_finished.wait()
             self._has_finished.clear()
             batch, self._finished = self._finished, []
+            news, self._news = self._news, {}
             if batch:
-                await self._settle(batch)
+                await self._settle(batch, list(news.values()))
 
-    async def _settle(self, batch: Sequence[Finished]) -> None:
+    async def _settle(self, batch: Sequence[Finished], news: Sequence[News]) -> None:
         """Write a batch, again and again while the database is away and leases last."""
         gives_up_at = time.monotonic() + settings.DELIVERY_LEASE_SECONDS
         while True:
             try:
-                await self._call(self._writer, lambda: _write(batch))
+                await self._call(self._writer, lambda: _write(batch, news))
                 break
             except Error as error:
                 log.warning("deliveries cannot be settled", error=str(error), count=len(batch))
@@ -236,8 +257,10 @@ def _with_connection(work: Callable[[], T]) -> T:
         raise
 
 
-def _take(limit: int, busy: Sequence[str]) -> tuple[list[Claimed], dict[UUID, bytes]]:
-    claimed = queue.claim(limit, busy_lanes=busy)
+def _take(
+    limit: int, turns: Sequence[Turn], *, promotes: bool
+) -> tuple[list[Claimed], dict[UUID, bytes]]:
+    claimed = queue.claim(limit, turns=turns, promotes=promotes)
     small = [
         each
         for each in claimed
@@ -246,21 +269,25 @@ def _take(limit: int, busy: Sequence[str]) -> tuple[list[Claimed], dict[UUID, by
     return claimed, queue.read_octets(small) if small else {}
 
 
-def _write(batch: Sequence[Finished]) -> None:
-    """Settle what was tried, give back what was not, and tell of both."""
-    untried = [each.job.claimed for each in batch if each.outcome is None]
+def _write(batch: Sequence[Finished], news: Sequence[News]) -> None:
+    """Settle what was tried, give back what was not, and tell of both and of the hops."""
+    if news:
+        outages.report(news)
+    untried = [each.claimed for each in batch if each.outcome is None]
     if untried:
         queue.give_back(untried)
-    now = time.monotonic()
-    settlements = [
-        _settlement(each.job.claimed, each.outcome, now - each.began, now - each.ended)
-        for each in batch
-        if each.outcome is not None
-    ]
-    if settlements:
+    if settlements := list(_settlements(batch)):
         states = queue.settle(settlements)
         for each in settlements:
             _tell(each, states.get(each.claimed.id))
+
+
+def _settlements(batch: Sequence[Finished]) -> Iterator[Settlement]:
+    now = time.monotonic()
+    for each in batch:
+        if each.outcome is not None:
+            began_ago, ended_ago = now - each.began, now - each.ended
+            yield _settlement(each.claimed, each.outcome, began_ago, ended_ago)
 
 
 def _settlement(

@@ -12,42 +12,96 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from django.conf import settings
 
-from gateway.database import raw
+from gateway.database import run
 from gateway.models import Delivery
 from gateway.routing import retry
 from gateway.routing.facts import Hop
 from gateway.transports import Outcome, Result
 
 CRASHES_ALLOWED = 3
+# What is claimed at once for a lane that nothing is known about yet.
+ROOM = 16
+PROMOTED_AT_ONCE = 1000
 INTERRUPTED = "The worker ended before the outcome was known."
 
-# A lane is what deliveries wait for together: a kind of transport and its next hop. Statements step
-# from lane to lane in an index (migration 0003) and never read through a busy one's backlog.
-_LANE = "(kind || ':' || coalesce(hop_id, 0)::text)"
-_WAITING = "state IN ('pending', 'deferred')"
+# A lane is what deliveries wait for together: a kind of transport and its next hop. Within one,
+# tenants take turns. Pending deliveries are found by lane, tenant and time in an index of their own
+# (migration 0007), deferred ones by time; so a claim costs the same whatever else waits: it steps
+# from lane to lane, over those that are busy or out, and reads of a tenant what it takes.
+LANE = "(kind || ':' || coalesce(hop_id, 0)::text)"
+_TENANT = "coalesce(tenant_id, 0)"
+PENDING = "state = 'pending'"
 
 _LANES = f"""
 WITH RECURSIVE lane AS (
-    (SELECT {_LANE} AS name FROM gateway_delivery WHERE {_WAITING} ORDER BY {_LANE} LIMIT 1)
+    (SELECT {LANE} AS name FROM gateway_delivery WHERE {PENDING} ORDER BY {LANE} LIMIT 1)
     UNION ALL
     SELECT (
-        SELECT {_LANE} FROM gateway_delivery WHERE {_WAITING} AND {_LANE} > lane.name
-        ORDER BY {_LANE} LIMIT 1
+        SELECT {LANE} FROM gateway_delivery WHERE {PENDING} AND {LANE} > lane.name
+        ORDER BY {LANE} LIMIT 1
     ) FROM lane WHERE lane.name IS NOT NULL
 )
 """  # noqa: S608 - made of constants
 
+# The tenants of one lane that have something pending, from the one after the last that was served
+# to the last, and on from the first.
+_TENANTS = f"""
+WITH RECURSIVE tenant(id, is_round, has_turn) AS (
+    SELECT turn.after::bigint, false, false
+    UNION ALL
+    SELECT n.id, tenant.is_round OR n.is_first, true FROM tenant CROSS JOIN LATERAL (
+        (SELECT {_TENANT} AS id, false AS is_first FROM gateway_delivery
+            WHERE {PENDING} AND {LANE} = turn.name AND {_TENANT} > tenant.id
+            ORDER BY {_TENANT} LIMIT 1)
+        UNION ALL
+        (SELECT {_TENANT}, true FROM gateway_delivery
+            WHERE {PENDING} AND {LANE} = turn.name AND NOT tenant.is_round
+            ORDER BY {_TENANT} LIMIT 1)
+        LIMIT 1
+    ) n
+    WHERE NOT (tenant.is_round OR n.is_first) OR n.id <= turn.after
+)
+"""  # noqa: S608 - made of constants
+
+# A hop that has another address by now is not the one that was out.
+_OUTAGE = """LEFT JOIN gateway_outage o ON o.lane = lane.name
+    LEFT JOIN tenants_nexthop oh
+        ON o.lane IS NOT NULL AND oh.id = split_part(lane.name, ':', 2)::bigint"""
+_IS_OUT = """(o.lane IS NOT NULL AND o.until > now()
+        AND o.place = coalesce(oh.host || ':' || oh.port, o.place))"""
+
+_PROMOTE = """
+UPDATE gateway_delivery SET state = 'pending' WHERE id IN (
+    SELECT id FROM gateway_delivery WHERE state = 'deferred' AND next_attempt_at <= now()
+    ORDER BY next_attempt_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+RETURNING id
+"""
+
 _CLAIM = f"""
-{_LANES}, due AS (
-    SELECT d.id FROM lane CROSS JOIN LATERAL (
-        SELECT id FROM gateway_delivery
-        WHERE {_WAITING} AND {_LANE} = lane.name AND next_attempt_at <= now()
-        ORDER BY next_attempt_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+{_LANES}, turn AS MATERIALIZED (
+    SELECT lane.name, coalesce(k.after, -1) AS after, o.lane IS NOT NULL AS is_out,
+        CASE WHEN o.lane IS NULL THEN coalesce(k.room, %(room)s) ELSE 1 END AS room
+    FROM lane
+    LEFT JOIN unnest(%(lanes)s::text[], %(rooms)s::int[], %(afters)s::bigint[])
+        AS k(lane, room, after) ON k.lane = lane.name
+    {_OUTAGE}
+    WHERE lane.name IS NOT NULL AND coalesce(k.room, %(room)s) > 0 AND NOT {_IS_OUT}
+    ORDER BY random()
+), due AS (
+    SELECT d.id, turn.is_out FROM turn CROSS JOIN LATERAL (
+        {_TENANTS}
+        SELECT d.id FROM tenant CROSS JOIN LATERAL (
+            SELECT id FROM gateway_delivery
+            WHERE {PENDING} AND {LANE} = turn.name AND {_TENANT} = tenant.id
+                AND next_attempt_at <= now()
+            ORDER BY next_attempt_at LIMIT turn.room FOR UPDATE SKIP LOCKED
+        ) d
+        WHERE tenant.has_turn
+        LIMIT turn.room
     ) d
-    WHERE lane.name <> ALL(%(busy)s::text[])
     LIMIT %(limit)s
 ), lapsed AS (
     SELECT id, attempts_made, lease_until, crashes FROM gateway_delivery
@@ -59,8 +113,8 @@ _CLAIM = f"""
     SELECT id, attempts_made, lease_until - %(lease)s, now(), 'crashed', '', %(interrupted)s
     FROM lapsed
 ), taken AS (
-    SELECT id, 0 AS crash, false AS is_poison FROM due
-    UNION ALL SELECT id, 1, crashes + 1 >= %(allowed)s FROM lapsed
+    SELECT id, 0 AS crash, false AS is_poison, is_out FROM due
+    UNION ALL SELECT id, 1, crashes + 1 >= %(allowed)s, false FROM lapsed
 ), claimed AS (
     UPDATE gateway_delivery d SET
         state = CASE WHEN is_poison THEN 'quarantined' ELSE 'sending' END,
@@ -70,11 +124,12 @@ _CLAIM = f"""
         fence = d.fence + 1,
         lease_until = CASE WHEN is_poison THEN NULL ELSE now() + %(lease)s END
     FROM taken WHERE d.id = taken.id
-    RETURNING d.*
+    RETURNING d.*, is_out
 )
 SELECT d.id, d.fence, d.kind, d.attempts_made, now(), d.created_at, d.recipient, r.recipient,
     m.sender, d.rewrites_sender, d.null_sender, m.smtputf8, m.queue_id, m.body_id,
-    m.body_expires_on, m.size_octets, d.mark, d.hop_id, h.protocol, h.host, h.port, h.tls
+    m.body_expires_on, m.size_octets, d.mark, d.tenant_id, d.is_out, d.hop_id, h.protocol, h.host,
+    h.port, h.tls
 FROM claimed d
 JOIN gateway_message m ON m.id = d.message_id
 JOIN gateway_routingrecord r ON r.id = d.record_id
@@ -131,16 +186,24 @@ _DUE = f"""
 {_LANES}
 SELECT EXISTS (
     SELECT FROM lane CROSS JOIN LATERAL (
-        SELECT FROM gateway_delivery
-        WHERE {_WAITING} AND {_LANE} = lane.name AND next_attempt_at <= now() LIMIT 1
+        SELECT FROM gateway_delivery WHERE {PENDING} AND {LANE} = lane.name LIMIT 1
     ) d
-) OR EXISTS (SELECT FROM gateway_delivery WHERE state = 'sending' AND lease_until < now())
+    {_OUTAGE}
+    WHERE NOT {_IS_OUT}
+)
+OR EXISTS (
+    SELECT FROM gateway_delivery WHERE state = 'deferred' AND next_attempt_at <= now()
+)
+OR EXISTS (SELECT FROM gateway_delivery WHERE state = 'sending' AND lease_until < now())
 """  # noqa: S608 - made of constants
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A delivery that this worker may send, until its lease is over."""
+    """A delivery that this worker may send, until its lease is over.
+
+    With `is_out` it tries a next hop that could not be reached before.
+    """
 
     id: UUID
     fence: int
@@ -159,6 +222,8 @@ class Claimed:
     body_expires_on: date
     size_octets: int
     mark: str
+    tenant_id: int | None
+    is_out: bool
     hop_id: int | None
     hop: Hop | None
 
@@ -180,20 +245,34 @@ class Settlement:
     ended_ago: timedelta = timedelta()
 
 
-def claim(limit: int, *, busy_lanes: Collection[str] = ()) -> list[Claimed]:
-    """Take up to `limit` deliveries that are due, and as many whose lease ran out; one statement.
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What is to be claimed for one lane: at most `room`, from the tenant after `after` on."""
 
-    Deliveries of `busy_lanes` stay where they are. Those that crashed too often are quarantined
-    and not among the result.
+    lane: str
+    room: int
+    after: int = -1
+
+
+def claim(limit: int, *, turns: Collection[Turn] = (), promotes: bool = True) -> list[Claimed]:
+    """Take up to `limit` deliveries that are due, and as many whose lease ran out.
+
+    Lanes without a turn have ROOM. Deliveries that crashed too often are quarantined and not among
+    the result. `promotes` looks first for deferred ones whose time has come.
     """
+    if promotes:
+        run(_PROMOTE, {"limit": PROMOTED_AT_ONCE})
     parameters: dict[str, Any] = {
-        "busy": list(busy_lanes),
+        "lanes": [turn.lane for turn in turns],
+        "rooms": [turn.room for turn in turns],
+        "afters": [turn.after for turn in turns],
+        "room": ROOM,
         "limit": limit,
         "lease": timedelta(seconds=settings.DELIVERY_LEASE_SECONDS),
         "allowed": CRASHES_ALLOWED,
         "interrupted": INTERRUPTED,
     }
-    return [_claimed(row) for row in _run(_CLAIM, parameters)]
+    return [_claimed(row) for row in run(_CLAIM, parameters)]
 
 
 def _claimed(row: tuple[Any, ...]) -> Claimed:
@@ -204,14 +283,14 @@ def _claimed(row: tuple[Any, ...]) -> Claimed:
 
 
 def read_octets(claimed: Collection[Claimed]) -> dict[UUID, bytes]:
-    """The stored octets by delivery, in one query; a missing body is left out."""
-    ids = [each.body_id for each in claimed]
-    days = [each.body_expires_on for each in claimed]
-    bodies = dict(_run(_BODIES_OF_DAYS, (ids, days), binary=True))
-    moved = [body_id for body_id in ids if body_id not in bodies]
+    """The stored octets by body, each read once, in one query; a missing one is left out."""
+    days = {each.body_id: each.body_expires_on for each in claimed}
+    found = run(_BODIES_OF_DAYS, (list(days), list(set(days.values()))), binary=True)
+    bodies: dict[UUID, bytes] = dict(found)
+    moved = [body_id for body_id in days if body_id not in bodies]
     if moved:  # purge moved them to a later day since the claim
-        bodies |= dict(_run(_BODIES, (moved,), binary=True))
-    return {each.id: bodies[each.body_id] for each in claimed if each.body_id in bodies}
+        bodies |= dict(run(_BODIES, (moved,), binary=True))
+    return bodies
 
 
 def judge(claimed: Claimed, outcome: Outcome, *, spread: float) -> tuple[str, timedelta]:
@@ -236,7 +315,7 @@ def settle(settlements: Collection[Settlement]) -> dict[UUID, str]:
     A delivery that is not in the result had been claimed by somebody else meanwhile, or an operator
     decided about it: nothing is written for it.
     """
-    return dict(_run(_SETTLE, _columns(settlements) | {"allowed": CRASHES_ALLOWED}))
+    return dict(run(_SETTLE, _columns(settlements) | {"allowed": CRASHES_ALLOWED}))
 
 
 def _columns(settlements: Collection[Settlement]) -> dict[str, Any]:
@@ -256,20 +335,14 @@ def _columns(settlements: Collection[Settlement]) -> dict[str, Any]:
 
 def give_back(claimed: Collection[Claimed]) -> None:
     """Return deliveries that were claimed and not tried: they are due as before."""
-    _run(_GIVE_BACK, ([each.id for each in claimed], [each.fence for each in claimed]))
+    run(_GIVE_BACK, ([each.id for each in claimed], [each.fence for each in claimed]))
 
 
 def is_anything_due() -> bool:
-    """Whether a drain would find something to do."""
-    return bool(_run(_DUE, ())[0][0])
+    """Whether a drain would find something to do now."""
+    return bool(run(_DUE, ())[0][0])
 
 
 def jitter() -> float:
     """A spread for `judge`, so that what failed together is not tried together again."""
     return random.random()  # noqa: S311 - nothing is secret about it
-
-
-def _run(statement: str, parameters: Any, *, binary: bool = False) -> list[tuple[Any, ...]]:
-    """Rows of a prepared statement. Raises psycopg.Error."""
-    cursor = psycopg.Cursor(raw())
-    return cursor.execute(statement, parameters, prepare=True, binary=binary).fetchall()

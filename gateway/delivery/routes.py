@@ -1,5 +1,8 @@
-"""Where one delivery goes: its return path, its next hop and the transport that takes it there."""
+"""Where deliveries go: return path, next hop, the transport that takes them there, and which of
+them go together.
+"""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -12,6 +15,8 @@ from gateway.routing.facts import Hop
 from gateway.transports import KINDS, Envelope, Login, Transport, open_transport
 
 WITH_HOP = ("mailbox", "forward")
+# A server has to take a hundred (RFC 5321 §4.5.3.1.8); Postfix gives it fifty.
+RECIPIENTS_TOGETHER = 50
 
 
 class NoRoute(Exception):
@@ -45,6 +50,15 @@ def route(claimed: Claimed) -> Route:
     return Route(claimed.kind, relay.hop, relay.login)
 
 
+def place(claimed: Claimed) -> str:
+    """Host and port of the next hop as it is now; empty where there is none."""
+    try:
+        hop = route(claimed).hop
+    except NoRoute:
+        return ""
+    return f"{hop.host}:{hop.port}" if hop else ""
+
+
 def envelope(claimed: Claimed) -> Envelope:
     """Sender and recipient as the next hop is given them."""
     return Envelope(
@@ -70,3 +84,26 @@ def _sender(claimed: Claimed) -> str:
         return str(srs.rewrite(sender, bounce_domain=domain, secret=secret, day=day))
     except (AddressError, srs.SrsError):
         return str(srs.opaque(claimed.id, bounce_domain=domain, secret=secret))
+
+
+def parcels(claimed: Iterable[Claimed]) -> list[tuple[Claimed, ...]]:
+    """The deliveries that share a transaction: one body to one hop, from and for one address.
+
+    Not those to different addresses, which would learn of each other by Delivered-To, and not those
+    whose return path is rewritten, which may name the delivery.
+    """
+    together: dict[object, list[Claimed]] = {}
+    full: list[list[Claimed]] = []
+    for each in claimed:
+        parcel = together.setdefault(_parcel(each), [])
+        parcel.append(each)
+        if len(parcel) == RECIPIENTS_TOGETHER:
+            full.append(together.pop(_parcel(each)))
+    return [tuple(parcel) for parcel in (*full, *together.values())]
+
+
+def _parcel(claimed: Claimed) -> object:
+    if claimed.kind not in WITH_HOP or claimed.rewrites_sender:
+        return claimed.id
+    same = claimed.null_sender, claimed.original_recipient, claimed.mark
+    return claimed.lane, claimed.body_id, same

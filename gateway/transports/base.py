@@ -43,7 +43,8 @@ class Outcome:
     """What came of one try, what was said and by whom.
 
     `is_unreachable` says that the next hop as a whole does not take mail now, so that others
-    waiting for it need not try. `is_at_once` asks for another try without a pause.
+    waiting for it need not try; `is_stalled` that it fell silent. `is_at_once` asks for another try
+    without a pause.
     """
 
     result: Result
@@ -51,6 +52,7 @@ class Outcome:
     remote: str = ""
     is_unreachable: bool = False
     is_at_once: bool = False
+    is_stalled: bool = False
 
     def __post_init__(self) -> None:
         if len(self.reply) > LONGEST_REPLY:
@@ -67,6 +69,10 @@ class Transport(Protocol):
 
         The envelopes agree in all but the delivery's id and the recipient.
         """
+        ...
+
+    def answers(self) -> list[Outcome | None]:
+        """What the other side has said of each recipient, after a `send` that was broken off."""
         ...
 
     async def close(self) -> None:

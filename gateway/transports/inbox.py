@@ -21,6 +21,9 @@ class InboxTransport:
     async def send(self, envelopes: Sequence[Envelope], octets: bytes) -> list[Outcome]:  # noqa: ARG002
         return [_OUTCOME] * len(envelopes)
 
+    def answers(self) -> list[Outcome | None]:
+        return []
+
     async def close(self) -> None:
         """There is no connection."""
 

@@ -49,7 +49,7 @@ class ReplyReader:
         if not (code.isdigit() and b"200" <= code < b"600" and mark in b" -\r"):
             raise BadReply(f"Malformed SMTP reply: {line[:200].decode(errors='replace').strip()}")
         self._lines.append(line[4:].strip())
-        self._size += len(line)
+        self._size += len(line) + 1
         if mark == b"-":
             return None
         text = b"\n".join(self._lines).decode(errors="replace")

@@ -33,14 +33,21 @@ class SmtpTransport:
         self._login = login
         self._conversation: Conversation | None = None
         self._remote = f"{hop.host}:{hop.port}"
-        self._is_begun = False
+        self._transaction = Transaction([], [])
 
     async def send(self, envelopes: Sequence[Envelope], octets: bytes) -> list[Outcome]:
         was_open = self._is_open
         outcomes = await self._try(envelopes, octets)
-        if was_open and not self._is_open and not self._is_begun:
+        if was_open and not self._is_open and not self._transaction.is_begun:
             outcomes = await self._try(envelopes, octets)  # the hop had closed the idle connection
         return outcomes
+
+    def answers(self) -> list[Outcome | None]:
+        said = self._transaction
+        return [
+            reply and self._outcome(reply, is_at_once=_is_split_off(reply, said))
+            for reply in said.replies
+        ]
 
     async def close(self) -> None:
         conversation, self._conversation = self._conversation, None
@@ -57,7 +64,7 @@ class SmtpTransport:
         return self._conversation is not None and self._conversation.is_open
 
     async def _try(self, envelopes: Sequence[Envelope], octets: bytes) -> list[Outcome]:
-        self._is_begun = False
+        self._transaction = Transaction([], [])
         try:
             conversation = await self._open()
         except TROUBLE as error:
@@ -66,11 +73,9 @@ class SmtpTransport:
         planned = transactions.plan(envelopes, octets, conversation.extensions)
         if isinstance(planned, Reply):
             return [self._outcome(planned)] * len(envelopes)
+        self._transaction = planned
         lost = await self._transact(conversation, planned)
-        return [
-            self._outcome(reply, is_at_once=_is_split_off(reply, planned)) if reply else lost
-            for reply in planned.replies
-        ]
+        return [answer or lost for answer in self.answers()]
 
     async def _open(self) -> Conversation:
         if self._conversation is None or not self._conversation.is_open:
@@ -111,7 +116,6 @@ class SmtpTransport:
                     conversation.write([command])
                 transaction.heard.append(await conversation.reply())
         finally:
-            self._is_begun = transaction.is_begun
             transaction.judge_offer()
 
     async def _conclude(self, conversation: Conversation, transaction: Transaction) -> None:

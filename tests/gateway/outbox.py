@@ -19,7 +19,9 @@ _numbers = count(1)
 def empty() -> None:
     """Forget all mail: tests here drain everything that is due."""
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE gateway_message, gateway_body, gateway_routingrecord CASCADE")
+        cursor.execute(
+            "TRUNCATE gateway_message, gateway_body, gateway_routingrecord, gateway_outage CASCADE"
+        )
 
 
 def add_hop(port: int, *, protocol: str = "smtp", tls: str = "none") -> NextHop:

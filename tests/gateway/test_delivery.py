@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 from pytest_django import Settings
 
 from gateway.delivery import claim, drain, is_anything_due, queue, settle
-from gateway.delivery.queue import Settlement
+from gateway.delivery.queue import Settlement, Turn
 from gateway.models import Delivery
 from gateway.transports import Outcome, Result
 from tests.gateway import outbox
@@ -233,7 +233,9 @@ def test_claim_leaves_busy_lanes_alone() -> None:
     busy, free = outbox.add_hop(25), outbox.add_hop(26)
     outbox.put(busy)
     [delivery] = outbox.put(free)
-    assert [each.id for each in claim(10, busy_lanes=[f"mailbox:{busy.pk}"])] == [delivery.id]
+    assert [each.id for each in claim(10, turns=[Turn(f"mailbox:{busy.pk}", room=0)])] == [
+        delivery.id
+    ]
 
 
 def test_stale_worker_settles_nothing() -> None:
@@ -268,7 +270,7 @@ def test_error_inside_the_worker_counts_towards_quarantine(monkeypatch: pytest.M
     def explode(*_arguments: object) -> None:
         raise RuntimeError("bug")
 
-    monkeypatch.setattr("gateway.delivery.lane.envelope", explode)
+    monkeypatch.setattr("gateway.delivery.server.envelope", explode)
     [delivery] = outbox.put(kind="inbox")
     for _ in range(3):
         outbox.make_due(delivery.id)
