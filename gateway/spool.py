@@ -7,17 +7,27 @@ used by one thing at a time.
 import asyncio
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from gateway.pending import Pending, pending_of
 
 _threads = ThreadPoolExecutor(4, thread_name_prefix="spool")
 
 
-class Spool:
-    """The octets of one message, written in order and read as a whole."""
+class Hash(Protocol):
+    """What hashlib makes."""
 
-    def __init__(self, folder: str | None = None) -> None:
+    def update(self, octets: bytes, /) -> None: ...
+
+
+class Spool:
+    """The octets of one message, written in order and read as a whole.
+
+    What is written goes into `digest`, too, since that takes as long.
+    """
+
+    def __init__(self, digest: Hash, *, folder: str | None = None) -> None:
+        self._digest = digest
         self._folder = folder  # None is the system's folder for temporary files
         self._file: BinaryIO | None = None
         self._under_way: asyncio.Future[None] | None = None
@@ -50,6 +60,7 @@ class Spool:
     def _append(self, octets: bytes) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
+        self._digest.update(octets)
         left = memoryview(octets)
         while left:  # a file without a buffer may take less than it is given
             left = left[self._file.write(left) :]

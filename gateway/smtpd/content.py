@@ -52,6 +52,7 @@ class Content:
 
     @property
     def digest(self) -> bytes:
+        """Once all has come, and is in its file."""
         return self._hash.digest()
 
     def add(self, octets: bytes) -> Pending[None] | None:
@@ -69,7 +70,11 @@ class Content:
         """Nothing more comes; as `add`."""
         octets, self._held = self._with_line_ends(self._held), b""
         writing = self._keep(octets)
-        return self._write() if self.spool is not None and writing is None else writing
+        if self.spool is not None:
+            return writing or self._write()
+        for piece in self._pieces:
+            self._hash.update(piece)
+        return None
 
     async def whole(self) -> bytes:
         """All of it, as it came, in memory. Raises OSError."""
@@ -106,7 +111,6 @@ class Content:
     def _keep(self, octets: bytes) -> Pending[None] | None:
         self.size_octets += len(octets)
         self.in_memory_octets += len(octets)
-        self._hash.update(octets)
         self._pieces.append(octets)
         if not self._has_header:
             self._see_header(octets)
@@ -124,7 +128,7 @@ class Content:
     def _write(self) -> Pending[None] | None:
         """Move what is in memory to the file."""
         if self.spool is None:
-            self.spool = Spool(self._spool_folder)
+            self.spool = Spool(self._hash, folder=self._spool_folder)
         octets = b"".join(self._pieces)
         self._pieces.clear()
         self.in_memory_octets = 0

@@ -244,7 +244,7 @@ class GatewaySession(Commands):
             self._answer(self.conversation.end)
         elif writing is not None:
             self._awaited = writing
-            writing.listen(self._go_on)
+            writing.listen(self._await_turn)
 
     def _give_rest_back(self) -> None:
         """What follows the content is aiosmtpd's to read."""
@@ -253,7 +253,10 @@ class GatewaySession(Commands):
         if self._has_heard_all:
             self._reader.feed_eof()
 
-    def _go_on(self, _written: Pending[bool]) -> None:
+    def _await_turn(self, _written: Pending[bool]) -> None:
+        self.conversation.services.turns.wait(self._go_on)
+
+    def _go_on(self) -> None:
         self._awaited = None
         self._advance()
 

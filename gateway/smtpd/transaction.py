@@ -15,6 +15,7 @@ from gateway.routing.facts import Platform
 from gateway.routing.replies import Reply
 from gateway.smtpd.command import Mail
 from gateway.smtpd.content import Content
+from gateway.smtpd.turns import Turns
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +34,7 @@ class Services:
     data_in_flight: int = 0
     # Messages from a file that are looked at, each of them in memory for so long.
     looking_at_large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    turns: Turns = field(default_factory=Turns)
 
     def reserve(self, octets: int) -> bool:
         """Whether so many more octets of messages may be in memory; they are counted at once."""

@@ -112,7 +112,9 @@ class Wire:
 
     def _next_content(self) -> Piece | None:
         """All that is surely content: what may yet turn out to be the end stays."""
-        end = self._buffer.find(END_OF_CONTENT)
+        # Most large messages are base64, where no dot is: they need no search for longer texts.
+        has_dots = b"." in self._buffer
+        end = self._buffer.find(END_OF_CONTENT) if has_dots else -1
         if end >= 0:
             self._next = self._next_line
             octets = self._unstuffed(end + 2)
@@ -124,7 +126,10 @@ class Wire:
 
     def _unstuffed(self, end: int) -> bytes:
         """Take what stands before `end`, without the dots that senders double."""
-        octets = bytes(self._buffer[:end]).replace(b"\r\n.", b"\r\n")[self._skipped_octets :]
+        octets = bytes(self._buffer[:end])
+        if b"." in octets:
+            octets = octets.replace(b"\r\n.", b"\r\n")
+        octets = octets[self._skipped_octets :]
         del self._buffer[:end]
         self._skipped_octets = 0
         return octets

@@ -1,14 +1,18 @@
 """A message on its way in: line ends, chunks, the end of a connection, large ones in files."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
+from hashlib import sha256
 
 import pytest
 
 from gateway.models import Body, Message
 from gateway.routing import replies
+from gateway.smtpd import content as reception
 from gateway.smtpd.content import Content
+from gateway.smtpd.turns import Turns
 from tests.gateway.live import LiveGateway, Wire, live_gateway
 from tests.gateway.stage import Stage
 from tests.waiting import wait_until
@@ -316,3 +320,38 @@ def test_message_without_a_body_is_all_header():
     content.add(b"Received: x\r\n" * 60)
 
     assert content.header.count(b"Received") == 60
+
+
+@pytest.mark.enable_socket  # an event loop wakes itself through one
+def test_digest_is_the_same_in_memory_and_in_a_file(monkeypatch: pytest.MonkeyPatch):
+    whole = [b"A: 1\r\n", b"\r\n", b"body\r\n" * 100]
+
+    async def digest() -> bytes:
+        content = Content(b"seed", normalises=False)
+        for octets in whole:
+            if (writing := content.add(octets)) is not None:
+                await writing
+        if (writing := content.end()) is not None:
+            await writing
+        assert content.in_memory_octets <= reception.MOST_IN_MEMORY_OCTETS
+        return content.digest
+
+    in_memory = asyncio.run(digest())
+    monkeypatch.setattr(reception, "MOST_IN_MEMORY_OCTETS", 10)
+    monkeypatch.setattr(reception, "WRITE_OCTETS", 3)
+
+    assert asyncio.run(digest()) == in_memory == sha256(b"seed" + b"".join(whole)).digest()
+
+
+@pytest.mark.enable_socket
+def test_turns_are_taken_one_in_each_turn_of_the_loop():
+    async def run() -> list[object]:
+        turns, seen = Turns(), []
+        for name in "abc":
+            turns.wait(lambda name=name: seen.append(name))
+        for number in range(4):
+            seen.append(number)
+            await asyncio.sleep(0)
+        return seen
+
+    assert asyncio.run(run()) == [0, "a", 1, "b", 2, "c", 3]

@@ -31,6 +31,10 @@ class Worker:
             stderr=self._log,
         )
 
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL: it gets no chance to tidy up."""
         self._process.send_signal(signal.SIGKILL)
