@@ -334,7 +334,9 @@ def test_digest_is_the_same_in_memory_and_in_a_file(monkeypatch: pytest.MonkeyPa
         if (writing := content.end()) is not None:
             await writing
         assert content.in_memory_octets <= reception.MOST_IN_MEMORY_OCTETS
-        return content.digest
+        found = content.digest
+        content.drop()
+        return found
 
     in_memory = asyncio.run(digest())
     monkeypatch.setattr(reception, "MOST_IN_MEMORY_OCTETS", 10)
