@@ -6,6 +6,7 @@ Times are shortened by Limits; clients differ by loopback addresses.
 import select
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -127,6 +128,19 @@ def test_500_idle_connections_keep_nobody_waiting(opened: Opener):
     for wire in idle:
         wire.close()
     wait_until(lambda: is_empty(gateway))
+
+
+def test_listener_holds_a_thousand_and_answers_leave_at_once(opened: Opener):
+    gateway = opened()
+    with gateway.connect():
+        [listener] = gateway.server._server.sockets
+        info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+        [session] = gateway.server.sessions
+        accepted = session.transport.get_extra_info("socket")
+        has_delay = not accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    assert int.from_bytes(info[28:32], sys.byteorder) >= 1024  # its backlog, as Linux tells
+    assert not has_delay
 
 
 # --- errors -----------------------------------------------------------------
