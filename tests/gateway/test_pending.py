@@ -70,3 +70,15 @@ def test_result_can_be_awaited_before_and_after_it_came():
         return await pending, await pending
 
     assert asyncio.run(run()) == (7, 7)
+
+
+def test_chain_waits_for_an_answer_that_comes_later():
+    first: Pending[int] = Pending()
+    second: Pending[str] = Pending()
+    following = first.then(lambda _: second, lambda _: None)
+
+    first.resolve(1)
+    assert not following.is_settled
+    second.resolve("late")
+
+    assert following.result() == "late"

@@ -313,6 +313,33 @@ def test_bounce_is_judged_by_the_name_in_helo(
     assert b"smtp.helo=client.example" in stored(stage)
 
 
+def test_large_message_is_checked_and_cleaned_in_its_file(
+    dns: DnsWorld, gateway: LiveGateway, stage: Stage
+) -> None:
+    """Beyond 1 MiB a message waits in a file, where its header is what it was."""
+    stage.alias("x", authentication="dkim")
+    large = UNSIGNED + b"a line of some length that goes on and on\r\n" * 50_000
+    assert len(large) > 2_000_000
+    ours = signers.sign(large, AUTHOR)
+
+    assert gateway.send(stage.address("x"), FORGED[0] + ours).startswith("250")
+    assert gateway.send(stage.address("x"), ours + CHANGED).startswith("550 5.7.20")
+
+    kept = stored(stage)
+    assert kept.startswith(b"Authentication-Results: localhost;\r\n\tspf=pass")
+    assert kept.endswith(b"\r\n" + ours)
+    assert FORGED[0] not in kept
+
+
+def test_header_too_large_to_look_through_is_refused(gateway: LiveGateway, stage: Stage) -> None:
+    stage.alias("x")
+    padding = b"X-Padding: " + b"x" * 900 + b"\r\n"
+
+    said = gateway.send(stage.address("x"), padding * 300 + FORGED[0] + UNSIGNED)
+
+    assert said.startswith("552 5.3.4")
+
+
 # --- recipients that do not want the same -------------------------------------------
 
 

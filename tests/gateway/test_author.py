@@ -1,0 +1,41 @@
+"""The one author of a message, and no guess where two readers could see two."""
+
+import pytest
+
+from gateway.inspection.author import author_of
+from gateway.inspection.dkim.canonical import split_fields
+
+
+@pytest.mark.parametrize(
+    ("header", "author"),
+    [
+        ("From: ann@a.example", "ann@a.example"),
+        ("From: Ann <ann@a.example>", "ann@a.example"),
+        ("FROM : <ann@A.Example>", "ann@a.example"),
+        ('From: "Ann, of A" <ann@a.example>', "ann@a.example"),
+        ('From: "ann@b.example" <ann@a.example>', "ann@a.example"),
+        ("From: Ann (at (work)) <ann@a.example> (x)", "ann@a.example"),
+        ("From: ann@a.example (comment, with a comma)", "ann@a.example"),
+        ("From:\r\n Ann\r\n <ann@a.example>", "ann@a.example"),
+        ("From: =?utf-8?q?=C3=84nn?= <ann@a.example>", "ann@a.example"),
+        ("From: Ann <ann@bücher.example>", "ann@xn--bcher-kva.example"),
+        ("From: ann@a.example, Bob <bob@a.example>", "ann@a.example"),
+        ("From: ann@a.example, bob@b.example", None),
+        ("From: ann@a.example\r\nFrom: ann@a.example", None),
+        ("From: ann@b.example <ann@a.example>", None),
+        ("From: <ann@b.example> <ann@a.example>", None),
+        ("From: Ann <ann@a.example> bob@b.example", None),
+        ("From: friends: ann@a.example;", None),
+        ("From: Ann (never ends <ann@a.example>", None),
+        ("From: Ann", None),
+        ("From:", None),
+        ("Sender: ann@a.example", None),
+    ],
+)
+def test_author_is_the_one_address_of_from(header: str, author: str | None) -> None:
+    found = author_of(split_fields(header.encode()))
+    assert (found and str(found)) == author
+
+
+def test_octets_that_are_no_text_name_nobody() -> None:
+    assert author_of([(b"From", b" \xff@a.example")]) is None
