@@ -124,9 +124,12 @@ class Load:
         return sessions
 
     def _start(self, sessions: list[Session]) -> "asyncio.Future[list[None]]":
-        """Let all sessions go at once, unless one of them has failed before; done at their end."""
+        """Let all sessions go at once, unless one of them has failed before.
+
+        Done when all timed ones have said QUIT; the others are cut where they are.
+        """
         order, run = self._order, self._run
-        ended = [session.closed for session in sessions]
+        ended = [session.closed for session in sessions[: len(sessions) - order.beside]]
         if not run.failure:
             run.begin()
             loop = asyncio.get_running_loop()

@@ -31,11 +31,13 @@ class Plan:
         return replace(
             self,
             sizes=(1_000, 100_000),
+            connections=(16,),
             repeats=1,
             warmup_seconds=1.0,
             seconds=1.5,
             crowd_seconds=6.0,
             domain_aliases=20_000,
+            idle_connections=200,
             toggles=200,
             backlog=100_000,
         )

@@ -55,6 +55,7 @@ class Ours:
 
     def start(self, database: Database) -> None:
         self.database = database
+        self.clear()  # a message that was cut off may have been stored after all
         self._start_gateway(self.port)
 
     def stop(self) -> None:
