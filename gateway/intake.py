@@ -31,6 +31,7 @@ from gateway.link import (
     binary_array,
 )
 from gateway.pending import Pending
+from gateway.repeats import INSERT_RECEIPTS, find_first, receipt_key
 from gateway.routing import replies
 from gateway.routing.admission import Ledger, Tally
 from gateway.routing.decision import Decision, Destination, Take
@@ -107,7 +108,9 @@ WITH {CLOCK}, body AS (
     FROM clock, json_to_recordset($4::json) AS m(id uuid, queue_id text, sender text,
         client inet, helo text, protocol text, smtputf8 bool, size_octets bigint,
         message_id text, digest text, days int)
-), record AS ({INSERT_RECORDS.format(records="$5")}), counter AS ({WRITE_BACK})
+    RETURNING digest, message_id, queue_id, received_at
+), receipt AS ({INSERT_RECEIPTS}),
+record AS ({INSERT_RECORDS.format(records="$5")}), counter AS ({WRITE_BACK})
 INSERT INTO gateway_delivery (id, record_id, message_id, tenant_id, target_id, hop_id, kind,
     recipient, destination, rewrites_sender, null_sender, state, attempts_made, crashes,
     next_attempt_at, fence, last_reply, created_at, mark)
@@ -177,6 +180,11 @@ class Incoming(Struct, frozen=True):
     @property
     def size_octets(self) -> int:
         return len(self.octets) + (self.spool.size_octets if self.spool else 0)
+
+    @property
+    def receipt_key(self) -> str:
+        """What tells a repeat of it; empty where none is looked for."""
+        return receipt_key(message_id=self.message_id, digest=self.digest)
 
     async def whole(self) -> "Incoming":
         """The same message with all of its octets in memory. Raises OSError."""
@@ -251,9 +259,32 @@ async def _store(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply | Exce
     """Store a batch in one commit; when that fails, each message by itself."""
     try:
         return await _commit(link, batch)
+    except psycopg.errors.UniqueViolation:
+        return await _store_new(link, batch)
     except psycopg.Error as error:
         log.warning("a batch of %d messages was not stored: %s", len(batch), error)
         return await _store_one_by_one(link, batch)
+
+
+async def _store_new(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
+    """Store what of a batch was not stored before, now that the database has seen a repeat."""
+    try:
+        first = await find_first(link, [m.receipt_key for m in batch if m.receipt_key])
+        new = [message for message in batch if message.receipt_key not in first]
+        stored = iter(await _commit(link, new) if new else ())
+    except psycopg.Error:
+        return await _store_one_by_one(link, batch)
+    return [
+        _repeat(message, first[message.receipt_key])
+        if message.receipt_key in first
+        else next(stored)
+        for message in batch
+    ]
+
+
+def _repeat(message: Incoming, first_queue_id: str) -> Reply:
+    log.info("message %s is a repeat of %s", message.envelope.queue_id, first_queue_id)
+    return replies.repeated(first_queue_id)
 
 
 async def _store_one_by_one(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
@@ -274,6 +305,10 @@ async def _store_alone(link: Link, message: Incoming) -> Reply | Exception:
         (found,) = await link.ask(Question(FIND, (str(message.id),)))
         if found:
             return replies.queued(message.envelope.queue_id)
+        key = message.receipt_key
+        first = await find_first(link, [key]) if key else {}
+        if key in first:
+            return _repeat(message, first[key])
         return (await _commit(link, [message]))[0]
     except (psycopg.errors.DiskFull, psycopg.errors.InsufficientResources):
         return StoreFailed(replies.NO_SPACE, is_for_all=True)

@@ -94,6 +94,21 @@ class Message(models.Model):
         return reverse("admin:gateway_message_change", args=[self.pk])
 
 
+class Receipt(models.Model):
+    """That a message was stored: its sender repeats it where our 250 got lost. Kept for an hour."""
+
+    key = models.UUIDField(primary_key=True, help_text="The first half of the message's digest.")
+    queue_id = models.CharField(max_length=32)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("-at",)
+        indexes = [models.Index(fields=["at"], name="receipt_at")]
+
+    def __str__(self) -> str:
+        return self.queue_id
+
+
 class RoutingRecord(models.Model):
     """What was decided for one recipient, by which rule, and what was answered."""
 

@@ -135,6 +135,10 @@ _PRUNE = {
             SELECT id FROM gateway_refusalcount
             WHERE minute < now() - %(age)s ORDER BY minute LIMIT %(chunk)s)""",
 }
+_PRUNE_RECEIPTS = """
+DELETE FROM gateway_receipt WHERE key IN (
+    SELECT key FROM gateway_receipt WHERE at < now() - %(age)s ORDER BY at LIMIT %(chunk)s)
+"""
 # A message on its way to what was deleted a moment ago may still charge its counter.
 _FORGET_COUNTERS = """
 DELETE FROM gateway_counter WHERE key IN (
@@ -181,6 +185,8 @@ def purge() -> Purged | None:
             for prefix, table in _COUNTED.items()
         )
         pruned = sum(_repeat_statement(text, age=age) for text in _PRUNE.values())
+        window = timedelta(seconds=settings.GATEWAY_REPEAT_SECONDS)
+        pruned += _repeat_statement(_PRUNE_RECEIPTS, age=window)
     purged = Purged(made, dropped, kept, released, removed, forgotten, pruned)
     log.info("purge", **{name: getattr(purged, name) for name in Purged.__slots__})
     return purged

@@ -211,6 +211,8 @@ GATEWAY_EXEMPT_NETWORKS = env.words("GATEWAY_EXEMPT_NETWORKS", default=[], check
 GATEWAY_BARE_LINE_ENDS = env.choice(
     "GATEWAY_BARE_LINE_ENDS", default="refuse", among=("refuse", "normalise")
 )
+# A message with a Message-ID that comes again within this time is answered as the first one.
+GATEWAY_REPEAT_SECONDS = env.number("GATEWAY_REPEAT_SECONDS", default=3600, least=0)
 # Where messages over 1 MiB wait while they come in, as files without a name.
 GATEWAY_SPOOL_DIR = env.text("GATEWAY_SPOOL_DIR", default="", check=folder) or None
 # Our name in Authentication-Results: the same for every gateway of an installation.

@@ -70,7 +70,8 @@ def counted_metrics() -> set[str]:
 
 def test_replies_are_the_catalogue() -> None:
     catalogue = [value for value in vars(replies).values() if isinstance(value, Reply)]
-    known = sorted((reply.reason, str(reply)) for reply in [*catalogue, replies.queued("…")])
+    made = [replies.queued("…"), replies.repeated("…")]
+    known = sorted((reply.reason, str(reply)) for reply in [*catalogue, *made])
 
     told = sorted((row[0].strip("`"), unescape(row[1])) for row in rows_of(section("### Replies")))
 

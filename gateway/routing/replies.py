@@ -100,3 +100,8 @@ UNKNOWN_COMMAND = Reply("syntax", 500, "5.5.2", "Command not recognized")
 def queued(queue_id: str) -> Reply:
     """The answer to DATA once the message is durable."""
     return Reply("queued", 250, "2.0.0", f"Ok: queued as {queue_id}")
+
+
+def repeated(queue_id: str) -> Reply:
+    """The answer to a message that was stored before, with the queue id of that time."""
+    return Reply("repeat", 250, "2.0.0", f"Ok: queued as {queue_id}")

@@ -385,9 +385,10 @@ class Conversation:
     def _finish(self, transaction: Transaction, size_octets: int, reply: Reply) -> Reply:
         """End the transaction with its reply, in one log line."""
         if reply.is_accepted:
-            metrics.OCTETS.inc(size_octets)
             self.guest.bring()
-            ring()
+            if reply.reason == "queued":
+                metrics.OCTETS.inc(size_octets)
+                ring()
         else:
             self._note_all(transaction, reply)
         metrics.message(reply.reason)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from hashlib import sha256
 
 import psycopg
 import pytest
@@ -38,7 +39,7 @@ def incoming(*takes: Take) -> Incoming:
         recipients=(Recipient(str(address), address.key, decision),),
         octets=b"Subject: x\r\n\r\nx\r\n",
         message_id="<x@intake.example>",
-        digest=b"d" * 32,
+        digest=sha256(identifier.bytes).digest(),
     )
 
 
