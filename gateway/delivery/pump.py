@@ -38,6 +38,9 @@ POLL_SECONDS = 0.5
 # Between two claims that take less than a batch, and between two looks for deferred deliveries.
 PAUSE_SECONDS = 0.02
 PROMOTE_SECONDS = 1.0
+# So long after the last claim that took something a lingering drain looks again without a bell.
+EAGER_SECONDS = 1.0
+EAGER_PAUSE_SECONDS = 0.05
 TROUBLE_SECONDS = 1.0
 STOP_SECONDS = 10.0
 WITHOUT_OCTETS = ("inbox", "discard")
@@ -75,6 +78,7 @@ class Drain:
         self._finished: list[Finished] = []
         self._news: dict[str, News] = {}
         self._promotes_at = 0.0
+        self._eager_until = 0.0
         self._in_flight = 0
         self._tried = 0
         self._is_stopping = False
@@ -151,13 +155,16 @@ class Drain:
         return self._ends_at is None or time.monotonic() < self._ends_at
 
     async def _linger(self) -> bool:
-        """Whether somebody woke it, now or soon."""
+        """Whether to look again: somebody woke it, now or soon, or it has just found something."""
         self._changed.clear()
+        is_eager = time.monotonic() < self._eager_until and self._linger_seconds > 0
         if not self.was_woken and not self._is_stopping:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._linger_seconds):
+                async with asyncio.timeout(
+                    EAGER_PAUSE_SECONDS if is_eager else self._linger_seconds
+                ):
                     await self._changed.wait()
-        return self.was_woken
+        return self.was_woken or is_eager
 
     async def _wait(self) -> None:
         """Until something finished or came in; a moment at least, for a claim worth its while."""
@@ -193,6 +200,8 @@ class Drain:
             return []
         if promotes:
             self._promotes_at = began + PROMOTE_SECONDS
+        if claimed:
+            self._eager_until = began + EAGER_SECONDS
         self._in_flight += len(claimed)
         start_by = began + _spare_seconds()
         return [Job(each, bodies.get(each[0].body_id), start_by) for each in parcels(claimed)]
