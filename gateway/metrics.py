@@ -24,6 +24,9 @@ AUTHENTICATION_SECONDS = Histogram(
     "Time that SPF, DKIM and DMARC of a message took, look-ups included.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 20),
 )
+DISK_FREE_OCTETS = Gauge(
+    "mailrouting_disk_free_octets", "Room on the fullest of the disks that the gateway writes to."
+)
 CONNECTIONS = Gauge("mailrouting_connections", "SMTP connections open now.")
 REFUSED_CONNECTIONS = Counter(
     "mailrouting_connections_refused_total", "Connections turned away at once, why.", ["reason"]

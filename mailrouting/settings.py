@@ -219,6 +219,10 @@ GATEWAY_SPOOL_DIR = env.text("GATEWAY_SPOOL_DIR", default="", check=folder) or N
 AUTHSERV_ID = env.text("AUTHSERV_ID", default=GATEWAY_HOSTNAME, check=parse_domain)
 # Whether SPF, DKIM and DMARC are looked up for every message, or only where an address asks.
 AUTHENTICATE_ALL_MAIL = env.bool("AUTHENTICATE_ALL_MAIL", default=False)
+# Less free space than this on its disks, and no mail is begun (452); 0 never refuses.
+GATEWAY_DISK_RESERVE_OCTETS = env.number(
+    "GATEWAY_DISK_RESERVE_OCTETS", default=512 * 1024 * 1024, least=0
+)
 # Environments that this gateway serves; empty means every one.
 GATEWAY_ENVIRONMENTS = env.list("GATEWAY_ENVIRONMENTS", default=[])
 # The names mail hosts publish for this installation; shown on the domain page.

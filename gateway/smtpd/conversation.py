@@ -94,11 +94,16 @@ class Conversation:
             mail = parse_mail(argument)
         except CommandError as error:
             return error.reply
-        if (mail.declared_octets or 0) > self.services.platform.max_message_octets:
-            return replies.SYSTEM_SIZE
+        if refusal := self._refuse_size(mail.declared_octets or 0):
+            return refusal
         identifier = uuid7()
         self.transaction = Transaction(identifier, mail, self._envelope(identifier, mail))
         return replies.SENDER_OK
+
+    def _refuse_size(self, declared_octets: int) -> Reply | None:
+        if declared_octets > self.services.platform.max_message_octets:
+            return replies.SYSTEM_SIZE
+        return replies.NO_SPACE if self.services.room.disk.is_low else None
 
     def rcpt(self, argument: str) -> Answer:
         """The answer to RCPT, from facts read while the client waits."""
@@ -254,13 +259,13 @@ class Conversation:
         if transaction is None or not transaction.recipients:
             return replies.NEEDS_RCPT
         expected = min(transaction.mail.declared_octets or SHARE_OCTETS, MOST_IN_MEMORY_OCTETS)
-        if not self._has_room(transaction, expected):
+        if services.room.disk.is_low or not self._has_room(transaction, expected):
             metrics.message(replies.NO_SPACE.reason)
             return replies.NO_SPACE
         transaction.content = Content(
             _seed(transaction),
             normalises=services.normalises_line_ends,
-            spool_folder=services.spool_folder,
+            spool_folder=services.room.spool_folder,
         )
         return None
 

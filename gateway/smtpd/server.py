@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway import inspection
 from gateway.directory import PostgresDirectory, platform
+from gateway.disk import Room
 from gateway.intake import Intake
 from gateway.link import Link
 from gateway.refusals import RefusalLog
@@ -37,7 +38,7 @@ class GatewayServer:
         drain_seconds: float = DRAIN_SECONDS,
         is_plain: bool = True,
         normalises_line_ends: bool = False,
-        spool_folder: str | None = None,
+        room: Room | None = None,
     ) -> None:
         self._links = [Link() for _ in range(LOOKUP_LINKS + 3)]
         small, large, refusals, *lookups = self._links
@@ -56,7 +57,7 @@ class GatewayServer:
             max_recipients=max_recipients,
             data_budget_octets=data_budget_octets,
             normalises_line_ends=normalises_line_ends,
-            spool_folder=spool_folder,
+            room=room or Room(),
             inspectors=inspection.configured(),
         )
 
@@ -72,6 +73,7 @@ class GatewayServer:
         )
         self._tasks = [
             loop.create_task(self.services.refusals.run()),
+            loop.create_task(self.services.room.disk.run()),
             loop.create_task(watch(self.sessions, self.strangers, loop.time)),
         ]
         bound: int = self._server.sockets[0].getsockname()[1]

@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from gateway.directory import PostgresDirectory
+from gateway.disk import Room
 from gateway.inspection.inspector import Inspector
 from gateway.intake import Envelope, Intake, Recipient
 from gateway.refusals import RefusalLog
@@ -29,8 +30,8 @@ class Services:
     max_recipients: int
     data_budget_octets: int
     normalises_line_ends: bool = False
-    spool_folder: str | None = None
     inspectors: tuple[Inspector, ...] = ()
+    room: Room = field(default_factory=Room)
     data_in_flight: int = 0
     # Messages from a file that are looked at, each of them in memory for so long.
     looking_at_large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))

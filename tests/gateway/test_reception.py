@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import pytest
 
+from gateway.disk import Room
 from gateway.models import Body, Message
 from gateway.routing import replies
 from gateway.smtpd import content as reception
@@ -272,7 +273,7 @@ def test_undeclared_octets_count_against_the_budget_as_they_come(
 def test_spool_that_cannot_be_written_is_trouble_and_the_session_goes_on(
     database: None, socket_enabled: None, stage: Stage
 ):
-    with live_gateway(spool_folder="/nowhere") as gateway, begin(gateway, stage) as wire:
+    with live_gateway(room=Room("/nowhere")) as gateway, begin(gateway, stage) as wire:
         wire.command("DATA")
         assert wire.send_content(b"x\r\n" * 1_000_000) == str(replies.TROUBLE)
         assert wire.command("NOOP") == str(replies.OK)

@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 import ssl
+import tempfile
 from ipaddress import ip_network
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from gateway.directory import read_facts
+from gateway.disk import DiskWatch, Room
 from gateway.routing.facts import LookupFailed
 from gateway.smtpd.door import raise_descriptor_limit
 from gateway.smtpd.limits import Limits
@@ -64,7 +66,7 @@ async def _serve(host: str, port: int, context: ssl.SSLContext | None) -> None:
         tls=context,
         limits=_limits(),
         normalises_line_ends=settings.GATEWAY_BARE_LINE_ENDS == "normalise",
-        spool_folder=settings.GATEWAY_SPOOL_DIR,
+        room=_room(),
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -83,6 +85,15 @@ async def _serve(host: str, port: int, context: ssl.SSLContext | None) -> None:
     await stop.wait()
     log.info("stopping", sessions=len(server.sessions))
     await server.stop()
+
+
+def _room() -> Room:
+    """The spool, and the disks that accepted mail is written to as far as this machine has them."""
+    folders = [settings.GATEWAY_SPOOL_DIR or tempfile.gettempdir()]
+    if settings.EMBEDDED:
+        folders.append(str(settings.DATA_DIR))
+    disk = DiskWatch(folders, reserve_octets=settings.GATEWAY_DISK_RESERVE_OCTETS)
+    return Room(settings.GATEWAY_SPOOL_DIR, disk)
 
 
 def _limits() -> Limits:
