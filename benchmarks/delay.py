@@ -30,11 +30,12 @@ class Delay:
 
     def __init__(self, *, milliseconds: int, log: Path) -> None:
         self._milliseconds = milliseconds
-        self._port = free_port()
+        self._port = 0
         self._log = log
 
     def start(self, database_url: str) -> Child:
         """Pass on to the server of this URL, which listens on a Unix socket."""
+        self._port = free_port()
         folder = parse_qs(urlsplit(database_url).query)["host"][0]
         child = start(
             [

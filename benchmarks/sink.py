@@ -17,7 +17,7 @@ class Sink:
     """One smtp-sink; `-c` makes it write its counters after each message."""
 
     def __init__(self, log: Path) -> None:
-        self.port = free_port()
+        self.port = 0
         self._log = log
 
     def require(self) -> None:
@@ -27,6 +27,7 @@ class Sink:
     def start(self) -> Child:
         """Start counting from nothing."""
         self._log.unlink(missing_ok=True)
+        self.port = free_port()
         child = start(
             [self._program(), *AS_NOBODY, "-c", f"{HOST}:{self.port}", BACKLOG],
             name="sink",
@@ -34,7 +35,8 @@ class Sink:
         )
         if not await_greeting(self.port, within_seconds=START_SECONDS):
             child.stop()
-            raise PeerError(f"smtp-sink does not greet on port {self.port}: see {self._log}")
+            said = " ".join(child.last_lines())
+            raise PeerError(f"smtp-sink does not greet on port {self.port}: {said}")
         return child
 
     def received_count(self) -> int:

@@ -17,7 +17,7 @@ class Peer(Protocol):
     """A mail server that the rig starts, asks and stops, one at a time."""
 
     name: str  # the column of the table
-    port: int
+    port: int  # chosen at each start
 
     def prepare(self) -> str:
         """Get what it needs; its version, empty for this repository's own. Raises PeerError."""

@@ -90,7 +90,7 @@ class Exim:
     name = "Exim"
 
     def __init__(self, work: Path) -> None:
-        self.port = free_port()
+        self.port = 0
         self._work = work / "exim"
         self._folder = self._work / "instance"
         self._root = self._work / "package" / "root"
@@ -108,6 +108,7 @@ class Exim:
         return said.split()[2]
 
     def start(self, database: Database) -> None:
+        self.port = free_port()
         self._lay_out(database)
         self._daemon = start(
             self._command("-bdf", "-C", str(self._folder / "exim.conf")),

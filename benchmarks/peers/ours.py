@@ -44,7 +44,7 @@ class Ours:
     name = "ours"
 
     def __init__(self, work: Path, gateway_processes: int = 1) -> None:
-        self.port = free_port()
+        self.port = 0
         self.database: Database | None = None
         self._work = work
         self._gateway_processes = gateway_processes
@@ -55,6 +55,7 @@ class Ours:
 
     def start(self, database: Database) -> None:
         self.database = database
+        self.port = free_port()
         self.clear()  # a message that was cut off may have been stored after all
         self._start_gateway(self.port)
 
@@ -134,10 +135,11 @@ class TwinOurs(Ours):
 
     def __init__(self, work: Path, gateway_processes: int = 1) -> None:
         super().__init__(work, gateway_processes)
-        self.second_port = free_port()
+        self.second_port = 0
 
     def start(self, database: Database) -> None:
         super().start(database)
+        self.second_port = free_port()
         self._start_gateway(self.second_port)
 
 

@@ -118,7 +118,7 @@ class Postfix:
     delivery = HELD
 
     def __init__(self, work: Path) -> None:
-        self.port = free_port()
+        self.port = 0
         self._folder = work / "postfix"
         self._master: Child | None = None
 
@@ -127,6 +127,7 @@ class Postfix:
         return _run("postconf", "-h", "mail_version").strip()
 
     def start(self, database: Database) -> None:
+        self.port = free_port()
         self._lay_out(database)
         config = str(self._folder / "config")
         _run("postfix", "-c", config, "check")

@@ -45,7 +45,7 @@ class Haraka:
     nodes = 0  # processes beside the first one, which then only hands out connections
 
     def __init__(self, work: Path) -> None:
-        self.port = free_port()
+        self.port = 0
         self._programs = work / "haraka-programs"
         self._folder = work / "haraka"
         self._child: Child | None = None
@@ -59,6 +59,7 @@ class Haraka:
         return str(package["version"])
 
     def start(self, database: Database) -> None:
+        self.port = free_port()
         self._lay_out(database)
         program = self._haraka() / "bin" / "haraka"
         self._child = start(
