@@ -32,7 +32,9 @@ def configure(process: str) -> None:
     level = logging.getLevelNamesMapping()[settings.LOG_LEVEL.upper()]
     render = _render(process)
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *render],
+        processors=[structlog.contextvars.merge_contextvars, *render]
+        if process == "web"
+        else render,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=LineWriter.factory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -73,7 +75,11 @@ class Logfmt:
         name = _quote(str(event.pop("event", "")))
         level = LEVELS.get(method, method)
         head = f"timestamp={_now()} level={level} process={self._process} event={name}"
-        return " ".join([head, *[f"{key}={_word(value)}" for key, value in event.items()]])
+        words = [
+            f"{key}={_quote(value) if type(value) is str else _word(value)}"
+            for key, value in event.items()
+        ]
+        return " ".join([head, *words])
 
 
 def _now() -> str:
@@ -88,17 +94,14 @@ def _second(seconds: int) -> str:
 
 
 def _word(value: object) -> str:
-    match value:
-        case str():
-            return _quote(value)
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case _:
-            return _quote(str(value))
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _quote(str(value))
 
 
+@lru_cache(maxsize=1024)
 def _quote(text: str) -> str:
     """The text as it is, or in quotes with all that could end a word or a line escaped."""
     if _BARE.match(text):

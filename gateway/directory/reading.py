@@ -32,7 +32,6 @@ from gateway.routing.facts import (
     Usage,
 )
 from gateway.routing.resolve import EXEMPT_ROLES, MAX_DEPTH
-from gateway.routing.window import RollingHour
 
 # The columns of an answer as texts, as gateway.link and a cursor give them.
 Answer = Sequence[tuple[bytes | None, ...]]
@@ -87,9 +86,7 @@ class _Reading(Struct):
             self.usage[policy.rate_counter(row.id)] = self._hour(rate)
 
     def _hour(self, counter: bytes) -> Usage:
-        row = rows.decode_hour(counter)
-        minute = int(self.now.timestamp()) // 60
-        return Usage(RollingHour.of(row.minute, row.counts).at(minute).total)
+        return rows.usage_in_hour(counter, int(self.now.timestamp()) // 60)
 
     def take_details(self, answer: Answer) -> None:
         """Keep the rows of READ_DETAILS."""

@@ -25,7 +25,9 @@ from gateway.routing.facts import (
     Target,
     Tenant,
     TenantState,
+    Usage,
 )
+from gateway.routing.window import RollingHour
 
 Row = TypeVar("Row")
 
@@ -137,8 +139,8 @@ decode_rule = Decoder(RuleRow).decode
 decode_mailbox = Decoder(MailboxRow).decode
 decode_hop = Decoder(HopRow).decode
 decode_identity = Decoder(tuple[str]).decode
-decode_hour = Decoder(HourRow).decode
 decode_stored = Decoder(StoredRow).decode
+_decode_hour = Decoder(HourRow).decode
 _decode_domain = Decoder(DomainRow).decode
 
 
@@ -168,6 +170,13 @@ def hosted_domain(row: bytes) -> HostedDomain:
         hides_disabled=found.hides_disabled,
     )
     return HostedDomain(domain, found.role_holder_id, found.smarthost_id)
+
+
+@lru_cache(maxsize=10_000)
+def usage_in_hour(row: bytes, minute: int) -> Usage:
+    """What a rate's counter stands at in a minute (minutes since the epoch)."""
+    counter = _decode_hour(row)
+    return Usage(RollingHour.of(counter.minute, counter.counts).at(minute).total)
 
 
 def targets(rows: Sequence[TargetRow] | None) -> tuple[Target, ...]:

@@ -24,6 +24,7 @@ DELIMITER_ALPHABET = "+-=_"
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u00a0-\U0010ffff]"
 _DOT_STRING = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*\Z")
 _QUOTED_STRING = re.compile(r'"((?:[ !#-\[\]-~\u00a0-\U0010ffff]|\\[ -~])*)"\Z')
+_DELIMITER = re.compile(f"[{re.escape(DELIMITER_ALPHABET)}]")
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _LDH_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)\Z")
 _SOURCE_ROUTE = re.compile(r"@[A-Za-z0-9.\-\[\]:]+(?:,@[A-Za-z0-9.\-\[\]:]+)*:")
@@ -72,6 +73,8 @@ class Address(Struct, frozen=True):
     def subaddresses(self) -> Iterator[Subaddress]:
         """Every split that some domain's delimiters could ask for, at most one a delimiter."""
         folded = self.folded_local_part
+        if _DELIMITER.search(folded) is None:
+            return  # as most addresses
         for delimiter in DELIMITER_ALPHABET:
             base, found, detail = folded.partition(delimiter)
             if found and base:

@@ -212,9 +212,10 @@ class GatewaySession(Commands):
 
     def _pace_reading(self) -> None:
         """Leave the rest in the client's socket while there is enough to do."""
-        if self.is_closing:
+        is_much = len(self._wire) > READ_AHEAD_OCTETS
+        if not (is_much or self._is_reading_paused) or self.is_closing:
             return
-        is_full = self._is_waiting() and len(self._wire) > READ_AHEAD_OCTETS
+        is_full = is_much and self._is_waiting()
         if is_full and not self._is_reading_paused:
             self.transport.pause_reading()
         elif self._is_reading_paused and not is_full:
