@@ -293,7 +293,9 @@ class Intervention(models.Model):
 
 
 class Counter(models.Model):
-    """A counter over the rolling hour (`minute`, `counts`) or a stored total (`total`)."""
+    """A counter over the rolling hour (`minute`, `counts`, their sum in `total`), or of what is
+    stored (`total`).
+    """
 
     key = models.CharField(primary_key=True, max_length=100)
     minute = models.BigIntegerField(default=0)

@@ -62,7 +62,7 @@ async def _read_together(
 
 
 def read_facts(recipients: Sequence[Address]) -> Facts:
-    """The facts for these recipients, read now on this thread's connection.
+    """The facts for these recipients with exact rates, read now on this thread's connection.
 
     Cost: see `rounds`. Raises LookupFailed.
     """
@@ -73,7 +73,7 @@ def read_facts(recipients: Sequence[Address]) -> Facts:
 
 
 def _read(recipients: Sequence[Address]) -> Facts:
-    reading = rounds(recipients)
+    reading = rounds(recipients, is_exact=True)
     question = next(reading)
     try:
         while True:

@@ -106,17 +106,20 @@ class _Reading(Struct):
                     self.identities.update(rows.decode_identity(row or b""))
 
 
-def rounds(recipients: Sequence[Address]) -> Generator[Question, Answer, Facts]:
+def rounds(
+    recipients: Sequence[Address], *, is_exact: bool = False
+) -> Generator[Question, Answer, Facts]:
     """The questions of one read, each made of the answers so far; its result are the facts.
 
     One question answers most recipients. Subaddresses, roles and sender lists take a second one,
-    each forward that is hosted here one or two more.
+    each forward that is hosted here one or two more. What has been counted against a rate is an
+    upper bound below its limit, unless it is asked for exactly.
     """
     reading = _Reading()
     asked: set[Address] = set()
     wanted = set(recipients)
     for _ in range(MAX_DEPTH + 1):
-        reading.take((yield _question(wanted)))
+        reading.take((yield _question(wanted, is_exact=is_exact)))
         details = _details(reading, wanted)
         if any(details):
             reading.take_details((yield Question(READ_DETAILS, details)))
@@ -134,9 +137,10 @@ def rounds(recipients: Sequence[Address]) -> Generator[Question, Answer, Facts]:
     return _facts(reading)
 
 
-def _question(recipients: Iterable[Address]) -> Question:
+def _question(recipients: Iterable[Address], *, is_exact: bool) -> Question:
     keys = {key for address in recipients for key in address.lookup_keys()}
-    return Question(READ, (list(keys), list({each.domain for each in recipients})))
+    domains = {each.domain for each in recipients}
+    return Question(READ, (list(keys), list(domains), "true" if is_exact else "false"))
 
 
 def _details(reading: _Reading, recipients: Iterable[Address]) -> tuple[list[str], ...]:

@@ -112,10 +112,11 @@ class RuleRow(Struct, array_like=True):
 
 
 class HourRow(Struct, array_like=True):
-    """A rate's counter."""
+    """A rate's counter; without counts its total is what it stood at, at most, since `minute`."""
 
     minute: int
-    counts: list[int]
+    total: int
+    counts: list[int] | None
 
 
 class StoredRow(Struct, array_like=True):
@@ -174,8 +175,10 @@ def hosted_domain(row: bytes) -> HostedDomain:
 
 @lru_cache(maxsize=10_000)
 def usage_in_hour(row: bytes, minute: int) -> Usage:
-    """What a rate's counter stands at in a minute (minutes since the epoch)."""
+    """What a rate's counter stands at in a minute (minutes since the epoch), at most."""
     counter = _decode_hour(row)
+    if counter.counts is None:
+        return Usage(counter.total)
     return Usage(RollingHour.of(counter.minute, counter.counts).at(minute).total)
 
 

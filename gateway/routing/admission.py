@@ -16,7 +16,7 @@ from gateway.routing.window import RollingHour
 
 
 class Tally(Struct, frozen=True):
-    """A counter's row: the rolling hour for rates, the total for storage."""
+    """A counter's row: the rolling hour and its total for rates, the total for storage."""
 
     window: RollingHour = RollingHour()
     total: int = 0
@@ -59,7 +59,8 @@ class Ledger:
     def _count(self, tally: Tally, limit: int | None) -> Tally | None:
         if limit is not None and tally.window.total + 1 > limit:
             return None
-        return replace(tally, window=tally.window.take(1))
+        window = tally.window.take(1)
+        return replace(tally, window=window, total=window.total)
 
     def _store(self, take: Take, octets: int) -> Tally | None:
         tally = self._current(take.counter)
