@@ -53,7 +53,8 @@ SELECT 'address', json_build_array(a.id, a.domain_id, a.key, a.kind, a.enabled, 
     CASE WHEN a.authentication <> '' OR a.sender_match = 'author' THEN
         json_build_array(a.authentication, a.authentication_failure, a.signing_domain,
             a.sender_match = 'author') END),
-    CASE WHEN a.rate_per_hour IS NOT NULL THEN ({HOURLY.format(limit="a.rate_per_hour")} 'rate:address:' || a.id) END, NULL
+    CASE WHEN a.rate_per_hour IS NOT NULL
+        THEN ({HOURLY.format(limit="a.rate_per_hour")} 'rate:address:' || a.id) END, NULL
 FROM tenants_address a
 WHERE a.key = ANY($1::text[])
 """,
