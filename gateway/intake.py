@@ -14,13 +14,12 @@ from uuid import UUID
 
 import psycopg
 from msgspec import Struct
-from msgspec.json import Decoder
 from msgspec.structs import replace
 
 from gateway.batching import Batcher
+from gateway.counters import WRITE_BACK, counter_row, lock_counters
 from gateway.ids import uuid7
 from gateway.link import (
-    BEGIN,
     COMMIT,
     ROLLBACK,
     Link,
@@ -36,7 +35,6 @@ from gateway.routing import replies
 from gateway.routing.admission import Ledger, Tally
 from gateway.routing.decision import Decision, Destination, Take
 from gateway.routing.replies import Reply
-from gateway.routing.window import RollingHour
 from gateway.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -47,35 +45,7 @@ LARGEST_LARGE_BATCH = 4
 # Messages above this have a lane of their own, so that small ones do not wait for them.
 LARGE_OCTETS = 1024 * 1024
 
-# Rows are locked in the order of their keys, so that two batches never wait for each other in turn.
-# The clock is read after the last lock: what waited counts in the minute in which it goes on.
-LOCK = Statement(
-    "lock_counters",
-    """
-WITH locked AS MATERIALIZED (
-    SELECT key, minute, counts, total, full_since FROM gateway_counter
-    WHERE key = ANY($1::text[]) ORDER BY key COLLATE "C" FOR UPDATE
-)
-SELECT json_build_array(clock_timestamp(), key, minute, counts, total, full_since) FROM locked
-""",
-)
 FIND = Statement("find_message", "SELECT 1 FROM gateway_message WHERE id = $1")
-MAKE = Statement(
-    "make_counters",
-    """
-INSERT INTO gateway_counter (key, minute, counts, total)
-SELECT key, 0, '{}', 0 FROM unnest($1::text[]) AS key ORDER BY key COLLATE "C"
-ON CONFLICT (key) DO NOTHING
-""",
-)
-# Counters are written with what they count, in one statement.
-WRITE_BACK = """
-UPDATE gateway_counter c
-SET minute = v.minute, counts = v.counts, total = v.total, full_since = v.full_since
-FROM json_to_recordset($7::json)
-    AS v(key text, minute bigint, counts int[], total bigint, full_since timestamptz)
-WHERE c.key = v.key
-"""
 # One statement and one round trip for all that a batch stores, its rows as JSON (measured: twice as
 # fast as an array a column, and as COPY where batches are small). Times are the database's.
 CLOCK = "clock AS (SELECT clock_timestamp() AS now)"
@@ -110,7 +80,8 @@ WITH {CLOCK}, body AS (
         message_id text, digest text, days int)
     RETURNING digest, message_id, queue_id, received_at
 ), receipt AS ({INSERT_RECEIPTS}),
-record AS ({INSERT_RECORDS.format(records="$5")}), counter AS ({WRITE_BACK})
+record AS ({INSERT_RECORDS.format(records="$5")}),
+counter AS ({WRITE_BACK.format(counters="$7")})
 INSERT INTO gateway_delivery (id, record_id, message_id, tenant_id, target_id, hop_id, kind,
     recipient, destination, rewrites_sender, null_sender, state, attempts_made, crashes,
     next_attempt_at, fence, last_reply, created_at, mark)
@@ -125,20 +96,6 @@ FROM clock, json_to_recordset($6::json) AS d(id uuid, record_id uuid,
 )
 
 Row = dict[str, Any]
-
-
-class CounterRow(Struct, array_like=True):
-    """What LOCK returns of a counter, with the time after the last lock."""
-
-    now: datetime
-    key: str
-    minute: int
-    counts: tuple[int, ...]
-    total: int
-    full_since: datetime | None
-
-
-_decode_counter = Decoder(CounterRow).decode
 
 
 class Recipient(Struct, frozen=True):
@@ -327,7 +284,7 @@ async def _commit(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply]:
         await link.ask(Question(STORE, _parameters(batch, {})))
         return [replies.queued(message.envelope.queue_id) for message in batch]
     try:
-        return await _admit(link, batch, await _lock_counters(link, sorted(counters)))
+        return await _admit(link, batch, await lock_counters(link, sorted(counters)))
     except psycopg.Error:
         raise  # the link has rolled back
     except BaseException:
@@ -353,20 +310,6 @@ def _takes(message: Incoming) -> list[Take]:
     return [take for recipient in message.recipients for take in recipient.decision.takes]
 
 
-async def _lock_counters(link: Link, keys: Sequence[str]) -> Ledger:
-    """Begin a transaction that holds these counters."""
-    lock = Question(LOCK, (keys,))
-    _, rows = await link.ask(BEGIN, lock)
-    if len(rows) < len(keys):
-        _, rows = await link.ask(Question(MAKE, (keys,)), lock)
-    locked = [_decode_counter(row or b"") for (row,) in rows]
-    tallies = {
-        row.key: Tally(RollingHour.of(row.minute, row.counts), row.total, row.full_since)
-        for row in locked
-    }
-    return Ledger(tallies, now=locked[-1].now)
-
-
 def _parameters(
     messages: Sequence[Incoming], counters: Mapping[str, Tally]
 ) -> tuple[Parameter, ...]:
@@ -385,7 +328,7 @@ def _parameters(
         [_message_row(message) for message in messages],
         records,
         deliveries,
-        [_counter_row(key, tally) for key, tally in counters.items()],
+        [counter_row(key, tally) for key, tally in counters.items()],
     ]
     return (
         [str(message.id) for message in messages],
@@ -393,16 +336,6 @@ def _parameters(
         binary_array([message.octets for message in messages]),
         *[as_json(each) for each in rows],
     )
-
-
-def _counter_row(key: str, tally: Tally) -> Row:
-    return {
-        "key": key,
-        "minute": tally.window.minute,
-        "counts": tally.window.counts,
-        "total": tally.total,
-        "full_since": tally.full_since,
-    }
 
 
 def _days(message: Incoming) -> int:

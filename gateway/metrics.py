@@ -27,6 +27,7 @@ AUTHENTICATION_SECONDS = Histogram(
 DISK_FREE_OCTETS = Gauge(
     "mailrouting_disk_free_octets", "Room on the fullest of the disks that the gateway writes to."
 )
+LOOKUPS = Counter("mailrouting_lookups_total", "Look-ups answered to Postfix.", ["table", "result"])
 CONNECTIONS = Gauge("mailrouting_connections", "SMTP connections open now.")
 REFUSED_CONNECTIONS = Counter(
     "mailrouting_connections_refused_total", "Connections turned away at once, why.", ["reason"]
@@ -75,3 +76,8 @@ def refused_connection(reason: str) -> None:
 def cut_connection(reason: str) -> None:
     """Count a session that the gateway ended."""
     CUT_CONNECTIONS.labels(reason).inc()
+
+
+def lookup(table: str, result: str) -> None:
+    """Count one look-up that Postfix asked for."""
+    LOOKUPS.labels(table, result).inc()

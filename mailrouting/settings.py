@@ -11,6 +11,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from gateway import smarthost
+from gateway.postfix import configuration
 from gateway.routing.address import parse_domain
 from mailrouting import csp, unfold
 from mailrouting.embedded import data_root, database_url, secret_key
@@ -249,11 +250,26 @@ DELIVERY_TLS_CA_FILE = env.str("DELIVERY_TLS_CA_FILE", default="")
 # leave before their body, which the tenant's retention keeps.
 RECORD_RETENTION_DAYS = env.number("RECORD_RETENTION_DAYS", default=90)
 
+# --- behind a Postfix: `manage.py postfix_lookups` -------------------------
+POSTFIX_LOOKUPS_HOST = env.str("POSTFIX_LOOKUPS_HOST", default="127.0.0.1")
+# 0 is no TCP port; without a socket either there is nothing to serve, and `up` starts nothing.
+POSTFIX_LOOKUPS_PORT = env.number("POSTFIX_LOOKUPS_PORT", default=0, least=0, most=65535)
+POSTFIX_LOOKUPS_SOCKET = env.str("POSTFIX_LOOKUPS_SOCKET", default="")
+# Where Postfix hands over what it does not deliver itself; unset, the gateway's own address.
+POSTFIX_GATEWAY = env.text(
+    "POSTFIX_GATEWAY",
+    default=f"[{GATEWAY_HOST}]:{GATEWAY_PORT}"
+    if ":" in GATEWAY_HOST
+    else f"{GATEWAY_HOST}:{GATEWAY_PORT}",
+    check=configuration.parse_gateway,
+)
+
 # --- probes and metrics: one small HTTP listener per process ---------------
 PROBE_HOST = env.str("PROBE_HOST", default="127.0.0.1")
 GATEWAY_PROBE_PORT = env.port("GATEWAY_PROBE_PORT", default=9101)
 WORKER_PROBE_PORT = env.port("WORKER_PROBE_PORT", default=9102)
 BEAT_PROBE_PORT = env.port("BEAT_PROBE_PORT", default=9103)
+POSTFIX_LOOKUPS_PROBE_PORT = env.port("POSTFIX_LOOKUPS_PROBE_PORT", default=9104)
 # Who may read /metrics of the web process, directly and not through a proxy.
 METRICS_NETWORKS = env.words(
     "METRICS_NETWORKS", default=["127.0.0.0/8", "::1/128"], check=ip_network

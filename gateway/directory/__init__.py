@@ -4,7 +4,8 @@ Nothing is kept between reads: an address disabled in the panel is refused by th
 SQL by hand stands in statements.py alone, what is asked when in reading.py, how in postgres.py.
 """
 
+from gateway.directory.mailboxes import PostgresMailboxes
 from gateway.directory.postgres import PostgresDirectory, read_facts
 from gateway.directory.reading import platform
 
-__all__ = ["PostgresDirectory", "platform", "read_facts"]
+__all__ = ["PostgresDirectory", "PostgresMailboxes", "platform", "read_facts"]

@@ -88,3 +88,13 @@ SELECT d.id, m.sender FROM gateway_delivery d JOIN gateway_message m ON m.id = d
 WHERE d.id = ANY($1::uuid[])
 """,
 )
+
+# Rows: mailbox; $1 mailbox ids.
+READ_MAILBOXES = Statement(
+    "read_mailboxes",
+    f"""
+SELECT {MAILBOX}
+FROM tenants_mailbox m JOIN tenants_nexthop h ON h.id = m.next_hop_id
+WHERE m.id = ANY($1::bigint[])
+""",
+)

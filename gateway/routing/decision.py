@@ -29,6 +29,7 @@ class Destination(Struct, frozen=True):
     hop: Hop | None = None
     rewrites_sender: bool = False  # forwards carry an SRS return path
     null_sender: bool = False  # a bounce on its way back
+    mailbox_id: int | None = None
 
 
 class Take(Struct, frozen=True):

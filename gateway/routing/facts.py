@@ -160,11 +160,15 @@ class Facts(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True):
-    """What the sender has said so far. `sender` is None for the null sender `<>`."""
+    """What the sender has said so far. `sender` is None for the null sender `<>`.
+
+    A question that comes without a sender, such as a look-up in a table, is asked of none.
+    """
 
     sender: Address | None
     declared_octets: int | None = None
     client: str = ""
+    has_sender: bool = True
 
 
 class Directory(Protocol):

@@ -81,7 +81,7 @@ def check_sender(address: HostedAddress, session: Session) -> Reply | None:
     send-as identity, which gets bounces.
     """
     allowed = address.allowed_senders
-    if not allowed:
+    if not allowed or not session.has_sender:
         return None
     if session.sender is None:
         welcome = "<>" in allowed or address.accepts_bounces

@@ -351,7 +351,7 @@ def _destination(target: Target, domain: Domain, facts: Facts) -> Destination:
     target_id = target.id or None
     if target.mailbox is not None:
         box = target.mailbox
-        return Destination("mailbox", target_id, box.address, box.hop)
+        return Destination("mailbox", target_id, box.address, box.hop, mailbox_id=box.id)
     if target.forward_to is not None:
         hop = domain.smarthost or facts.platform.smarthost
         return Destination("forward", target_id, target.forward_to, hop, rewrites_sender=True)

@@ -30,11 +30,11 @@ from gateway.intake import Envelope, Incoming, Recipient, StoreFailed
 from gateway.pending import Pending, pending_of
 from gateway.routing import replies
 from gateway.routing.address import Address
-from gateway.routing.authentication import rejections
 from gateway.routing.decision import Decision
 from gateway.routing.facts import Facts, LookupFailed, Session
 from gateway.routing.replies import Reply
 from gateway.routing.resolve import resolve, resolve_postmaster
+from gateway.routing.split import conflicts
 from gateway.smtpd import trace
 from gateway.smtpd.command import CommandError, Mail, Rcpt, parse_bdat, parse_mail, parse_rcpt
 from gateway.smtpd.content import MOST_IN_MEMORY_OCTETS, Content
@@ -430,17 +430,10 @@ class Conversation:
 
 
 def _conflicts(transaction: Transaction, decision: Decision) -> bool:
-    """Whether one answer to DATA could not be true for this recipient too.
-
-    Demands on the sender that refuse have to be the same for all; those that hold or mark need not.
-    Limits of size have to be the same where the sender did not declare the size.
-    """
-    if not transaction.recipients:
-        return False
-    first = next(iter(transaction.recipients.values())).decision
-    if (decision.asks or first.asks) and rejections(decision.asks) != rejections(first.asks):
-        return True
-    return transaction.mail.declared_octets is None and decision.max_octets != first.max_octets
+    """Whether one answer to DATA could not be true for this recipient too."""
+    first = next(iter(transaction.recipients.values()), None)
+    is_declared = transaction.mail.declared_octets is not None
+    return first is not None and conflicts(first.decision, decision, is_size_declared=is_declared)
 
 
 def _refuse_content(transaction: Transaction, content: Content) -> Reply | None:

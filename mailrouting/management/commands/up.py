@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,15 +46,13 @@ class Addresses:
     gateway_probe: Listener
     worker_probe: Listener
     beat_probe: Listener
+    # Set where a Postfix is to ask us.
+    postfix: Listener | None = None
+    postfix_probe: Listener | None = None
 
     def all(self) -> list[Listener]:
-        return [
-            self.web,
-            self.gateway,
-            self.gateway_probe,
-            self.worker_probe,
-            self.beat_probe,
-        ]
+        listeners = (getattr(self, each.name) for each in fields(self))
+        return [listener for listener in listeners if listener is not None]
 
 
 def configured_addresses() -> Addresses:
@@ -69,6 +67,12 @@ def configured_addresses() -> Addresses:
         gateway_probe=listener("GATEWAY_PROBE_PORT", settings.PROBE_HOST),
         worker_probe=listener("WORKER_PROBE_PORT", settings.PROBE_HOST),
         beat_probe=listener("BEAT_PROBE_PORT", settings.PROBE_HOST),
+        postfix=listener("POSTFIX_LOOKUPS_PORT", settings.POSTFIX_LOOKUPS_HOST)
+        if settings.POSTFIX_LOOKUPS_PORT
+        else None,
+        postfix_probe=listener("POSTFIX_LOOKUPS_PROBE_PORT", settings.PROBE_HOST)
+        if settings.POSTFIX_LOOKUPS_PORT
+        else None,
     )
 
 
@@ -87,7 +91,7 @@ def services(addresses: Addresses) -> list[Service]:
     host_header = next(
         (host for host in settings.ALLOWED_HOSTS if host[:1] not in "*."), "localhost"
     )
-    return [
+    planned = [
         Service(
             "web",
             python(
@@ -114,6 +118,10 @@ def services(addresses: Addresses) -> list[Service]:
             addresses.beat_probe,
         ),
     ]
+    if addresses.postfix_probe is not None:
+        command = python("manage.py", "postfix_lookups")
+        planned.append(Service("postfix-lookups", command, addresses.postfix_probe))
+    return planned
 
 
 class Command(BaseCommand):

@@ -1,0 +1,18 @@
+"""When recipients of one message have to come in messages of their own (452 4.5.3).
+
+There is one answer to the final dot, so that it has to be true for every recipient it speaks for.
+"""
+
+from gateway.routing.authentication import rejections
+from gateway.routing.decision import Decision
+
+
+def conflicts(first: Decision, other: Decision, *, is_size_declared: bool) -> bool:
+    """Whether one answer to DATA could not be true for both of two accepted recipients.
+
+    Demands on the sender that refuse have to be the same for all; those that hold or mark need not.
+    Limits of size have to be the same where the sender did not declare the size.
+    """
+    if (other.asks or first.asks) and rejections(other.asks) != rejections(first.asks):
+        return True
+    return not is_size_declared and other.max_octets != first.max_octets

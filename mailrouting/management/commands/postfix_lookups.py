@@ -1,0 +1,92 @@
+"""`manage.py postfix_lookups`: answers a Postfix that keeps port 25, until SIGTERM or SIGINT."""
+
+import asyncio
+import signal
+from typing import Any
+
+import structlog
+import uvloop
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from gateway.directory import read_facts
+from gateway.postfix.configuration import parse_gateway
+from gateway.postfix.server import LookupServer
+from gateway.routing.facts import LookupFailed
+from mailrouting import probes
+from mailrouting.logging import configure
+
+log = structlog.get_logger("gateway")
+
+
+class Command(BaseCommand):
+    help = "Answer Postfix's tables and policy requests by the gateway's decisions."
+    requires_system_checks: list[str] = []  # the panel may be broken, mail must not be
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default=settings.POSTFIX_LOOKUPS_HOST)
+        parser.add_argument("--port", type=int, default=settings.POSTFIX_LOOKUPS_PORT)
+        parser.add_argument("--socket", default=settings.POSTFIX_LOOKUPS_SOCKET)
+        parser.add_argument("--probe-port", type=int, default=settings.POSTFIX_LOOKUPS_PROBE_PORT)
+
+    def handle(self, *_arguments: object, **options: Any) -> None:
+        configure("postfix-lookups")
+        if not options["port"] and not options["socket"]:
+            raise CommandError(
+                "Postfix has nowhere to ask: set POSTFIX_LOOKUPS_PORT or POSTFIX_LOOKUPS_SOCKET."
+            )
+        try:
+            probes.serve(options["probe_port"], _missing)
+        except OSError as error:
+            raise CommandError(
+                f"Cannot answer probes on port {options['probe_port']} ({error.strerror}): "
+                "choose another with POSTFIX_LOOKUPS_PROBE_PORT."
+            ) from error
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(options["host"], options["port"], options["socket"]))
+
+
+async def _serve(host: str, port: int, socket: str) -> None:
+    server = LookupServer(gateway=parse_gateway(settings.POSTFIX_GATEWAY))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if port:
+        await _listen_on_port(server, host, port)
+    if socket:
+        await _listen_on_socket(server, socket)
+    await stop.wait()
+    log.info("stopping", connections=server.connections)
+    await server.stop()
+
+
+async def _listen_on_port(server: LookupServer, host: str, port: int) -> None:
+    try:
+        bound = await server.listen(host, port)
+    except OSError as error:
+        raise CommandError(
+            f"Cannot listen on {host}:{port} ({error.strerror}): "
+            "choose another with POSTFIX_LOOKUPS_PORT."
+        ) from error
+    log.info("listening", host=host, port=bound)
+
+
+async def _listen_on_socket(server: LookupServer, socket: str) -> None:
+    try:
+        await server.listen_on_socket(socket)
+    except OSError as error:
+        raise CommandError(
+            f"Cannot listen on {socket} ({error.strerror}): "
+            "its folder has to exist and be ours to write, see POSTFIX_LOOKUPS_SOCKET."
+        ) from error
+    log.info("listening", socket=socket)
+
+
+def _missing() -> list[str]:
+    """What keeps us from answering: empty when it is ready."""
+    try:
+        read_facts([])
+    except LookupFailed:
+        return ["database"]
+    return []
