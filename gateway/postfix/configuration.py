@@ -6,6 +6,7 @@
 import re
 from pathlib import PurePosixPath
 
+from gateway.postfix import names
 from gateway.routing import replies
 from gateway.routing.facts import Hop
 
@@ -21,6 +22,9 @@ relay_domains = socketmap:{endpoint}:domains
 relay_recipient_maps = socketmap:{endpoint}:recipients
 virtual_alias_maps = socketmap:{endpoint}:aliases
 transport_maps = socketmap:{endpoint}:transport
+# Both follow the tables above where nothing is said, and would ask for every message.
+virtual_alias_domains =
+fast_flush_domains =
 
 # Each recipient is answered as the panel's own gateway would answer it. Our check stands before
 # reject_unauth_destination, which says the same of strangers' domains in other words.
@@ -54,15 +58,20 @@ disable_vrfy_command = yes
 
 MASTER_CF = """\
 # Lines for Postfix's master.cf: how mail leaves for the panel's next hops and for its gateway.
-# In Postfix's queue a mailbox has a private name below .invalid; its next hop is given its own.
 panel-smtp  unix  -  -  -  -  -  smtp
-    -o smtp_generic_maps=socketmap:{endpoint}:mailboxes
+    -o smtp_generic_maps=regexp:$config_directory/panel-mailboxes
     -o smtp_tls_security_level=may
 panel-lmtp  unix  -  -  -  -  -  lmtp
-    -o lmtp_generic_maps=socketmap:{endpoint}:mailboxes
+    -o lmtp_generic_maps=regexp:$config_directory/panel-mailboxes
     -o lmtp_tls_security_level=may
 """
 
+MAILBOXES = f"""\
+# A file of its own beside main.cf, called panel-mailboxes (it needs no postmap). In Postfix's queue
+# a mailbox has a private name, so that no alias and no other table takes its mail away; its next
+# hop is given its own address.
+/{names.MAILBOX_PATTERN}/ $1@$2
+"""
 
 # A listener on every address is reached on loopback.
 _REACHABLE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
@@ -95,8 +104,3 @@ def main_cf(endpoint: str, *, max_message_octets: int, max_recipients: int) -> s
         max_message_octets=max_message_octets,
         max_recipients=max_recipients,
     )
-
-
-def master_cf(endpoint: str) -> str:
-    """Lines for master.cf."""
-    return MASTER_CF.format(endpoint=endpoint)

@@ -1,4 +1,4 @@
-"""The tables that Postfix asks: domains, recipients, aliases, transport and mailboxes.
+"""The tables that Postfix asks: domains, recipients, aliases and transport.
 
 A table hears of an address alone, of no sender, size or counter: what depends on these is said by
 the policy service at RCPT, before the message is Postfix's. What Postfix cannot do as we would
@@ -25,7 +25,7 @@ log = structlog.get_logger("gateway")
 NOBODY = Session(sender=None, has_sender=False)
 # Transports of ours in master.cf, by the protocol of the next hop.
 TRANSPORTS = {"smtp": "panel-smtp:{}", "lmtp": "panel-lmtp:inet:{}"}
-TABLES = frozenset({"domains", "recipients", "aliases", "transport", "mailboxes"})
+TABLES = frozenset({"domains", "recipients", "aliases", "transport"})
 NO_SUCH_TABLE = Result(Status.PERM, "no such table")
 TRY_LATER = Result(Status.TEMP, replies.TROUBLE.text)
 
@@ -53,12 +53,12 @@ class Tables:
         """The answer to one look-up; TEMP where the directory does not answer."""
         if lookup.table not in TABLES:
             return NO_SUCH_TABLE
-        is_domain = lookup.table == "domains"
-        address = names.parse_key(f"postmaster@{lookup.key}" if is_domain else lookup.key)
-        if address is None:
-            return NOT_FOUND
         try:
-            return await self._look_up(lookup.table, address)
+            if names.is_mailbox_name(lookup.key):
+                return await self._look_up_mailbox(lookup)
+            is_domain = lookup.table == "domains"
+            address = names.parse_key(f"postmaster@{lookup.key}" if is_domain else lookup.key)
+            return NOT_FOUND if address is None else await self._look_up(lookup.table, address)
         except LookupFailed as error:
             log.warning("directory failed", table=lookup.table, error=str(error))
             return TRY_LATER
@@ -71,9 +71,16 @@ class Tables:
                 return await self._recipients(address)
             case "aliases":
                 return await self._aliases(address)
-            case "transport":
-                return await self._transport(address)
-        return await self._mailbox_addresses(address)
+        return await self._transport(address)
+
+    async def _look_up_mailbox(self, lookup: Lookup) -> Result:
+        """A mailbox has a next hop, and is in no other table."""
+        if lookup.table != "transport":
+            return NOT_FOUND
+        secrets = self._platform.srs_secrets
+        mailbox_id = names.read_mailbox_name(lookup.key, secrets=secrets)
+        found = None if mailbox_id is None else await self._mailboxes.mailbox(mailbox_id)
+        return _mailbox_transport(found)
 
     async def _domains(self, address: Address) -> Result:
         """relay_domains: whether mail for the domain is taken."""
@@ -91,34 +98,23 @@ class Tables:
         platform = self._platform
         if (address.folded_local_part, address.domain) == ("postmaster", platform.hostname):
             return Result(Status.OK, f"postmaster@{platform.bounce_domain}")
-        if address.domain == names.MAILBOX_DOMAIN:
-            return NOT_FOUND
         decision = await self._decide(address)
         if decision.reply.is_temporary:
             return Result(Status.TEMP, decision.reply.text)
         if not is_direct(decision):
             return NOT_FOUND
         found = [
-            names.mailbox_name(each.mailbox_id, secrets=platform.srs_secrets)
+            names.mailbox_name(each.mailbox_id, each.recipient, secrets=platform.srs_secrets)
             for each in decision.destinations
-            if each.mailbox_id is not None
+            if each.mailbox_id is not None and each.recipient is not None
         ]
         return Result(Status.OK, ", ".join(found))
 
     async def _transport(self, address: Address) -> Result:
-        """transport_maps: a mailbox's next hop; for all else of ours, the gateway."""
-        if address.domain == names.MAILBOX_DOMAIN:
-            return _mailbox_transport(await self._mailbox(address))
+        """transport_maps: what is left under an address of ours goes to the gateway."""
         if await self._is_ours(address):
             return Result(Status.OK, _transport(self._gateway))
         return NOT_FOUND
-
-    async def _mailbox_addresses(self, address: Address) -> Result:
-        """smtp_generic_maps: a mailbox's own address, which its next hop is given."""
-        if address.domain != names.MAILBOX_DOMAIN:
-            return NOT_FOUND
-        mailbox = await self._mailbox(address)
-        return Result(Status.OK, str(mailbox.address)) if mailbox else NOT_FOUND
 
     async def _is_ours(self, address: Address) -> bool:
         if address.domain == self._platform.bounce_domain:
@@ -129,10 +125,6 @@ class Tables:
     async def _decide(self, address: Address) -> Decision:
         facts = await self._directory.facts([address])
         return resolve(address, NOBODY, without_counters(facts))
-
-    async def _mailbox(self, address: Address) -> Mailbox | None:
-        mailbox_id = names.read_mailbox_name(address, secrets=self._platform.srs_secrets)
-        return None if mailbox_id is None else await self._mailboxes.mailbox(mailbox_id)
 
 
 def without_counters(facts: Facts) -> Facts:
@@ -150,7 +142,7 @@ def _is_direct(destination: Destination) -> bool:
     hop, recipient = destination.hop, destination.recipient
     if destination.mailbox_id is None or hop is None or recipient is None:
         return False
-    return _takes_plain_handover(hop) and str(recipient).isascii()
+    return _takes_plain_handover(hop) and names.can_be_named(recipient)
 
 
 def _takes_plain_handover(hop: Hop) -> bool:

@@ -67,6 +67,8 @@ retry     unix  - - n -   - error
 smtp      unix  - - n -   - smtp
 relay     unix  - - n -   - smtp
 local     unix  - n n -   - local
+scache    unix  - - n -   1 scache
+tlsmgr    unix  - - n 1000? 1 tlsmgr
 postlog   unix-dgram n - n - 1 postlogd
 {lines}
 """
@@ -173,8 +175,9 @@ class Edge:
             self._endpoint, max_message_octets=50_000_000, max_recipients=1000
         )
         (config / "main.cf").write_text(MAIN_CF.format(folder=self._folder, lines=lines))
-        lines = configuration.master_cf(self._endpoint).replace("-  -  -  -  -", "-  -  n  -  -")
+        lines = configuration.MASTER_CF.replace("-  -  -  -  -", "-  -  n  -  -")
         (config / "master.cf").write_text(MASTER_CF.format(port=self.port, lines=lines))
+        (config / "panel-mailboxes").write_text(configuration.MAILBOXES)
 
 
 @contextmanager
