@@ -117,7 +117,7 @@ def test_every_setting_of_the_containers_is_one(name: str) -> None:
 
 def test_units_start_what_exists() -> None:
     units = list((DEPLOY / "systemd").glob("*.service"))
-    assert len(units) == 4
+    assert len(units) == 5
     for unit in units:
         text = unit.read_text()
         (command,) = re.findall(r"^ExecStart=(\S+ (?:-A )?\S+)", text, re.MULTILINE)
