@@ -43,7 +43,7 @@ smtpd_end_of_data_restrictions =
 
 # While the panel does not answer, senders are asked to come back.
 smtpd_policy_service_default_action = {default_action}
-smtpd_policy_service_timeout = 20s
+smtpd_policy_service_timeout = 30s
 smtpd_policy_service_try_limit = 2
 smtpd_policy_service_retry_delay = 1s
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from gateway import metrics
 from gateway.counters import Counters
+from gateway.inspection.inspector import Inspector, all_said
 from gateway.intake import Envelope, Recipient
 from gateway.postfix import names
 from gateway.postfix.delegation import PolicyRequest
@@ -46,12 +47,19 @@ class Policy:
     """Answers Postfix's requests with the gateway's replies."""
 
     def __init__(
-        self, directory: Directory, counters: Counters, refusals: Refusals, *, platform: Platform
+        self,
+        directory: Directory,
+        counters: Counters,
+        refusals: Refusals,
+        *,
+        platform: Platform,
+        inspectors: Sequence[Inspector] = (),
     ) -> None:
         self._directory = directory
         self._counters = counters
         self._refusals = refusals
         self._platform = platform
+        self._inspectors = inspectors
         self._transactions = Transactions()
 
     async def decide(self, request: PolicyRequest) -> Reply:
@@ -70,6 +78,8 @@ class Policy:
         try:
             session, address = _session(request), _recipient_address(request)
             decision = await self._resolve(address, session)
+            if decision.asks:
+                decision = await self._screen(_envelope(request), decision)
         except CommandError as error:
             return _say_decision(request, error.reply)
         except LookupFailed as error:
@@ -83,6 +93,13 @@ class Policy:
         if address is None:
             return resolve_postmaster(session, Facts(self._platform, now=datetime.now(UTC)))
         return resolve(address, session, await self._directory.facts([address]))
+
+    async def _screen(self, envelope: Envelope, decision: Decision) -> Decision:
+        """What an inspector refuses before there is a message; the rest is the gateway's to ask."""
+        screens = [each.screen(envelope, decision) for each in self._inspectors]
+        said = await all_said([screen for screen in screens if screen is not None])
+        refusing = next(filter(None, said), None)
+        return decision.refused_with(refusing, by="sender") if refusing else decision
 
     def _take(self, request: PolicyRequest, recipient: Recipient) -> Reply:
         """Remember an accepted recipient until the message ends; note a refused one."""

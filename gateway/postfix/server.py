@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from gateway import metrics
+from gateway import inspection, metrics
 from gateway.counters import Counters
 from gateway.directory import PostgresDirectory, PostgresMailboxes, platform
 from gateway.link import Link
@@ -44,7 +44,13 @@ class LookupServer:
         self.tables = Tables(
             directory, PostgresMailboxes(mailboxes), platform=platform(), gateway=gateway
         )
-        self.policy = Policy(directory, Counters(counters), self.refusals, platform=platform())
+        self.policy = Policy(
+            directory,
+            Counters(counters),
+            self.refusals,
+            platform=platform(),
+            inspectors=inspection.configured(),
+        )
         self._servers: list[asyncio.Server] = []
         self._conversations: set[Conversation] = set()
         self._recording: asyncio.Task[None] | None = None

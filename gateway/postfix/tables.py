@@ -2,7 +2,8 @@
 
 A table hears of an address alone, of no sender, size or counter: what depends on these is said by
 the policy service at RCPT, before the message is Postfix's. What Postfix cannot do as we would
-(forwards with their return path, stored inboxes, discard, TLS that has to be there) goes to the
+(forwards with their return path, stored inboxes, discard, TLS that has to be there, proof that is
+asked of senders) goes to the
 gateway as it is, which decides it anew.
 """
 
@@ -133,9 +134,9 @@ def without_counters(facts: Facts) -> Facts:
 
 
 def is_direct(decision: Decision) -> bool:
-    """Whether Postfix delivers all of it just as we would: to mailboxes alone."""
+    """Whether Postfix delivers all of it just as we would: to mailboxes alone, asking nothing."""
     found = decision.destinations
-    return bool(found) and all(map(_is_direct, found))
+    return bool(found) and not decision.asks and all(map(_is_direct, found))
 
 
 def _is_direct(destination: Destination) -> bool:
