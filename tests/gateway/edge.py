@@ -4,6 +4,7 @@ Only what a test needs differs from them: ports, folders, no DNS, retries within
 """
 
 import asyncio
+import re
 import shutil
 import subprocess
 import threading
@@ -133,10 +134,13 @@ class Edge:
         return path.read_text() if path.exists() else "(no log)"
 
     @property
-    def queued(self) -> int:
-        """Messages in the queue that are not delivered yet."""
+    def is_empty(self) -> bool:
+        """Whether every message has left the queue, one between two of its folders included."""
         queues = (self._folder / "queue" / name for name in ("incoming", "active", "deferred"))
-        return sum(1 for queue in queues for file in queue.rglob("*") if file.is_file())
+        if any(file.is_file() for queue in queues for file in queue.rglob("*")):
+            return False
+        seen = re.findall(r"qmgr\[\d+\]: (\w+): from=", self.log)
+        return set(seen) == set(re.findall(r"qmgr\[\d+\]: (\w+): removed", self.log))
 
     def start(self) -> None:
         self._lay_out()
@@ -147,7 +151,7 @@ class Edge:
         self._master = start(
             [master, "-c", config, "-d"], name="postfix", log=self._folder / "master.log"
         )
-        wait_until(lambda: "daemon started" in self.log)
+        wait_until(lambda: "daemon started" in self.log, seconds=60)
 
     def stop(self) -> None:
         if self._master:
