@@ -239,13 +239,21 @@ class GatewaySession(Commands):
         except Exception as error:  # noqa: BLE001 - the outer shell
             self.conversation.fail(self._trouble(error))
             writing = None
-        if is_last:
-            if self._said is not None:
-                self._give_rest_back()
-            self._answer(self.conversation.end)
-        elif writing is not None:
+        if writing is not None:  # the next write, and the end, come after this one
             self._awaited = writing
-            writing.listen(self._await_turn)
+            writing.listen(self._end_written if is_last else self._await_turn)
+        elif is_last:
+            self._end_content()
+
+    def _end_written(self, _written: Pending[bool]) -> None:
+        self._awaited = None
+        self._end_content()
+        self._advance()
+
+    def _end_content(self) -> None:
+        if self._said is not None:
+            self._give_rest_back()
+        self._answer(self.conversation.end)
 
     def _give_rest_back(self) -> None:
         """What follows the content is aiosmtpd's to read."""

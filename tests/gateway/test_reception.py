@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 
@@ -14,6 +15,7 @@ from gateway.routing import replies
 from gateway.smtpd import content as reception
 from gateway.smtpd.content import Content
 from gateway.smtpd.turns import Turns
+from gateway.spool import Spool
 from tests.gateway.live import LiveGateway, Wire, live_gateway
 from tests.gateway.stage import Stage
 from tests.waiting import wait_until
@@ -244,6 +246,26 @@ def test_large_message_is_kept_in_a_file_and_stored_whole(gateway: LiveGateway, 
 
     assert stored(reply) == content
     wait_until(lambda: gateway.server.services.data_in_flight == 0)
+
+
+def test_large_message_is_stored_whole_by_a_slow_disk(
+    gateway: LiveGateway, stage: Stage, monkeypatch: pytest.MonkeyPatch
+):
+    """Its last piece is waited for like the others, though the next thing to do is to end."""
+    append = Spool._append
+
+    def append_late(spool: Spool, octets: bytes) -> None:
+        time.sleep(0.1)  # the disk
+        append(spool, octets)
+
+    monkeypatch.setattr(Spool, "_append", append_late)
+    content = HEADER + b"\r\n" + (b"x" * 78 + b"\r\n") * 40_000
+
+    with begin(gateway, stage) as wire:
+        wire.command("DATA")
+        reply = wire.send_content(content)
+
+    assert stored(reply) == content
 
 
 def test_message_over_the_system_limit_is_read_off_and_refused(gateway: LiveGateway, stage: Stage):
