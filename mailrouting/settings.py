@@ -208,6 +208,8 @@ GATEWAY_MAX_CONNECTIONS_PER_CLIENT = env.number("GATEWAY_MAX_CONNECTIONS_PER_CLI
 GATEWAY_CLIENT_ERRORS = env.number("GATEWAY_CLIENT_ERRORS", default=100, least=0)
 # Networks whose clients none of these limits holds for.
 GATEWAY_EXEMPT_NETWORKS = env.words("GATEWAY_EXEMPT_NETWORKS", default=[], check=ip_network)
+# Load balancers that begin each connection with a PROXY header; nobody else may.
+GATEWAY_PROXY_NETWORKS = env.words("GATEWAY_PROXY_NETWORKS", default=[], check=ip_network)
 # What happens to a message with a bare CR or LF: refused with 550 5.5.2, or made CR LF.
 GATEWAY_BARE_LINE_ENDS = env.choice(
     "GATEWAY_BARE_LINE_ENDS", default="refuse", among=("refuse", "normalise")

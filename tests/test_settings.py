@@ -96,6 +96,7 @@ def test_database_address_of_a_wrong_form_is_refused_without_its_password(url: s
         ("GATEWAY_EXEMPT_NETWORKS", "10.0.0.1/8"),
         ("GATEWAY_BARE_LINE_ENDS", "ignore"),
         ("GATEWAY_SPOOL_DIR", "/nowhere"),
+        ("GATEWAY_PROXY_NETWORKS", "balancer.example"),
         ("GATEWAY_REPEAT_SECONDS", "1h"),
         ("GATEWAY_DISK_RESERVE_OCTETS", "-1"),
         ("SWEEP_SECONDS", "0"),

@@ -1,6 +1,7 @@
 """The door: turns a connection away with one line, or makes it a session.
 
-A stranger who is turned away has cost a small object and no session.
+A stranger who is turned away has cost a small object and no session. A listed proxy has to say
+first whose connection it is; nobody else is asked.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import structlog
 
 from gateway import metrics
 from gateway.routing.replies import Reply
+from gateway.smtpd.proxy import ProxyError, read_header
 from gateway.smtpd.strangers import Guest, Strangers
 
 log = structlog.get_logger("gateway")
@@ -22,7 +24,8 @@ RESERVED_DESCRIPTORS = 128
 # Lines about strangers turned away, a second; all are counted.
 LOGGED_PER_SECOND = 20
 
-NewSession = Callable[[Guest], asyncio.Protocol]
+Address = IPv4Address | IPv6Address
+NewSession = Callable[[Guest, Address | None], asyncio.Protocol]
 
 
 class Door:
@@ -38,15 +41,28 @@ class Door:
         return _Doorstep(self)
 
     def receive(self, transport: asyncio.Transport) -> None:
-        """Decide about a connection, now that its client's address can be asked."""
-        address = address_of(transport.get_extra_info("peername"))
-        guest = self._strangers.enter(address)
+        """Decide about a connection, now that its peer's address can be asked."""
+        peer = address_of(transport.get_extra_info("peername"))
+        if self._strangers.is_proxy(peer):
+            introduction = _Introduction(self, peer, self._strangers.limits.handshake_seconds)
+            transport.set_protocol(introduction)
+            introduction.connection_made(transport)
+        else:
+            self.let_in(transport, peer)
+
+    def let_in(
+        self, transport: asyncio.Transport, client: Address | None, heard: bytes = b""
+    ) -> None:
+        """Make it this client's session, which has said so much already; or turn it away."""
+        guest = self._strangers.enter(client)
         if isinstance(guest, Reply):
-            self._turn_away(transport, address, guest)
+            self._turn_away(transport, client, guest)
             return
-        session = self._new_session(guest)
+        session = self._new_session(guest, client)
         transport.set_protocol(session)
         session.connection_made(transport)
+        if heard:
+            session.data_received(heard)
 
     def _turn_away(self, transport: asyncio.Transport, address: object, reply: Reply) -> None:
         transport.write(f"{reply}\r\n".encode())
@@ -72,7 +88,45 @@ class _Doorstep(asyncio.Protocol):
         self._door.receive(transport)  # type: ignore[arg-type]
 
 
-def address_of(peer: Any) -> IPv4Address | IPv6Address | None:
+class _Introduction(asyncio.Protocol):
+    """The protocol of a proxy's connection until it has said whose it is."""
+
+    __slots__ = ("_deadline", "_door", "_heard", "_peer", "_transport")
+
+    def __init__(self, door: Door, peer: Address | None, seconds: float) -> None:
+        self._door = door
+        self._peer = peer
+        self._heard = b""
+        self._transport: asyncio.Transport
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self._cut, "silent")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._deadline.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard += data
+        try:
+            header = read_header(self._heard)
+        except ProxyError as error:
+            self._cut(str(error))
+            return
+        if header is not None:
+            self._deadline.cancel()
+            client = self._peer if header.client is None else header.client
+            self._door.let_in(self._transport, client, self._heard[header.size_octets :])
+
+    def _cut(self, reason: str) -> None:
+        """Without a word: whoever listens there does not speak SMTP yet."""
+        self._deadline.cancel()
+        self._transport.abort()
+        metrics.cut_connection("proxy")
+        log.warning("proxy cut", proxy=str(self._peer), reason=reason)
+
+
+def address_of(peer: Any) -> Address | None:
     """The address of a socket's peer; None for a peer without one."""
     try:
         address = ip_address(str(peer[0]).partition("%")[0])

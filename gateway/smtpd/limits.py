@@ -18,6 +18,8 @@ class Limits:
     max_connections_per_client: int = 100
     # Clients that are not counted: own monitoring, proxies, load tests.
     exempt: tuple[Network, ...] = ()
+    # Load balancers, whose connections begin with a PROXY header; nobody else's may.
+    proxies: tuple[Network, ...] = ()
     # From this share of max_connections on, those who keep connections for nothing lose them.
     stress_share: float = 0.8
 

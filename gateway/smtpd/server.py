@@ -13,7 +13,7 @@ from gateway.link import Link
 from gateway.refusals import RefusalLog
 from gateway.routing import replies
 from gateway.smtpd.deadlines import watch
-from gateway.smtpd.door import Door
+from gateway.smtpd.door import Address, Door
 from gateway.smtpd.limits import Limits
 from gateway.smtpd.session import GatewaySession
 from gateway.smtpd.strangers import Guest, Strangers
@@ -79,9 +79,9 @@ class GatewayServer:
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
-    def _session(self, guest: Guest) -> GatewaySession:
+    def _session(self, guest: Guest, client: Address | None) -> GatewaySession:
         return GatewaySession(
-            self.services, guest, self.sessions, tls=self._tls, is_plain=self._is_plain
+            self.services, guest, client, self.sessions, tls=self._tls, is_plain=self._is_plain
         )
 
     async def stop(self) -> None:

@@ -18,7 +18,7 @@ from gateway.routing import replies
 from gateway.routing.replies import Reply
 from gateway.smtpd.conversation import Answer, Conversation
 from gateway.smtpd.deadlines import Phase, Pulse
-from gateway.smtpd.door import address_of
+from gateway.smtpd.door import Address
 from gateway.smtpd.stand_ins import NoTimer, Verbs
 from gateway.smtpd.strangers import Guest
 from gateway.smtpd.transaction import Client, Services
@@ -45,6 +45,7 @@ class GatewaySession(Commands):
         self,
         services: Services,
         guest: Guest,
+        address: Address | None,
         open_sessions: set["GatewaySession"],
         *,
         tls: SSLContext | None,
@@ -54,6 +55,7 @@ class GatewaySession(Commands):
         self.conversation = Conversation(services, guest)
         self.pulse = Pulse(loop.time())
         self._guest = guest
+        self._address = address  # of the client, whatever stands between
         self._open_sessions = open_sessions
         self._is_plain = is_plain
         self._wire = Wire(line_limit=COMMAND_LIMIT_OCTETS)
@@ -82,9 +84,10 @@ class GatewaySession(Commands):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire.clear()
         super().connection_made(transport)
-        address = address_of(self.session.peer)
         self.conversation.client = Client(
-            address, is_encrypted=bool(self.session.ssl), text=str(address or "unknown")
+            self._address,
+            is_encrypted=bool(self.session.ssl),
+            text=str(self._address or "unknown"),
         )
         if self not in self._open_sessions:
             self._open_sessions.add(self)

@@ -82,6 +82,10 @@ class Strangers:
         """Whether connections from there are not counted."""
         return address is not None and any(address in each for each in self.limits.exempt)
 
+    def is_proxy(self, address: Address | None) -> bool:
+        """Whether whoever connects from there speaks for others."""
+        return address is not None and any(address in each for each in self.limits.proxies)
+
     def enter(self, address: Address | None) -> "Guest | Reply":
         """Let a connection in, or the reply that turns it away; None is a peer without address."""
         guest = Guest(self)

@@ -144,10 +144,14 @@ class Wire:
 
     def reply(self) -> str:
         """The last line of the next reply; empty once the server has closed."""
-        line = self._file.readline()
-        while line[3:4] == b"-":
-            line = self._file.readline()
-        return line.decode().rstrip("\r\n")
+        line = self.line()
+        while line[3:4] == "-":
+            line = self.line()
+        return line
+
+    def line(self) -> str:
+        """The next line; empty once the server has closed."""
+        return self._file.readline().decode().rstrip("\r\n")
 
     def reply_or_end(self) -> str:
         """The last line of the next reply; empty however the server has closed."""

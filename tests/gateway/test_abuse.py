@@ -8,12 +8,9 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from datetime import UTC, datetime
+from collections.abc import Callable
 from ipaddress import ip_network
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,31 +20,13 @@ from gateway.models import Message
 from gateway.pending import Pending
 from gateway.routing import replies
 from gateway.routing.facts import Facts, LookupFailed
-from gateway.smtpd.limits import Limits
-from gateway.smtpd.server import tls_context
-from mailrouting import certificate
-from tests.gateway.live import LiveGateway, Wire, live_gateway
+from tests.gateway.live import LiveGateway, Wire
 from tests.gateway.stage import Stage
 from tests.waiting import wait_until
 
 OTHER = "127.0.0.2"
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 Opener = Callable[..., LiveGateway]
-
-
-@pytest.fixture(params=["plain", "aiosmtpd"])
-def opened(
-    request: pytest.FixtureRequest, database: None, socket_enabled: None
-) -> Iterator[Opener]:
-    """Opens a gateway with limits of the test's own."""
-    with ExitStack() as stack:
-
-        def open_gateway(options: dict[str, Any] | None = None, **limits: Any) -> LiveGateway:
-            is_plain = request.param == "plain"
-            about = {"is_plain": is_plain, "limits": Limits(**limits)} | (options or {})
-            return stack.enter_context(live_gateway(**about))
-
-        yield open_gateway
 
 
 def sample(counter: Any, **labels: str) -> float:
@@ -418,14 +397,6 @@ def test_client_that_waits_for_us_too_long_is_told(opened: Opener, stage: Stage)
         assert wire.command(f"RCPT TO:<{stage.address('hello')}>") == str(replies.IDLE)
         assert wire.reply() == ""
     wait_until(lambda: is_empty(gateway))
-
-
-@pytest.fixture
-def tls(tmp_path: Path) -> ssl.SSLContext:
-    files = certificate.ensure(tmp_path, hostname="localhost", now=datetime.now(UTC))
-    context = tls_context(*map(str, files))
-    assert context is not None
-    return context
 
 
 def test_handshake_that_is_never_made_is_cut(opened: Opener, tls: ssl.SSLContext):

@@ -106,6 +106,7 @@ def _limits() -> Limits:
         max_connections=most,
         max_connections_per_client=settings.GATEWAY_MAX_CONNECTIONS_PER_CLIENT,
         client_errors=settings.GATEWAY_CLIENT_ERRORS,
+        proxies=tuple(map(ip_network, settings.GATEWAY_PROXY_NETWORKS)),
         exempt=tuple(map(ip_network, settings.GATEWAY_EXEMPT_NETWORKS)),
     )
 
