@@ -5,6 +5,7 @@ the walk with DnsTrouble.
 """
 
 import re
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -76,6 +77,7 @@ async def walk(domain: str, resolver: Resolver) -> Walk:
     return Walk(domain, tuple(records))
 
 
+@lru_cache(maxsize=4096)
 def parse(domain: str, text: str) -> Record | None:
     """The record at a domain; None for a text that is no DMARC record (§4.7, §4.8)."""
     tags = _tags(text)

@@ -5,6 +5,7 @@ A syntax error anywhere makes the whole record a permanent error.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from msgspec import Struct
@@ -60,6 +61,7 @@ def is_spf(text: str) -> bool:
     return text[: len(VERSION)].lower() == VERSION and text[len(VERSION) :][:1] in ("", " ")
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Record:
     """The record. Raises SpfSyntaxError."""
     mechanisms: list[Mechanism] = []
