@@ -157,6 +157,18 @@ def test_a_record_shows_its_trace_and_leads_on(client: Client, world: World) -> 
     assert "/admin/explain/?recipient=x%40a.example&amp;sender=anna%40far.example" in page
 
 
+def test_a_record_shows_what_came_of_the_sender_s_checks(client: Client, world: World) -> None:
+    record = store(world)
+    assert "not asked for" in client.get(record.get_absolute_url()).content.decode()
+    checked = [["SPF", "pass", "far.example"], ["DKIM", "none", ""], ["DMARC", "pass", ""]]
+    RoutingRecord.objects.filter(pk=record.pk).update(trace=[*record.trace, *checked])
+
+    page = client.get(record.get_absolute_url()).content.decode()
+
+    assert "SPF pass, DKIM none, DMARC pass" in page
+    assert '<strong>SPF</strong>: pass <span class="panel-quiet">far.example</span>' in page
+
+
 def test_a_record_outlives_what_it_points_at(client: Client, world: World) -> None:
     record = store(world)
     RoutingRecord.objects.filter(pk=record.pk).update(tenant=10**9, domain=10**9, address=10**9)
@@ -253,6 +265,14 @@ def routed(world: World) -> World:
     make.make_alias(world.domain, "partners", allowed_senders=["@partner.example"])
     make.make_alias(world.domain, "busy", rate_per_hour=7)
     return world
+
+
+def test_explain_says_what_is_checked_only_at_data(client: Client, world: World) -> None:
+    make.make_alias(world.domain, "proof", authentication="dmarc", authentication_failure="hold")
+    page = client.get("/admin/explain/", {"recipient": "proof@a.example", "sender": "a@b.example"})
+    shown = page.content.decode()
+    assert "<strong>sender authentication</strong>: checked at DATA" in shown
+    assert "DMARC pass; else hold" in shown
 
 
 @pytest.mark.parametrize(("recipient", "sender", "octets"), CASES)

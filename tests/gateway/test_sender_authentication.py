@@ -137,6 +137,26 @@ def test_message_is_taken_where_its_sender_proves_what_is_asked(
     assert said.startswith(reply), said
 
 
+def test_spf_alone_refuses_the_recipient_before_the_message(
+    dns: DnsWorld, gateway: LiveGateway, stage: Stage
+) -> None:
+    publish(dns, spf="v=spf1 -all")
+    stage.alias("x", authentication="spf")
+    stage.alias("y", authentication="spf", authentication_failure="hold")
+
+    with gateway.connect() as wire:
+        wire.talk(f"""
+            C: MAIL FROM:<ann@{AUTHOR}>
+            S: 250
+            C: RCPT TO:<{stage.address("x")}>
+            S: 550 5.7.23
+            C: RCPT TO:<{stage.address("y")}>
+            S: 250""")
+    gateway.flush_refusals()
+    [refused] = RoutingRecord.objects.filter(key=stage.address("x"))
+    assert refused.trace[-1][:2] == ["sender", "refused"]
+
+
 def test_condemned_author_is_refused_though_a_pinned_domain_signed(
     dns: DnsWorld, gateway: LiveGateway, stage: Stage
 ) -> None:
