@@ -3,10 +3,13 @@
 The same parser, facts and resolve() as an RCPT TO on the wire; nothing is counted or stored.
 """
 
+import asyncio
 from dataclasses import dataclass
 
+from gateway import call_ahead
 from gateway.directory import platform, read_facts
 from gateway.routing.address import Address
+from gateway.routing.call_ahead import unasked
 from gateway.routing.decision import Decision
 from gateway.routing.facts import Facts, Session
 from gateway.routing.replies import Reply
@@ -39,10 +42,13 @@ class Explanation:
     field: str = ""
 
 
-def explain(recipient: str, sender: str, octets: int | None) -> Explanation:
+def explain(
+    recipient: str, sender: str, octets: int | None, *, asks_hops: bool = False
+) -> Explanation:
     """Decide as the gateway would, for a sender that offers SMTPUTF8.
 
     Addresses are taken with or without angle brackets; an empty sender is the null sender `<>`.
+    Next hops that the gateway would ask about a mailbox are asked only with `asks_hops`.
     Raises LookupFailed where the directory does not answer.
     """
     size = f" SIZE={octets}" if octets is not None else ""
@@ -59,10 +65,18 @@ def explain(recipient: str, sender: str, octets: int | None) -> Explanation:
     if rcpt.recipient is None:
         decision = resolve_postmaster(session, facts)
     else:
-        decision = resolve(rcpt.recipient, session, facts)
+        decision = _called_ahead(resolve(rcpt.recipient, session, facts), asks_hops=asks_hops)
     return Explanation(
         decision.reply, decision, rcpt.recipient, mail.sender, _counts(decision, facts)
     )
+
+
+def _called_ahead(decision: Decision, *, asks_hops: bool) -> Decision:
+    if not decision.called_ahead:
+        return decision
+    if not asks_hops:
+        return unasked(decision)
+    return asyncio.run(call_ahead.configured().judge_now(decision))
 
 
 def size_limit(decision: Decision) -> int:

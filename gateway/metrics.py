@@ -41,6 +41,14 @@ DELAYED_ANSWERS = Counter(
 FLOOD_REFUSALS = Counter(
     "mailrouting_flood_refusals_total", "MAIL and RCPT of clients that have erred too often."
 )
+CALL_AHEAD = Counter(
+    "mailrouting_call_ahead_total", "Mailboxes judged by what their next hop said.", ["presence"]
+)
+CALL_AHEAD_SECONDS = Histogram(
+    "mailrouting_call_ahead_seconds",
+    "Time that a next hop took to say whether a mailbox is there.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 3, 10),
+)
 LOOP_LAG_SECONDS = Histogram(
     "mailrouting_loop_lag_seconds",
     "How late the event loop came to what was due, seen once a second.",
@@ -66,6 +74,11 @@ def recipient(reason: str) -> None:
 def message(reason: str) -> None:
     """Count one answered message."""
     _messages(reason).inc()
+
+
+def called_ahead(presence: str) -> None:
+    """Count one mailbox that a next hop was asked about, now or a while ago."""
+    CALL_AHEAD.labels(presence).inc()
 
 
 def refused_connection(reason: str) -> None:

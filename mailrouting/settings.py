@@ -239,6 +239,12 @@ BOUNCE_DOMAIN = env.str("BOUNCE_DOMAIN", default=f"bounce.{GATEWAY_HOSTNAME}")
 SRS_SECRETS = env.list("SRS_SECRETS", default=[]) or [SECRET_KEY]
 # smtp://user:password@host:port of the relay for forwards; empty means forwards wait.
 SMARTHOST_URL = env.text("SMARTHOST_URL", default="", check=smarthost.parse)
+# How long RCPT may wait for a next hop that is asked whether it has the mailbox; how long a mailbox
+# that is there is not asked for again, and how long one that is gone.
+CALL_AHEAD_SECONDS = env.number("CALL_AHEAD_SECONDS", default=3, most=60)
+CALL_AHEAD_POSITIVE_SECONDS = env.number("CALL_AHEAD_POSITIVE_SECONDS", default=3600)
+CALL_AHEAD_NEGATIVE_SECONDS = env.number("CALL_AHEAD_NEGATIVE_SECONDS", default=60)
+CALL_AHEAD_CONNECTIONS_PER_HOP = env.number("CALL_AHEAD_CONNECTIONS_PER_HOP", default=5)
 RETRY_FIRST_SECONDS = env.number("RETRY_FIRST_SECONDS", default=300, least=0)
 # A worker that has not settled within its lease counts as crashed; one try ends well before:
 # `manage.py check` sees to it.

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from gateway.explain import Explanation, explain, size_limit
 from gateway.routing.facts import LookupFailed
@@ -35,6 +35,13 @@ class ExplainForm(forms.Form):
         required=False,
         help_text="As declared: 25 MB, 500 kB or octets; MB is decimal. Empty: none is declared.",
     )
+    asks_hops = forms.BooleanField(
+        label="Ask next hops",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget(),
+        help_text="Next hops that are asked about each recipient are asked now, as the gateway "
+        "would; that takes a few seconds where one does not answer.",
+    )
 
 
 def explain_view(request: HttpRequest) -> HttpResponse:
@@ -56,7 +63,9 @@ def explain_view(request: HttpRequest) -> HttpResponse:
 def _explained(form: ExplainForm) -> dict[str, Any]:
     data = form.cleaned_data
     try:
-        explanation = explain(data["recipient"], data["sender"], data["size"])
+        explanation = explain(
+            data["recipient"], data["sender"], data["size"], asks_hops=data["asks_hops"]
+        )
     except LookupFailed:
         trouble = "The directory did not answer; the gateway would defer the mail."
         return {"reply": TROUBLE, "colour": "warning", "trouble": trouble}

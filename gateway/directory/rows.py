@@ -38,6 +38,7 @@ class HopRow(Struct, array_like=True, frozen=True):
     host: str
     port: int
     tls: str
+    calls_ahead: bool
 
 
 class MailboxRow(Struct, array_like=True, frozen=True):
@@ -215,4 +216,4 @@ def mailbox(row: MailboxRow) -> Mailbox:
 
 @lru_cache(maxsize=10_000)
 def hop(row: HopRow) -> Hop:
-    return Hop(row.id, row.protocol, row.host, row.port, row.tls)
+    return Hop(row.id, row.protocol, row.host, row.port, row.tls, row.calls_ahead)

@@ -7,7 +7,7 @@ of a statement, needed or not: with all of it in one, a look-up took twice as lo
 
 from gateway.link import Statement
 
-HOP = "json_build_array(h.id, h.protocol, h.host, h.port, h.tls)"
+HOP = "json_build_array(h.id, h.protocol, h.host, h.port, h.tls, h.calls_ahead)"
 MAILBOX = f"json_build_array(m.id, m.address, {HOP})"
 # An array of a subquery costs half of json_agg.
 TARGETS = f"""to_json(ARRAY(

@@ -57,6 +57,8 @@ class Decision(Struct, frozen=True):
     max_octets: int | None = None
     retention_days: int = 30
     asks: tuple[Ask, ...] = ()  # what the sender has to prove once the message is there
+    called_ahead: tuple[Destination, ...] = ()  # mailboxes that their hops have to be asked about
+    presence: str = ""  # what came of that
 
     def refused_with(self, reply: Reply, *, by: str = "message") -> "Decision":
         """The same decision after a later check refused, mostly the whole message's."""

@@ -52,6 +52,7 @@ class Hop(Struct, frozen=True):
     host: str
     port: int
     tls: str = "opportunistic"  # "none", "opportunistic", "required", "implicit"
+    calls_ahead: bool = False  # asked about each recipient before it is accepted
 
 
 class Mailbox(Struct, frozen=True):

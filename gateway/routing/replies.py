@@ -32,6 +32,7 @@ ACCEPTED = Reply("accepted", 250, "2.1.5", "Recipient ok")
 SENDER_OK = Reply("sender-ok", 250, "2.1.0", "Sender ok")
 
 UNKNOWN_ADDRESS = Reply("unknown-address", 550, "5.1.1", "No such address here")
+MAILBOX_GONE = Reply("mailbox-gone", 550, "5.1.1", "No such address here")
 RELAY_DENIED = Reply("relay-denied", 550, "5.7.1", "Relaying denied")
 NOT_ALLOWED_HERE = Reply("policy", 550, "5.7.1", "Recipient address refused by the domain's policy")
 ADDRESS_DISABLED = Reply("disabled", 550, "5.2.1", "Address is disabled")

@@ -62,6 +62,7 @@ class Walk(Struct):
     facts: Facts
     trace: list[Step] = []
     destinations: dict[Destination, None] = {}
+    called_ahead: dict[Destination, None] = {}
     takes: dict[str, Take] = {}
     limits: list[int] = []
     asks: dict[Ask, None] = {}
@@ -310,6 +311,8 @@ def _follow_target(walk: Walk, hit: Hit, target: Target, path: tuple[str, ...]) 
     destination = _destination(target, hit.domain, walk.facts)
     walk.note("target", target.kind, _describe(destination))
     walk.destinations[destination] = None
+    if target.mailbox is not None and target.mailbox.hop.calls_ahead and not hit.is_exempt:
+        walk.called_ahead[destination] = None
     return None
 
 
@@ -390,7 +393,14 @@ def _decision(
         max_octets=min(walk.limits, default=None),
         retention_days=domain.tenant.retention_days if domain else 30,
         asks=tuple(walk.asks) if accepted else (),
+        called_ahead=_called_ahead(walk, hit) if walk.called_ahead and accepted else (),
     )
+
+
+def _called_ahead(walk: Walk, hit: Hit | None) -> tuple[Destination, ...]:
+    """Postmaster and abuse are accepted whatever becomes of their mail."""
+    is_exempt = hit is None or hit.is_exempt
+    return () if is_exempt else tuple(walk.called_ahead)
 
 
 def _sorted(takes: Iterable[Take]) -> tuple[Take, ...]:

@@ -128,8 +128,9 @@ class Conversation:
         def decide(found: Facts) -> Answer:
             metrics.LOOKUP_SECONDS.observe(time.perf_counter() - started)
             decision = self._resolve(transaction, address, found)
-            take = self._screen if decision.asks else self._take
-            return take(transaction, rcpt, decision)
+            if decision.called_ahead:
+                return self._call_ahead(transaction, rcpt, decision)
+            return self._admit(transaction, rcpt, decision)
 
         def fail(error: BaseException) -> Reply | None:
             if not isinstance(error, LookupFailed):
@@ -203,6 +204,25 @@ class Conversation:
     def _resolve(self, transaction: Transaction, address: Address, facts: Facts) -> Decision:
         return resolve(address, self._session(transaction), facts)
 
+    def _call_ahead(self, transaction: Transaction, rcpt: Rcpt, decision: Decision) -> Answer:
+        """Ask the hops of its mailboxes first; where that fails, it is as if nobody had asked."""
+        judged = self.services.call_ahead.judge(decision)
+        if isinstance(judged, Decision):
+            return self._admit(transaction, rcpt, judged)
+
+        def fail(error: BaseException) -> Decision:
+            log.error("call-ahead failed", queue_id=transaction.envelope.queue_id, exc_info=error)
+            return decision
+
+        known = judged.then(lambda known: known, fail)
+        return known.then(lambda known: self._admit(transaction, rcpt, known), lambda _: None)
+
+    def _admit(self, transaction: Transaction, rcpt: Rcpt, decision: Decision) -> Answer:
+        """Take the recipient, or first let inspectors see whether they can say something of it."""
+        is_screened = decision.asks and decision.reply.is_accepted
+        take = self._screen if is_screened else self._take
+        return take(transaction, rcpt, decision)
+
     def _take(self, transaction: Transaction, rcpt: Rcpt, decision: Decision) -> Reply:
         """Keep an accepted recipient, note a refused one, log either in one line."""
         reply = decision.reply
@@ -238,6 +258,7 @@ class Conversation:
     ) -> Reply:
         """One log line and one count for each RCPT, whatever decided it."""
         metrics.recipient(reply.reason)
+        said = {"call_ahead": decision.presence} if decision and decision.presence else {}
         log.info(
             "decision",
             queue_id=transaction.envelope.queue_id,
@@ -248,6 +269,7 @@ class Conversation:
             reply=f"{reply.code} {reply.enhanced}",
             strategy=decision.strategy if decision else "",
             rule=decision.rule if decision else "",
+            **said,
         )
         return reply
 

@@ -5,7 +5,7 @@ import ssl
 import time
 from pathlib import Path
 
-from gateway import inspection
+from gateway import call_ahead, inspection
 from gateway.directory import PostgresDirectory, platform
 from gateway.disk import Room
 from gateway.intake import Intake
@@ -53,6 +53,7 @@ class GatewayServer:
             directory=PostgresDirectory(lookups),
             intake=Intake(small=small, large=large),
             refusals=RefusalLog(refusals),
+            call_ahead=call_ahead.configured(),
             platform=platform(),
             max_recipients=max_recipients,
             data_budget_octets=data_budget_octets,
@@ -99,6 +100,7 @@ class GatewayServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.services.call_ahead.close()
         for link in self._links:
             link.close()
 

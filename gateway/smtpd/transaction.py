@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from gateway.call_ahead import CallAhead
 from gateway.directory import PostgresDirectory
 from gateway.disk import Room
 from gateway.inspection.inspector import Inspector
@@ -26,6 +27,7 @@ class Services:
     directory: PostgresDirectory
     intake: Intake
     refusals: RefusalLog
+    call_ahead: CallAhead
     platform: Platform
     max_recipients: int
     data_budget_octets: int

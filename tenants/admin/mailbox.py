@@ -16,6 +16,7 @@ class NextHopAdmin(PanelAdmin):
         ("tenant", AutocompleteSelectFilter),
         ("protocol", ChoicesDropdownFilter),
         ("tls", ChoicesDropdownFilter),
+        "calls_ahead",
     )
     search_fields = ("name__istartswith", "host__startswith")
     autocomplete_fields = ("tenant",)
@@ -29,6 +30,7 @@ class NextHopAdmin(PanelAdmin):
             },
         ),
         ("Where mail is handed over", {"fields": ("protocol", "host", "port", "tls")}),
+        ("Before mail is accepted", {"fields": ("calls_ahead",)}),
     )
 
     @display(description="host and port")

@@ -36,6 +36,15 @@ class NextHop(Ruled):
         default=25, validators=[MinValueValidator(1), MaxValueValidator(65535)]
     )
     tls = models.CharField(max_length=16, choices=Tls, default=Tls.OPPORTUNISTIC)
+    calls_ahead = models.BooleanField(
+        "asked about each recipient",
+        default=False,
+        db_default=False,
+        help_text="Before the gateway accepts mail for a mailbox here, it asks this server whether "
+        "it takes mail for that mailbox, and refuses the recipient where the server says that it "
+        "does not. Mail is accepted as usual while the server does not answer. Only for servers "
+        "that refuse unknown recipients themselves.",
+    )
 
     objects = TenantQuerySet.as_manager()
     tenant_path = "tenant"

@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,8 +36,7 @@ passdb {{
   args = nopassword=y
 }}
 userdb {{
-  driver = static
-  args = uid={account} gid={group_of_mail} home={folder}/mail/%u allow_all_users=yes
+{userdb}
 }}
 service lmtp {{
   chroot =
@@ -67,26 +66,42 @@ def smtp_sink(port: int | None = None) -> Iterator[tuple[int, Path]]:
             yield port, folder
 
 
+# Everybody has a mailbox, or those alone who stand in a file that is read anew for each question.
+ANYBODY = """
+  driver = static
+  args = uid={account} gid={group_of_mail} home={folder}/mail/%u allow_all_users=yes
+"""
+LISTED = """
+  driver = passwd-file
+  args = username_format=%u {folder}/users
+  default_fields = uid={account} gid={group_of_mail} home={folder}/mail/%u
+"""
+
+
 @contextmanager
-def dovecot() -> Iterator[tuple[int, Path]]:
-    """A port on which Dovecot speaks LMTP, and the folder of its maildirs."""
+def dovecot(users: Sequence[str] | None = None) -> Iterator[tuple[int, Path]]:
+    """A port on which Dovecot speaks LMTP, and the folder of its maildirs.
+
+    With `users` these alone have a mailbox: one a line in the file `users` beside that folder.
+    """
     with open_folder("dovecot") as folder:
         port, owner = free_port(), unprivileged()
         internal = "dovecot" if os.geteuid() == 0 else owner.pw_name
         mail = folder / "mail"
         mail.mkdir()
         os.chown(mail, owner.pw_uid, owner.pw_gid)
+        names = {
+            "folder": folder,
+            "port": port,
+            "internal": internal,
+            "group": internal if os.geteuid() == 0 else _group(owner.pw_gid),
+            "account": owner.pw_name,
+            "group_of_mail": _group(owner.pw_gid),
+        }
+        (folder / "users").write_text("".join(f"{user}:::::::\n" for user in users or ()))
+        userdb = ANYBODY if users is None else LISTED
         configuration = folder / "dovecot.conf"
-        configuration.write_text(
-            DOVECOT.format(
-                folder=folder,
-                port=port,
-                internal=internal,
-                group=internal if os.geteuid() == 0 else _group(owner.pw_gid),
-                account=owner.pw_name,
-                group_of_mail=_group(owner.pw_gid),
-            )
-        )
+        configuration.write_text(DOVECOT.format(userdb=userdb.format(**names), **names))
         with running([program("dovecot"), "-F", "-c", str(configuration)], port):
             yield port, mail
 

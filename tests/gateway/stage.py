@@ -46,9 +46,12 @@ class Stage:
     def role(self, name: str, **fields: Any) -> RoleAddress:
         return changes.save(RoleAddress(domain=self.domain, local_part=name, **fields), actor=ACTOR)
 
-    def mailbox(self, address: str, *, port: int, protocol: str = "smtp") -> Mailbox:
-        hop = NextHop(tenant=self.tenant, name=f"hop {address}", host="127.0.0.1", port=port)
-        hop.protocol, hop.tls = protocol, NextHop.Tls.NONE
+    def mailbox(
+        self, address: str, *, port: int, protocol: str = "smtp", **options: Any
+    ) -> Mailbox:
+        """A mailbox at a hop of its own, which `options` are about."""
+        options = {"host": "127.0.0.1", "protocol": protocol, "tls": NextHop.Tls.NONE} | options
+        hop = NextHop(tenant=self.tenant, name=f"hop {address}", port=port, **options)
         box = Mailbox(tenant=self.tenant, address=address, next_hop=hop)
         changes.save_all([hop, box], actor=ACTOR)
         return box
