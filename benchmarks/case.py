@@ -36,7 +36,7 @@ class Task:
 
     @property
     def seed(self) -> int:
-        """Differs between repeats, so that no server sees a message or an order twice."""
+        """Differs between repeats, so that no server is asked in the same order twice."""
         return self.repeat * 1_000 + self.connections
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count, islice
 from random import Random
+from secrets import token_hex
 
 import uvloop
 
@@ -81,6 +82,7 @@ class Load:
         self._done = asyncio.Event()
         self._run = Run(limit=order.limit, on_done=self._done.set)
         self._numbers = count()
+        self._token = token_hex(8)  # no server has seen a message of this run before
         self._questions = list(islice(_draw(order, self._random), min(QUESTIONS, order.limit)))
 
     async def execute(self) -> Result:
@@ -181,7 +183,7 @@ class Load:
         return dialogues.send_patiently(self._run, questions, messages, is_timed=False)
 
     def _messages(self, octets: int) -> Messages:
-        return Messages(octets, f"{next(self._numbers)}.{self._order.seed}")
+        return Messages(octets, f"{next(self._numbers)}.{self._token}")
 
 
 def _draw(order: Order, random: Random) -> Iterator[Question]:
