@@ -4,8 +4,9 @@ import re
 
 from gateway.routing.authentication import Dmarc, Findings, Result, Signature, Spf
 
+# Possessive: a header that was cut in the midst of a line end must not be tried in every way.
 _FIELD = re.compile(
-    rb"^authentication-results[ \t]*:((?:[^\r\n]+|\r\n[ \t])*)(?:\r\n|\Z)",
+    rb"^authentication-results[ \t]*:((?:[^\r\n]++|\r\n[ \t])*+)(?:\r\n|\Z)",
     re.IGNORECASE | re.MULTILINE,
 )
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~@-]+\Z")
