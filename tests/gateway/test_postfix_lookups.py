@@ -5,12 +5,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pytest_django import Settings
 
+from gateway.intake import Envelope, Recipient
 from gateway.models import Counter, RefusalCount, RoutingRecord
 from gateway.postfix.names import MAILBOX_DOMAIN
+from gateway.postfix.transaction import Transactions
+from gateway.routing import replies
+from gateway.routing.decision import Decision
 from gateway.routing.facts import LookupFailed
 from tenants import changes
 from tenants.models import NextHop, Target
+from tests.dns_server import run_dns_world
 from tests.gateway.asking import Asking, Mailing
 from tests.gateway.edge import LiveLookups, lookups
 from tests.gateway.stage import ACTOR, Stage
@@ -254,6 +260,55 @@ def test_stored_octets_are_looked_at_and_not_taken(database: None, asking: Askin
     assert not Counter.objects.filter(key=f"stored:tenant:{stage.tenant.id}").exists()
     Counter.objects.create(key=f"stored:tenant:{stage.tenant.id}", total=1000)
     assert Mailing(asking).send(stage.address("hello")).startswith("450 4.2.2 ")
+
+
+def test_tables_go_on_after_the_last_message_was_counted(stage: Stage, asking: Asking) -> None:
+    stage.alias("busy", to_mailbox(stage), rate_per_hour=1)
+    before = asking.look_up("aliases", stage.address("busy"))
+
+    assert Mailing(asking).send(stage.address("busy")) == "DUNNO"
+
+    assert Mailing(asking).rcpt(stage.address("busy")).startswith("450 ")
+    assert asking.look_up("aliases", stage.address("busy")) == before
+    assert before.startswith("OK ")
+
+
+def test_oldest_messages_are_forgotten_first() -> None:
+    transactions = Transactions(largest=3)
+    envelope = Envelope("", "", None, "", "")
+    decision = Decision(replies.ACCEPTED, "alias", "alias x", ())
+
+    for instance, key in [("1", "a"), ("1", "a"), ("2", "b"), ("2", "c"), ("1", "a")]:
+        transactions.remember(instance, envelope, Recipient(key, key, decision))
+    assert transactions.get("2") is not None
+    transactions.remember("3", envelope, Recipient("d", "d", decision))
+
+    assert transactions.get("2") is None, "the one that was quiet longest"
+    assert transactions.get("1") is not None
+
+
+@pytest.mark.parametrize(("spf", "action"), [("-all", "550 5.7.23 "), ("+all", "DUNNO")])
+def test_spf_is_judged_by_the_client_that_postfix_names(
+    database: None, stage: Stage, settings: Settings, spf: str, action: str
+) -> None:
+    with run_dns_world() as dns:
+        settings.DNS_RESOLVERS = dns.resolvers
+        dns.serve("sender.example", {"sender.example TXT": [f"v=spf1 {spf}"]})
+        stage.alias("strict", to_mailbox(stage), authentication="spf")
+        with lookups(2525) as listener, Asking(listener.port) as asking:
+            assert Mailing(asking).rcpt(stage.address("strict")).startswith(action)
+            # The rest of the proof is in the message, which the gateway sees.
+            assert asking.look_up("aliases", stage.address("strict")) == "NOTFOUND "
+            assert asking.look_up("transport", stage.address("strict")) == GATEWAY
+
+
+def test_proof_that_only_some_ask_for_splits_a_message(stage: Stage, asking: Asking) -> None:
+    stage.alias("strict", authentication="dkim")
+    stage.alias("plain")
+    message = Mailing(asking, size=100)
+
+    assert message.rcpt(stage.address("plain")) == "DUNNO"
+    assert message.rcpt(stage.address("strict")) == "452 4.5.3 Too many recipients"
 
 
 @pytest.mark.parametrize(("octets", "action"), [(1000, "DUNNO"), (1001, "552 5.2.3 Message size")])
