@@ -71,27 +71,28 @@ WITH {CLOCK}, body AS (
     FROM clock, unnest($1::uuid[], $2::int[], $3::bytea[]) AS b(id, days, octets)
 ), message AS (
     INSERT INTO gateway_message (id, queue_id, received_at, sender, client, helo, protocol,
-        smtputf8, size_octets, message_id, digest, body_id, body_expires_on)
+        smtputf8, size_octets, message_id, digest, body_id, body_expires_on, dsn)
     SELECT m.id, m.queue_id, clock.now, m.sender, m.client, m.helo, m.protocol, m.smtputf8,
         m.size_octets, m.message_id, decode(m.digest, 'hex'), m.id,
-        (clock.now + m.days * interval '1 day')::date
+        (clock.now + m.days * interval '1 day')::date, coalesce(m.dsn, '')
     FROM clock, json_to_recordset($4::json) AS m(id uuid, queue_id text, sender text,
         client inet, helo text, protocol text, smtputf8 bool, size_octets bigint,
-        message_id text, digest text, days int)
+        message_id text, digest text, days int, dsn text)
     RETURNING digest, message_id, queue_id, received_at
 ), receipt AS ({INSERT_RECEIPTS}),
 record AS ({INSERT_RECORDS.format(records="$5")}),
 counter AS ({WRITE_BACK.format(counters="$7")})
 INSERT INTO gateway_delivery (id, record_id, message_id, tenant_id, target_id, hop_id, kind,
     recipient, destination, rewrites_sender, null_sender, state, attempts_made, crashes,
-    next_attempt_at, fence, last_reply, created_at, mark)
+    next_attempt_at, fence, last_reply, created_at, mark, dsn)
 SELECT d.id, d.record_id, d.message_id, d.tenant_id, d.target_id, d.hop_id, d.kind, d.recipient,
     d.destination, d.rewrites_sender, d.null_sender,
     CASE WHEN d.hold IS NULL THEN 'pending' ELSE 'held' END, 0, 0, clock.now, 0,
-    coalesce(d.hold, ''), clock.now, coalesce(d.mark, '')
+    coalesce(d.hold, ''), clock.now, coalesce(d.mark, ''), coalesce(d.dsn, '')
 FROM clock, json_to_recordset($6::json) AS d(id uuid, record_id uuid,
     message_id uuid, tenant_id bigint, target_id bigint, hop_id bigint, kind text,
-    recipient text, destination text, rewrites_sender bool, null_sender bool, hold text, mark text)
+    recipient text, destination text, rewrites_sender bool, null_sender bool, hold text, mark text,
+    dsn text)
 """,
 )
 
@@ -106,6 +107,7 @@ class Recipient(Struct, frozen=True):
     decision: Decision
     hold: str = ""  # why its deliveries are kept back; empty lets them go
     mark: str = ""  # header lines that its deliveries carry on top
+    dsn: str = ""  # what was asked of delivery reports
 
 
 class Envelope(Struct, frozen=True):
@@ -118,6 +120,7 @@ class Envelope(Struct, frozen=True):
     protocol: str
     smtputf8: bool = False
     declared_octets: int | None = None
+    dsn: str = ""
 
 
 class Incoming(Struct, frozen=True):
@@ -343,6 +346,14 @@ def _days(message: Incoming) -> int:
 
 
 def _message_row(message: Incoming) -> Row:
+    """What is not usual is named only where it is so."""
+    row = _plain_message_row(message)
+    if message.envelope.dsn:
+        row["dsn"] = message.envelope.dsn
+    return row
+
+
+def _plain_message_row(message: Incoming) -> Row:
     envelope = message.envelope
     return {
         "id": str(message.id),
@@ -392,6 +403,8 @@ def _delivery_row(record: Row, destination: Destination, recipient: Recipient) -
         row["hold"] = recipient.hold
     if recipient.mark:
         row["mark"] = recipient.mark
+    if recipient.dsn:
+        row["dsn"] = recipient.dsn
     return row
 
 

@@ -65,6 +65,14 @@ class Message(models.Model):
     helo = models.CharField(max_length=255, blank=True)
     protocol = models.CharField(max_length=16)
     smtputf8 = models.BooleanField(default=False)
+    dsn = models.CharField(
+        max_length=150,
+        blank=True,
+        default="",
+        db_default="",
+        verbose_name="DSN",
+        help_text="What its sender asked of delivery reports: RET and ENVID, as written.",
+    )
     size_octets = models.PositiveBigIntegerField()
     message_id = models.CharField(max_length=998, blank=True)
     digest = models.BinaryField(help_text="SHA-256 of envelope and content: tells a repeat.")
@@ -188,6 +196,14 @@ class Delivery(models.Model):
         default=0, help_text="Goes up with each claim; only its holder may settle."
     )
     last_reply = models.TextField(blank=True)
+    dsn = models.CharField(
+        max_length=600,
+        blank=True,
+        default="",
+        db_default="",
+        verbose_name="DSN",
+        help_text="What the sender asked of delivery reports: NOTIFY and ORCPT, as written.",
+    )
     mark = models.TextField(
         blank=True,
         default="",

@@ -214,6 +214,8 @@ GATEWAY_PROXY_NETWORKS = env.words("GATEWAY_PROXY_NETWORKS", default=[], check=i
 GATEWAY_BARE_LINE_ENDS = env.choice(
     "GATEWAY_BARE_LINE_ENDS", default="refuse", among=("refuse", "normalise")
 )
+# Whether senders may ask for delivery reports: only where every next hop and relay makes them.
+GATEWAY_OFFERS_DSN = env.bool("GATEWAY_OFFERS_DSN", default=False)
 # A message with a Message-ID that comes again within this time is answered as the first one.
 GATEWAY_REPEAT_SECONDS = env.number("GATEWAY_REPEAT_SECONDS", default=3600, least=0)
 # Where messages over 1 MiB wait while they come in, as files without a name.

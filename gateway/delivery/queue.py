@@ -128,8 +128,8 @@ _CLAIM = f"""
 )
 SELECT d.id, d.fence, d.kind, d.attempts_made, now(), d.created_at, d.recipient, r.recipient,
     m.sender, d.rewrites_sender, d.null_sender, m.smtputf8, m.queue_id, m.body_id,
-    m.body_expires_on, m.size_octets, d.mark, d.tenant_id, d.is_out, d.hop_id, h.protocol, h.host,
-    h.port, h.tls
+    m.body_expires_on, m.size_octets, d.mark, m.dsn, d.dsn, d.tenant_id, d.is_out, d.hop_id,
+    h.protocol, h.host, h.port, h.tls
 FROM claimed d
 JOIN gateway_message m ON m.id = d.message_id
 JOIN gateway_routingrecord r ON r.id = d.record_id
@@ -222,6 +222,8 @@ class Claimed:
     body_expires_on: date
     size_octets: int
     mark: str
+    message_dsn: str
+    recipient_dsn: str
     tenant_id: int | None
     is_out: bool
     hop_id: int | None

@@ -68,6 +68,8 @@ def envelope(claimed: Claimed) -> Envelope:
         original_recipient=claimed.original_recipient,
         smtputf8=claimed.smtputf8,
         mark=claimed.mark,
+        message_dsn=claimed.message_dsn,
+        recipient_dsn=claimed.recipient_dsn,
     )
 
 

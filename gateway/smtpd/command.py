@@ -1,6 +1,7 @@
 """Parses the arguments of MAIL, RCPT and BDAT: text in, values out, else a CommandError's reply.
 
-RFC 5321 §4.1.1.2-3 with SIZE (RFC 1870), BODY (RFC 6152) and SMTPUTF8 (RFC 6531); RFC 3030 §2.
+RFC 5321 §4.1.1.2-3 with SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531) and, where it is
+offered, DSN (RFC 3461); RFC 3030 §2.
 """
 
 import re
@@ -10,10 +11,12 @@ from msgspec import Struct
 from gateway.routing import replies
 from gateway.routing.address import Address, AddressError, is_bare_postmaster, parse_path
 from gateway.routing.replies import Reply
+from gateway.smtpd.notification import MAIL_KEYWORDS, RCPT_KEYWORDS, read_parameters
 
 _QUOTED_OR_NOT = r'(?:[^\s<>"]|"(?:[^"\\]|\\.)*")*'
 _PATH = re.compile(rf"(<{_QUOTED_OR_NOT}>)(?: +(.*))?\Z")
-_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?\Z")
+# Values outside ASCII are for those to refuse who read them (RFC 6531 §3.3).
+_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u00a0-\U0010ffff]+))?\Z")
 _SIZE = re.compile(r"[0-9]{1,20}\Z")
 _CHUNK = re.compile(r"([0-9]{1,20})( +LAST)?\Z", re.IGNORECASE)
 
@@ -27,11 +30,15 @@ class CommandError(ValueError):
 
 
 class Mail(Struct, frozen=True):
-    """MAIL FROM: `sender` is None for the null sender, `declared_octets` None without SIZE."""
+    """MAIL FROM: `sender` is None for the null sender, `declared_octets` None without SIZE.
+
+    `dsn` is what was asked of delivery reports, as written.
+    """
 
     sender: Address | None
     declared_octets: int | None = None
     smtputf8: bool = False
+    dsn: str = ""
 
 
 class Rcpt(Struct, frozen=True):
@@ -39,15 +46,17 @@ class Rcpt(Struct, frozen=True):
 
     recipient: Address | None
     text: str
+    dsn: str = ""
 
     @property
     def key(self) -> str:
         return self.recipient.key if self.recipient else self.text
 
 
-def parse_mail(argument: str) -> Mail:
+def parse_mail(argument: str, *, offers_dsn: bool = False) -> Mail:
     """Read what follows `MAIL`. Raises CommandError."""
     path, parameters = _split(argument, "FROM:", replies.MAIL_SYNTAX)
+    dsn = _take_dsn(parameters, MAIL_KEYWORDS) if offers_dsn and parameters else ""
     known = {"SIZE", "BODY", "SMTPUTF8"}
     if parameters.keys() - known:
         raise CommandError(replies.UNKNOWN_PARAMETER)
@@ -62,24 +71,25 @@ def parse_mail(argument: str) -> Mail:
     except AddressError:
         raise CommandError(replies.BAD_SENDER_SYNTAX) from None
     _require_ascii(path, smtputf8=smtputf8)
-    return Mail(sender, declared, smtputf8)
+    return Mail(sender, declared, smtputf8, dsn)
 
 
-def parse_rcpt(argument: str, *, smtputf8: bool) -> Rcpt:
+def parse_rcpt(argument: str, *, smtputf8: bool, offers_dsn: bool = False) -> Rcpt:
     """Read what follows `RCPT`. Raises CommandError."""
     path, parameters = _split(argument, "TO:", replies.RCPT_SYNTAX)
+    dsn = _take_dsn(parameters, RCPT_KEYWORDS) if offers_dsn and parameters else ""
     if parameters:
         raise CommandError(replies.UNKNOWN_PARAMETER)
     if is_bare_postmaster(path):
-        return Rcpt(None, "postmaster")
+        return Rcpt(None, "postmaster", dsn)
     try:
         recipient = parse_path(path)
     except AddressError:
         raise CommandError(replies.BAD_ADDRESS_SYNTAX) from None
     if recipient is None:
         raise CommandError(replies.BAD_ADDRESS_SYNTAX)
-    _require_ascii(path, smtputf8=smtputf8)
-    return Rcpt(recipient, path[1:-1])
+    _require_ascii(path + dsn, smtputf8=smtputf8)
+    return Rcpt(recipient, path[1:-1], dsn)
 
 
 def parse_bdat(argument: str) -> tuple[int, bool]:
@@ -108,6 +118,17 @@ def _split(argument: str, keyword: str, syntax: Reply) -> tuple[str, dict[str, s
             raise CommandError(replies.BAD_PARAMETER)
         parameters[parameter[1].upper()] = parameter[2] or ""
     return match[1], parameters
+
+
+def _take_dsn(parameters: dict[str, str], keywords: tuple[str, ...]) -> str:
+    """What was asked of delivery reports, taken out of the parameters."""
+    try:
+        asked = read_parameters(parameters, keywords=keywords)
+    except ValueError:
+        raise CommandError(replies.BAD_PARAMETER) from None
+    for keyword in keywords:
+        parameters.pop(keyword, None)
+    return asked
 
 
 def _declared_octets(parameters: dict[str, str]) -> int | None:

@@ -91,7 +91,7 @@ class Conversation:
             metrics.FLOOD_REFUSALS.inc()
             return replies.CLIENT_FLOOD
         try:
-            mail = parse_mail(argument)
+            mail = parse_mail(argument, offers_dsn=self.services.terms.offers_dsn)
         except CommandError as error:
             return error.reply
         if refusal := self._refuse_size(mail.declared_octets or 0):
@@ -114,7 +114,11 @@ class Conversation:
             metrics.FLOOD_REFUSALS.inc()
             return self._say_decision(transaction, argument, replies.CLIENT_FLOOD)
         try:
-            rcpt = parse_rcpt(argument, smtputf8=transaction.mail.smtputf8)
+            rcpt = parse_rcpt(
+                argument,
+                smtputf8=transaction.mail.smtputf8,
+                offers_dsn=self.services.terms.offers_dsn,
+            )
         except CommandError as error:
             return self._say_decision(transaction, argument, error.reply)
         if len(transaction.recipients) >= self.services.max_recipients:
@@ -226,7 +230,7 @@ class Conversation:
     def _take(self, transaction: Transaction, rcpt: Rcpt, decision: Decision) -> Reply:
         """Keep an accepted recipient, note a refused one, log either in one line."""
         reply = decision.reply
-        recipient = Recipient(rcpt.text, rcpt.key, decision)
+        recipient = Recipient(rcpt.text, rcpt.key, decision, dsn=rcpt.dsn)
         if reply.is_accepted and _conflicts(transaction, decision):
             reply = replies.TOO_MANY_RECIPIENTS
         elif reply.is_accepted:
@@ -286,7 +290,7 @@ class Conversation:
             return replies.NO_SPACE
         transaction.content = Content(
             _seed(transaction),
-            normalises=services.normalises_line_ends,
+            normalises=services.terms.normalises_line_ends,
             spool_folder=services.room.spool_folder,
         )
         return None
@@ -448,6 +452,7 @@ class Conversation:
             protocol=self.client.protocol(smtputf8=mail.smtputf8),
             smtputf8=mail.smtputf8,
             declared_octets=mail.declared_octets,
+            dsn=mail.dsn,
         )
 
 

@@ -17,7 +17,7 @@ from gateway.smtpd.door import Address, Door
 from gateway.smtpd.limits import Limits
 from gateway.smtpd.session import GatewaySession
 from gateway.smtpd.strangers import Guest, Strangers
-from gateway.smtpd.transaction import Services
+from gateway.smtpd.transaction import Services, Terms
 
 BACKLOG = 1024
 DRAIN_SECONDS = 20
@@ -37,7 +37,7 @@ class GatewayServer:
         limits: Limits | None = None,
         drain_seconds: float = DRAIN_SECONDS,
         is_plain: bool = True,
-        normalises_line_ends: bool = False,
+        terms: Terms | None = None,
         room: Room | None = None,
     ) -> None:
         self._links = [Link() for _ in range(LOOKUP_LINKS + 3)]
@@ -57,7 +57,7 @@ class GatewayServer:
             platform=platform(),
             max_recipients=max_recipients,
             data_budget_octets=data_budget_octets,
-            normalises_line_ends=normalises_line_ends,
+            terms=terms or Terms(),
             room=room or Room(),
             inspectors=inspection.configured(),
         )

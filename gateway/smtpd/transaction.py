@@ -20,6 +20,13 @@ from gateway.smtpd.content import Content
 from gateway.smtpd.turns import Turns
 
 
+class Terms(Struct, frozen=True):
+    """On what terms this gateway takes mail, as far as the operator chooses."""
+
+    normalises_line_ends: bool = False
+    offers_dsn: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class Services:
     """What every session of a process shares."""
@@ -31,7 +38,7 @@ class Services:
     platform: Platform
     max_recipients: int
     data_budget_octets: int
-    normalises_line_ends: bool = False
+    terms: Terms = field(default_factory=Terms)
     inspectors: tuple[Inspector, ...] = ()
     room: Room = field(default_factory=Room)
     data_in_flight: int = 0

@@ -146,6 +146,8 @@ class Commands(SMTP):
         self.session.host_name = self.conversation.client.helo = name
         self.conversation.client.is_extended = True
         keywords = [f"SIZE {self.data_size_limit}", *EXTENSIONS]
+        if self.conversation.services.terms.offers_dsn:
+            keywords.append("DSN")
         if self.tls_context and not self._tls_protocol:
             keywords.append("STARTTLS")
         lines = [self.hostname, *keywords]

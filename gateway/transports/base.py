@@ -27,7 +27,8 @@ class Envelope:
     """Who sends to whom in one delivery. `sender` is empty for the null sender.
 
     `original_recipient` is what the sender wrote, `recipient` what the next hop is given. `mark`
-    are header lines that stand on top for this recipient.
+    are header lines that stand on top for this recipient. What was asked of delivery reports stands
+    as parameters of MAIL in `message_dsn` and of RCPT in `recipient_dsn` (RFC 3461 §4).
     """
 
     delivery_id: UUID
@@ -36,6 +37,8 @@ class Envelope:
     original_recipient: str
     smtputf8: bool = False
     mark: str = ""
+    message_dsn: str = ""
+    recipient_dsn: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class Transport(Protocol):
     async def send(self, envelopes: Sequence[Envelope], octets: bytes) -> list[Outcome]:
         """Hand one message to its recipients and return what came of it for each, in order.
 
-        The envelopes agree in all but the delivery's id and the recipient.
+        The envelopes agree in all but the delivery's id, the recipient and `recipient_dsn`.
         """
         ...
 

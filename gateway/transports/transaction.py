@@ -4,7 +4,7 @@ RFC 5321 §3.3 and §4.3.2: each recipient has an answer of its own until the co
 it there is one for all, in LMTP one for each that was taken (RFC 2033 §4.2).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.transports import trace
@@ -88,10 +88,23 @@ def plan(
         words.append("BODY=8BITMIME")
     if is_international:
         words.append("SMTPUTF8")
-    rcpts = [_line("RCPT", f"TO:<{each.recipient}>") for each in envelopes]
+    offers_dsn = "dsn" in extensions
+    if offers_dsn and envelopes[0].message_dsn:
+        words.append(envelopes[0].message_dsn)
+    rcpts = [
+        _line("RCPT", *_rcpt(each, offers_dsn=offers_dsn, is_international=is_international))
+        for each in envelopes
+    ]
     return Transaction(
         [_line(*words), *rcpts, DATA], [header, stuff(octets)], [None] * len(envelopes)
     )
+
+
+def _rcpt(envelope: Envelope, *, offers_dsn: bool, is_international: bool) -> Iterator[str]:
+    yield f"TO:<{envelope.recipient}>"
+    asked = envelope.recipient_dsn
+    if offers_dsn and asked and (is_international or asked.isascii()):
+        yield asked
 
 
 def _line(*words: str) -> bytes:

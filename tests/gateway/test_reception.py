@@ -14,6 +14,7 @@ from gateway.models import Body, Message
 from gateway.routing import replies
 from gateway.smtpd import content as reception
 from gateway.smtpd.content import Content
+from gateway.smtpd.transaction import Terms
 from gateway.smtpd.turns import Turns
 from gateway.spool import Spool
 from tests.gateway.live import LiveGateway, Wire, live_gateway
@@ -52,7 +53,9 @@ BARE = [
 def normalising(
     request: pytest.FixtureRequest, database: None, socket_enabled: None
 ) -> Iterator[LiveGateway]:
-    with live_gateway(is_plain=request.param == "plain", normalises_line_ends=True) as running:
+    with live_gateway(
+        is_plain=request.param == "plain", terms=Terms(normalises_line_ends=True)
+    ) as running:
         yield running
 
 

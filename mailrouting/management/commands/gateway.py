@@ -20,6 +20,7 @@ from gateway.routing.facts import LookupFailed
 from gateway.smtpd.door import raise_descriptor_limit
 from gateway.smtpd.limits import Limits
 from gateway.smtpd.server import GatewayServer, tls_context
+from gateway.smtpd.transaction import Terms
 from mailrouting import probes
 from mailrouting.logging import configure
 
@@ -65,7 +66,10 @@ async def _serve(host: str, port: int, context: ssl.SSLContext | None) -> None:
         data_budget_octets=settings.GATEWAY_DATA_BUDGET_OCTETS,
         tls=context,
         limits=_limits(),
-        normalises_line_ends=settings.GATEWAY_BARE_LINE_ENDS == "normalise",
+        terms=Terms(
+            normalises_line_ends=settings.GATEWAY_BARE_LINE_ENDS == "normalise",
+            offers_dsn=settings.GATEWAY_OFFERS_DSN,
+        ),
         room=_room(),
     )
     stop = asyncio.Event()
