@@ -7,6 +7,8 @@ so that they cannot differ. A reply that needs the database is an awaitable of a
 import asyncio
 import errno
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -58,6 +60,7 @@ class Conversation:
         self.client = Client()
         self.transaction: Transaction | None = None
         self._chunk: Chunk | None = None
+        self._foreseen: dict[str, Pending[Facts]] = {}
 
     @property
     def _authserv_id(self) -> str:
@@ -71,6 +74,7 @@ class Conversation:
     def reset(self) -> None:
         """Forget the transaction, as RSET, EHLO and the end of a message do."""
         transaction, self.transaction = self.transaction, None
+        self._foreseen = {}
         if transaction is not None:
             self.services.data_in_flight -= transaction.reserved_octets
             if transaction.content is not None:
@@ -105,8 +109,23 @@ class Conversation:
             return replies.SYSTEM_SIZE
         return replies.NO_SPACE if self.services.room.disk.is_low else None
 
+    def foresee(self, arguments: Iterable[str]) -> None:
+        """Look up together what RCPTs that came together ask (RFC 2920 §3.1)."""
+        if self.transaction is None or self._foreseen or self.guest.is_over_budget():
+            return
+        smtputf8 = self.transaction.mail.smtputf8
+        found: dict[str, Address] = {}
+        for argument in arguments:
+            with suppress(CommandError):  # answered when its turn comes
+                if address := parse_rcpt(argument, smtputf8=smtputf8).recipient:
+                    found[argument] = address
+        if found:
+            facts = self.services.directory.facts(list(found.values()))
+            self._foreseen = dict.fromkeys(found, facts)
+
     def rcpt(self, argument: str) -> Answer:
         """The answer to RCPT, from facts read while the client waits."""
+        foreseen = self._foreseen.pop(argument, None)
         transaction = self.transaction
         if transaction is None or transaction.content is not None:
             return replies.CONTENT_HAS_BEGUN if transaction else replies.NEEDS_MAIL
@@ -127,7 +146,7 @@ class Conversation:
         if address is None:
             return self._take(transaction, rcpt, resolve_postmaster(*self._plain(transaction)))
         started = time.perf_counter()
-        facts = self.services.directory.facts([address])
+        facts = foreseen or self.services.directory.facts([address])
 
         def decide(found: Facts) -> Answer:
             metrics.LOOKUP_SECONDS.observe(time.perf_counter() - started)

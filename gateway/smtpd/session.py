@@ -30,6 +30,8 @@ log = structlog.get_logger("gateway")
 
 # Octets that may wait while an answer is on its way; beyond them the client is not read.
 READ_AHEAD_OCTETS = 256 * 1024
+# RCPTs that are looked up together with the one before them.
+LOOK_AHEAD = 50
 # Events of one client in a row before others get their turn.
 TURN = 50
 
@@ -65,6 +67,7 @@ class GatewaySession(Commands):
         self._has_heard_all = False
         self._delayed: asyncio.TimerHandle | None = None
         self._is_reading_paused = False
+        self._unsent: list[bytes] = []
         self._is_shaking_hands = False
         self._is_leaving = False
         super().__init__(
@@ -120,6 +123,7 @@ class GatewaySession(Commands):
             return
         self._is_leaving = True
         self._write(reply)
+        self._flush()
         self.transport.close()
         self._tell_cut(reply.reason)
 
@@ -200,6 +204,7 @@ class GatewaySession(Commands):
             self._answer_event(event)
         else:
             self.loop.call_soon(self._advance)
+        self._flush()
         self._pace_reading()
 
     def _end_if_heard_all(self) -> None:
@@ -273,12 +278,12 @@ class GatewaySession(Commands):
         self._advance()
 
     def _answer_line(self, line: bytes) -> None:
-        verb, _, rest = line.partition(b" ")
-        argument = rest.strip().decode("utf-8", "surrogateescape")
+        verb, argument = split_line(line)
         match verb.upper():
             case b"MAIL":
                 self._answer(lambda: self.conversation.mail(argument))
             case b"RCPT":
+                self._look_ahead(argument)
                 self._answer(lambda: self.conversation.rcpt(argument))
             case b"DATA" if not argument:
                 self._start_content()
@@ -294,6 +299,14 @@ class GatewaySession(Commands):
             case _:
                 self._is_aiosmtpds_turn = True
                 super().data_received(line + b"\r\n")
+
+    def _look_ahead(self, argument: str) -> None:
+        """RCPTs that came together are looked up together."""
+        if len(self._wire):
+            upcoming = self._wire.upcoming(b"RCPT", most=LOOK_AHEAD)
+            if upcoming:
+                rest = [split_line(line)[1] for line in upcoming]
+                self.conversation.foresee([argument, *rest])
 
     def _start_content(self) -> None:
         refused = self.conversation.data()
@@ -318,17 +331,22 @@ class GatewaySession(Commands):
         if isinstance(answer, Reply):
             self._say(answer)
             return
+        if answer.is_settled:
+            self._say(self._outcome(answer))
+            return
         self._awaited = answer
         answer.listen(self._say_awaited)
 
     def _say_awaited(self, answer: Pending[Reply]) -> None:
         self._awaited = None
-        try:
-            reply = answer.result()
-        except Exception as error:  # noqa: BLE001 - the outer shell
-            reply = self._spoil(error)
-        self._say(reply)
+        self._say(self._outcome(answer))
         self._advance()
+
+    def _outcome(self, answer: Pending[Reply]) -> Reply:
+        try:
+            return answer.result()
+        except Exception as error:  # noqa: BLE001 - the outer shell
+            return self._spoil(error)
 
     def _say(self, reply: Reply) -> None:
         if self._said is not None:
@@ -364,7 +382,13 @@ class GatewaySession(Commands):
         then()
 
     def _write(self, reply: Reply) -> None:
-        self._writer.write(f"{reply}\r\n".encode())
+        """Say it at the end of this turn, with what else is said in it: each write costs."""
+        self._unsent.append(f"{reply}\r\n".encode())
+
+    def _flush(self) -> None:
+        if self._unsent:
+            self._writer.write(b"".join(self._unsent))
+            self._unsent.clear()
 
     def _spoil(self, error: BaseException) -> Reply:
         """A message that failed in our hands is forgotten; its sender tries again."""
@@ -376,3 +400,9 @@ class GatewaySession(Commands):
         """Nothing of an error reaches the peer."""
         log.error("session failed", client=self.conversation.client.text, exc_info=error)
         return replies.TROUBLE
+
+
+def split_line(line: bytes) -> tuple[bytes, str]:
+    """The verb as it came, and its argument."""
+    verb, _, rest = line.partition(b" ")
+    return verb, rest.strip().decode("utf-8", "surrogateescape")

@@ -72,6 +72,18 @@ class Wire:
         self._searched = 0
         self._is_overlong = False
 
+    def upcoming(self, verb: bytes, *, most: int) -> list[bytes]:
+        """The whole lines that come next, as far as they are this command; they go on waiting."""
+        lines: list[bytes] = []
+        start = 0
+        while len(lines) < most and (end := self._buffer.find(b"\n", start)) >= 0:
+            line = bytes(self._buffer[start:end]).removesuffix(b"\r")
+            if line[: len(verb) + 1].upper() != verb + b" " or len(line) > self._line_limit:
+                break
+            lines.append(readable(line))
+            start = end + 1
+        return lines
+
     def take_rest(self) -> bytes:
         """What waits to become events, which then waits no more."""
         rest = bytes(self._buffer)
