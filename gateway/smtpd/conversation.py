@@ -8,7 +8,6 @@ import asyncio
 import errno
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -40,6 +39,7 @@ from gateway.routing.split import conflicts
 from gateway.smtpd import trace
 from gateway.smtpd.command import CommandError, Mail, Rcpt, parse_bdat, parse_mail, parse_rcpt
 from gateway.smtpd.content import MOST_IN_MEMORY_OCTETS, Content
+from gateway.smtpd.foresight import Foresight
 from gateway.smtpd.strangers import Guest
 from gateway.smtpd.transaction import Chunk, Client, Services, Transaction
 
@@ -60,7 +60,7 @@ class Conversation:
         self.client = Client()
         self.transaction: Transaction | None = None
         self._chunk: Chunk | None = None
-        self._foreseen: dict[str, Pending[Facts]] = {}
+        self._foresight = Foresight()
 
     @property
     def _authserv_id(self) -> str:
@@ -74,7 +74,7 @@ class Conversation:
     def reset(self) -> None:
         """Forget the transaction, as RSET, EHLO and the end of a message do."""
         transaction, self.transaction = self.transaction, None
-        self._foreseen = {}
+        self._foresight.forget()
         if transaction is not None:
             self.services.data_in_flight -= transaction.reserved_octets
             if transaction.content is not None:
@@ -111,21 +111,13 @@ class Conversation:
 
     def foresee(self, arguments: Iterable[str]) -> None:
         """Look up together what RCPTs that came together ask (RFC 2920 §3.1)."""
-        if self.transaction is None or self._foreseen or self.guest.is_over_budget():
-            return
-        smtputf8 = self.transaction.mail.smtputf8
-        found: dict[str, Address] = {}
-        for argument in arguments:
-            with suppress(CommandError):  # answered when its turn comes
-                if address := parse_rcpt(argument, smtputf8=smtputf8).recipient:
-                    found[argument] = address
-        if found:
-            facts = self.services.directory.facts(list(found.values()))
-            self._foreseen = dict.fromkeys(found, facts)
+        if self.transaction is not None and not self.guest.is_over_budget():
+            smtputf8 = self.transaction.mail.smtputf8
+            self._foresight.look(arguments, self.services.directory, smtputf8=smtputf8)
 
     def rcpt(self, argument: str) -> Answer:
         """The answer to RCPT, from facts read while the client waits."""
-        foreseen = self._foreseen.pop(argument, None)
+        foreseen = self._foresight.take(argument)
         transaction = self.transaction
         if transaction is None or transaction.content is not None:
             return replies.CONTENT_HAS_BEGUN if transaction else replies.NEEDS_MAIL
