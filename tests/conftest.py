@@ -36,6 +36,7 @@ TOGETHER = "tests/e2e/"
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "dovecot": ("dovecot",),
+    "msmtp": ("msmtp",),
     "postfix": ("postfix",),
     "redis": ("redis-server",),
     "swaks": ("swaks",),

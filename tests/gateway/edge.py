@@ -175,13 +175,39 @@ class Edge:
             (self._folder / name).mkdir()
         shutil.chown(self._folder / "data", user="postfix")
         config = self._folder / "config"
-        lines = configuration.main_cf(
-            self._endpoint, max_message_octets=50_000_000, max_recipients=1000
-        )
+        lines = self._main_lines()
         (config / "main.cf").write_text(MAIN_CF.format(folder=self._folder, lines=lines))
         lines = configuration.MASTER_CF.replace("-  -  -  -  -", "-  -  n  -  -")
         (config / "master.cf").write_text(MASTER_CF.format(port=self.port, lines=lines))
         (config / "panel-mailboxes").write_text(configuration.MAILBOXES)
+
+    def _main_lines(self) -> str:
+        """What the panel tells an operator to write into main.cf."""
+        return configuration.main_cf(
+            self._endpoint, max_message_octets=50_000_000, max_recipients=1000
+        )
+
+
+class Sender(Edge):
+    """A Postfix elsewhere that takes mail from this machine and sends all of it to one server."""
+
+    def _main_lines(self) -> str:
+        return (
+            f"relayhost = {self._endpoint}\nmynetworks = 127.0.0.0/8\nrelay_domains =\n"
+            "smtpd_relay_restrictions = permit_mynetworks, reject\nsmtputf8_enable = yes\n"
+        )
+
+
+@contextmanager
+def sending_postfix(port: int) -> Iterator[Sender]:
+    """Debian's Postfix as a sender to a port of this machine; needs root, as Postfix does."""
+    with open_folder("sender") as folder:
+        sender = Sender(folder, f"[127.0.0.1]:{port}")
+        sender.start()
+        try:
+            yield sender
+        finally:
+            sender.stop()
 
 
 @contextmanager
