@@ -1,22 +1,17 @@
-"""A real gateway on a loopback port, and wire dialogues to hold with it.
-
-A dialogue is written as it goes over the wire: `C:` is sent, `S:` must be the start of the reply
-(of its last line, where it has several). A line with neither is sent as it stands, inside DATA.
-"""
+"""A real gateway on a loopback port, and clients to hold dialogues with it (dialogue.py)."""
 
 import asyncio
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any
 
 import uvloop
 
 from gateway.routing.facts import Directory
 from gateway.smtpd.server import GatewayServer
-
-TIMEOUT_SECONDS = 10
+from tests.gateway.dialogue import TIMEOUT_SECONDS, Wire
 
 
 class LiveGateway:
@@ -100,65 +95,6 @@ class LiveGateway:
                 if reply[0] in "45":
                     return reply
             return wire.send_content(content)
-
-
-class Wire:
-    """One client connection, line by line."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self._file = connection.makefile("rb")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._file.close()
-        self.connection.close()
-
-    def talk(self, dialogue: str) -> None:
-        """Say and check every line of a dialogue."""
-        for line in filter(None, map(str.strip, dialogue.strip().splitlines())):
-            if line.startswith("S:"):
-                expected, reply = line[2:].strip(), self.reply()
-                assert reply.startswith(expected), f"expected {expected!r}, got {reply!r}"
-            else:
-                self.write((line[2:].strip() if line.startswith("C:") else line).encode() + b"\r\n")
-
-    def command(self, line: str) -> str:
-        """Send one command, return its reply."""
-        self.write(line.encode() + b"\r\n")
-        return self.reply()
-
-    def send_content(self, content: bytes) -> str:
-        """The content after 354, dots stuffed, and the final reply."""
-        stuffed = content.replace(b"\r\n.", b"\r\n..")
-        self.write((b"." if stuffed[:1] == b"." else b"") + stuffed + b".\r\n")
-        return self.reply()
-
-    def write(self, octets: bytes) -> None:
-        self.connection.sendall(octets)
-
-    def reply(self) -> str:
-        """The last line of the next reply; empty once the server has closed."""
-        line = self.line()
-        while line[3:4] == "-":
-            line = self.line()
-        return line
-
-    def line(self) -> str:
-        """The next line; empty once the server has closed."""
-        return self._file.readline().decode().rstrip("\r\n")
-
-    def reply_or_end(self) -> str:
-        """The last line of the next reply; empty however the server has closed."""
-        try:
-            return self.reply()
-        except ConnectionError:
-            return ""
 
 
 @contextmanager

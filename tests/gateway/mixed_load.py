@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from threading import Thread
 
-from tests.gateway.live import Wire
+from tests.gateway.dialogue import Wire
 
 Client = Callable[[Wire, str], None]
 ROUNDS = 2
