@@ -17,7 +17,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.batching import Batcher
-from gateway.counters import WRITE_BACK, counter_row, lock_counters
+from gateway.counters import (
+    ASK_TIMES,
+    WRITE_BACK,
+    Changed,
+    Memory,
+    counter_row,
+    lock_counters,
+)
 from gateway.ids import uuid7
 from gateway.link import (
     COMMIT,
@@ -170,15 +177,23 @@ class StoreFailed(Exception):
         self.is_for_all = is_for_all  # the cause is not this message
 
 
+class Lane(Struct):
+    """A connection to store on, and what its process remembers of the counters."""
+
+    link: Link
+    memory: Memory
+
+
 class Intake:
     """Stores messages for a running gateway, small and large ones in lanes of their own."""
 
     def __init__(self, *, small: Link, large: Link) -> None:
-        self._small: Batcher[Link, Incoming, Reply] = Batcher(
-            _store, links=[small], largest=LARGEST_BATCH
+        memory = Memory()
+        self._small: Batcher[Lane, Incoming, Reply] = Batcher(
+            _store, links=[Lane(small, memory)], largest=LARGEST_BATCH
         )
-        self._large: Batcher[Link, Incoming, Reply] = Batcher(
-            _store_large, links=[large], largest=LARGEST_LARGE_BATCH
+        self._large: Batcher[Lane, Incoming, Reply] = Batcher(
+            _store_large, links=[Lane(large, memory)], largest=LARGEST_LARGE_BATCH
         )
 
     def store(self, message: Incoming) -> Pending[Reply]:
@@ -191,7 +206,7 @@ class Intake:
         return lane.submit(message)
 
 
-async def _store_large(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
+async def _store_large(lane: Lane, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
     """Store spooled messages one at a time, the others together.
 
     So one spooled message at most is in memory, and what libpq makes of it.
@@ -199,41 +214,41 @@ async def _store_large(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply 
     answers: dict[UUID, Reply | Exception] = {}
     together = [message for message in batch if message.spool is None]
     if together:
-        stored = await _store(link, together)
+        stored = await _store(lane, together)
         answers |= dict(zip([message.id for message in together], stored, strict=True))
     for message in batch:
         if message.spool is not None:
-            answers[message.id] = await _store_spooled(link, message)
+            answers[message.id] = await _store_spooled(lane, message)
     return [answers[message.id] for message in batch]
 
 
-async def _store_spooled(link: Link, message: Incoming) -> Reply | Exception:
+async def _store_spooled(lane: Lane, message: Incoming) -> Reply | Exception:
     try:
-        return (await _store(link, [await message.whole()]))[0]
+        return (await _store(lane, [await message.whole()]))[0]
     except OSError as error:
         log.warning("message %s cannot be read back: %s", message.envelope.queue_id, error)
         return StoreFailed()
 
 
-async def _store(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
+async def _store(lane: Lane, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
     """Store a batch in one commit; when that fails, each message by itself."""
     try:
-        return await _commit(link, batch)
+        return await _commit(lane, batch)
     except psycopg.errors.UniqueViolation:
-        return await _store_new(link, batch)
+        return await _store_new(lane, batch)
     except psycopg.Error as error:
         log.warning("a batch of %d messages was not stored: %s", len(batch), error)
-        return await _store_one_by_one(link, batch)
+        return await _store_one_by_one(lane, batch)
 
 
-async def _store_new(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
+async def _store_new(lane: Lane, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
     """Store what of a batch was not stored before, now that the database has seen a repeat."""
     try:
-        first = await find_first(link, [m.receipt_key for m in batch if m.receipt_key])
+        first = await find_first(lane.link, [m.receipt_key for m in batch if m.receipt_key])
         new = [message for message in batch if message.receipt_key not in first]
-        stored = iter(await _commit(link, new) if new else ())
+        stored = iter(await _commit(lane, new) if new else ())
     except psycopg.Error:
-        return await _store_one_by_one(link, batch)
+        return await _store_one_by_one(lane, batch)
     return [
         _repeat(message, first[message.receipt_key])
         if message.receipt_key in first
@@ -247,11 +262,11 @@ def _repeat(message: Incoming, first_queue_id: str) -> Reply:
     return replies.repeated(first_queue_id)
 
 
-async def _store_one_by_one(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
+async def _store_one_by_one(lane: Lane, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
     """One bad message fails alone; a database that is gone is not asked for each of the rest."""
     answers: list[Reply | Exception] = []
     for message in batch:
-        answer = await _store_alone(link, message)
+        answer = await _store_alone(lane, message)
         answers.append(answer)
         if isinstance(answer, StoreFailed) and answer.is_for_all:
             answers += [StoreFailed(answer.reply)] * (len(batch) - len(answers))
@@ -259,17 +274,17 @@ async def _store_one_by_one(link: Link, batch: Sequence[Incoming]) -> Sequence[R
     return answers
 
 
-async def _store_alone(link: Link, message: Incoming) -> Reply | Exception:
+async def _store_alone(lane: Lane, message: Incoming) -> Reply | Exception:
     """A commit whose answer was lost may have been durable: then there is nothing to do."""
     try:
-        (found,) = await link.ask(Question(FIND, (str(message.id),)))
+        (found,) = await lane.link.ask(Question(FIND, (str(message.id),)))
         if found:
             return replies.queued(message.envelope.queue_id)
         key = message.receipt_key
-        first = await find_first(link, [key]) if key else {}
+        first = await find_first(lane.link, [key]) if key else {}
         if key in first:
             return _repeat(message, first[key])
-        return (await _commit(link, [message]))[0]
+        return (await _commit(lane, [message]))[0]
     except (psycopg.errors.DiskFull, psycopg.errors.InsufficientResources):
         return StoreFailed(replies.NO_SPACE, is_for_all=True)
     except psycopg.Error as error:
@@ -277,22 +292,54 @@ async def _store_alone(link: Link, message: Incoming) -> Reply | Exception:
         return StoreFailed(is_for_all=isinstance(error, psycopg.OperationalError))
 
 
-async def _commit(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply]:
-    """Admit, store and commit; without a transaction of its own where nothing is counted.
+async def _commit(lane: Lane, batch: Sequence[Incoming]) -> Sequence[Reply]:
+    """Admit, store and commit; in one statement where nothing is counted.
 
     Raises psycopg.Error, after which nothing of it is stored.
     """
-    counters = {take.counter for message in batch for take in _takes(message)}
+    counters = sorted({take.counter for message in batch for take in _takes(message)})
     if not counters:
-        await link.ask(Question(STORE, _parameters(batch, {})))
-        return [replies.queued(message.envelope.queue_id) for message in batch]
+        await lane.link.ask(Question(STORE, _parameters(batch, {})))
+        return _all_queued(batch)
+    if await _commit_from_memory(lane, batch, counters):
+        return _all_queued(batch)
     try:
-        return await _admit(link, batch, await lock_counters(link, sorted(counters)))
+        ledger = await lock_counters(lane.link, counters)
+        answers = await _admit(lane.link, batch, ledger)
     except psycopg.Error:
         raise  # the link has rolled back
     except BaseException:
-        link.close()
+        lane.link.close()
         raise
+    lane.memory.learn(ledger)
+    return answers
+
+
+async def _commit_from_memory(
+    lane: Lane, batch: Sequence[Incoming], counters: Sequence[str]
+) -> bool:
+    """Commit in one round trip where the counters are as this process left them, and not full.
+
+    A commit that has to lock them first takes two, and holds them meanwhile.
+    """
+    memory = lane.memory
+    ledger = memory.ledger(counters)
+    if ledger is None or any(ledger.admit(_takes(m), m.size_octets) for m in batch):
+        return False
+    check = memory.check(counters, ledger)
+    memory.forget(counters)  # until it is known what became of it
+    try:
+        await lane.link.ask(check, Question(STORE, _parameters(batch, ledger.changed)))
+    except Changed:
+        memory.forget(counters, ask_times=ASK_TIMES)
+        return False
+    for key, tally in ledger.changed.items():
+        memory.keep(key, tally)
+    return True
+
+
+def _all_queued(batch: Sequence[Incoming]) -> Sequence[Reply]:
+    return [replies.queued(message.envelope.queue_id) for message in batch]
 
 
 async def _admit(link: Link, batch: Sequence[Incoming], ledger: Ledger) -> Sequence[Reply]:

@@ -27,8 +27,8 @@ class Ledger:
     """Counters under lock for one batch. `changed` holds what has to be written back."""
 
     def __init__(self, tallies: Mapping[str, Tally], *, now: datetime) -> None:
-        self._now = now
-        self._minute = int(now.timestamp()) // 60
+        self.now = now
+        self.minute = int(now.timestamp()) // 60  # since the epoch
         self._tallies = dict(tallies)
         self.changed: dict[str, Tally] = {}
 
@@ -54,7 +54,7 @@ class Ledger:
 
     def _current(self, counter: str) -> Tally:
         tally = self._tallies.get(counter) or Tally()
-        return replace(tally, window=tally.window.at(self._minute))
+        return replace(tally, window=tally.window.at(self.minute))
 
     def _count(self, tally: Tally, limit: int | None) -> Tally | None:
         if limit is not None and tally.window.total + 1 > limit:
@@ -69,12 +69,12 @@ class Ledger:
             return replace(tally, total=total)
         if total > take.limit:
             return None
-        full_since = (tally.full_since or self._now) if total == take.limit else None
+        full_since = (tally.full_since or self.now) if total == take.limit else None
         return replace(tally, total=total, full_since=full_since)
 
     def _mark_full(self, take: Take) -> None:
         """Remember since when a storage has been refusing: after days the reply is permanent."""
         tally = self._current(take.counter)
         if take.is_storage and tally.full_since is None:
-            marked = replace(tally, full_since=self._now)
+            marked = replace(tally, full_since=self.now)
             self._tallies[take.counter] = self.changed[take.counter] = marked

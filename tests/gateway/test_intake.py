@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway import intake
+from gateway.counters import Memory
 from gateway.ids import queue_id, uuid7
 from gateway.intake import Envelope, Incoming, Recipient, StoreFailed
 from gateway.link import COMMIT, Link, Question, Row
@@ -51,7 +52,7 @@ def store(batch: Sequence[Incoming], link: Link | None = None) -> Sequence[Reply
     async def run() -> Sequence[Reply | Exception]:
         used = link or Link()
         try:
-            return await intake._store(used, batch)
+            return await intake._store(intake.Lane(used, Memory()), batch)
         finally:
             used.close()
 
