@@ -1,4 +1,4 @@
-"""The reply catalogue: every text that the gateway answers to MAIL, RCPT and DATA stands here once.
+"""The reply catalogue: every text of ours that the gateway answers stands here once.
 
 Codes: RFC 5321 §4.2, enhanced codes: RFC 3463, 5248 and 7372. No text names a mechanism inside.
 """
@@ -72,9 +72,14 @@ NEEDS_SMTPUTF8 = Reply("needs-smtputf8", 553, "5.6.7", "Address needs SMTPUTF8")
 OK = Reply("ok", 250, "2.0.0", "Ok")
 START_CONTENT = Reply("start", 354, "", "End data with <CR><LF>.<CR><LF>")
 LINE_TOO_LONG = Reply("syntax", 500, "5.5.2", "Command line too long")
+HELO_SYNTAX = Reply("syntax", 501, "5.5.4", "Syntax: HELO hostname")
+EHLO_SYNTAX = Reply("syntax", 501, "5.5.4", "Syntax: EHLO hostname")
 MAIL_SYNTAX = Reply("syntax", 501, "5.5.4", "Syntax: MAIL FROM:<address> [parameters]")
 RCPT_SYNTAX = Reply("syntax", 501, "5.5.4", "Syntax: RCPT TO:<address> [parameters]")
 BDAT_SYNTAX = Reply("syntax", 501, "5.5.4", "Syntax: BDAT octets [LAST]")
+DATA_SYNTAX = Reply("syntax", 501, "5.5.4", "Syntax: DATA")
+RSET_SYNTAX = Reply("syntax", 501, "5.5.4", "Syntax: RSET")
+VRFY_SYNTAX = Reply("syntax", 501, "5.5.4", "Syntax: VRFY <address>")
 BAD_PARAMETER = Reply("parameter", 501, "5.5.4", "A parameter is wrong")
 UNKNOWN_PARAMETER = Reply("parameter", 555, "5.5.4", "A parameter is not recognized")
 NEEDS_HELO = Reply("sequence", 503, "5.5.1", "Send EHLO first")
@@ -84,6 +89,8 @@ NEEDS_RCPT = Reply("sequence", 503, "5.5.1", "No recipient has been accepted")
 NEEDS_MAIL = Reply("sequence", 503, "5.5.1", "Send MAIL first")
 CONTENT_HAS_BEGUN = Reply("sequence", 503, "5.5.1", "The message has begun already")
 BARE_LINE_ENDS = Reply("bare-line-ends", 550, "5.5.2", "Lines have to end in CR LF")
+HELP = Reply("help", 214, "2.0.0", "See RFC 5321")
+NO_AUTH = Reply("no-auth", 502, "5.5.1", "AUTH is not offered here")
 CANNOT_VERIFY = Reply("vrfy", 252, "2.5.0", "Cannot verify, send some mail instead")
 SHUTTING_DOWN = Reply("shutdown", 421, "4.3.2", "Service is shutting down, try again later")
 NOT_SMTP = Reply("not-smtp", 421, "4.7.0", "This is a mail server, closing")

@@ -126,7 +126,7 @@ class Commands(SMTP):
     async def smtp_HELO(self, hostname: str) -> None:  # noqa: N802 - aiosmtpd's names
         name = _one_word(hostname)
         if not name:
-            await self.push("501 Syntax: HELO hostname")
+            await self.push(str(replies.HELO_SYNTAX))
             return
         self._set_rset_state()
         self.session.extended_smtp = False
@@ -139,7 +139,7 @@ class Commands(SMTP):
         """Greets in one write with every extension this gateway keeps (RFC 5321 §4.1.1.1)."""
         name = _one_word(hostname)
         if not name:
-            await self.push("501 Syntax: EHLO hostname")
+            await self.push(str(replies.EHLO_SYNTAX))
             return
         self._set_rset_state()
         self.session.extended_smtp = True
@@ -160,21 +160,21 @@ class Commands(SMTP):
 
     async def smtp_RSET(self, arg: str | None) -> None:  # noqa: N802
         if arg:
-            await self.push("501 Syntax: RSET")
+            await self.push(str(replies.RSET_SYNTAX))
             return
         self._set_rset_state()
         await self.push(str(replies.OK))
 
     async def smtp_VRFY(self, arg: str | None) -> None:  # noqa: N802
         """Tells nothing about addresses (RFC 5321 §7.3)."""
-        await self.push("501 Syntax: VRFY <address>" if not arg else str(replies.CANNOT_VERIFY))
+        await self.push(str(replies.CANNOT_VERIFY if arg else replies.VRFY_SYNTAX))
 
     async def smtp_HELP(self, _arg: str | None) -> None:  # noqa: N802
-        await self.push("214 2.0.0 See RFC 5321")
+        await self.push(str(replies.HELP))
 
     async def smtp_AUTH(self, _arg: str | None) -> None:  # noqa: N802
         """Not offered where strangers deliver (RFC 4954 belongs to submission)."""
-        await self.push("502 AUTH is not offered here")
+        await self.push(str(replies.NO_AUTH))
 
     async def _cut(self, _arg: str | None) -> None:
         """The answer to a verb of another protocol: none of what follows is a command."""
@@ -205,7 +205,7 @@ class Commands(SMTP):
 
     async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802
         if arg:
-            await self.push("501 Syntax: DATA")
+            await self.push(str(replies.DATA_SYNTAX))
             return
         refused = self.conversation.data()
         await self.push(str(refused or replies.START_CONTENT))
