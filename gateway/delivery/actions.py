@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
+from gateway.delivery.queue import lane_of
 from gateway.models import Delivery, Intervention, Message, Outage
 from tenants.changes import Actor
 
@@ -118,5 +119,5 @@ def _lock_messages(ids: Collection[UUID]) -> None:
 def _end_outages(ids: Collection[UUID]) -> None:
     """Let next hops that are out be tried now: who asks for a retry has mended something."""
     rows = Delivery.objects.filter(pk__in=ids).order_by().values_list("kind", "hop_id").distinct()
-    lanes = [f"{kind}:{hop_id or 0}" for kind, hop_id in rows]
+    lanes = [lane_of(kind, hop_id) for kind, hop_id in rows]
     Outage.objects.filter(lane__in=lanes).delete()

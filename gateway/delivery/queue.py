@@ -198,6 +198,11 @@ OR EXISTS (SELECT FROM gateway_delivery WHERE state = 'sending' AND lease_until 
 """  # noqa: S608 - made of constants
 
 
+def lane_of(kind: str, hop_id: int | None) -> str:
+    """The name of a lane, as LANE makes it in the database."""
+    return f"{kind}:{hop_id or 0}"
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A delivery that this worker may send, until its lease is over.
@@ -232,7 +237,7 @@ class Claimed:
     @property
     def lane(self) -> str:
         """What it waits for together with others."""
-        return f"{self.kind}:{self.hop_id or 0}"
+        return lane_of(self.kind, self.hop_id)
 
 
 @dataclass(frozen=True, slots=True)

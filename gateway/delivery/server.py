@@ -88,7 +88,9 @@ class Server:
         transport = await self._ready(route(job.first))
         octets: bytes | None = b""
         if transport.needs_octets:
-            octets = job.octets if job.octets is not None else await self._read(job)
+            octets = job.octets
+            if octets is None:
+                octets = await self._lane.owner.read(job.first)
         if octets is None:
             lost = Outcome(Result.FAILED, "The message's octets are no longer stored.")
             return [lost] * len(job.claimed)
@@ -98,9 +100,6 @@ class Server:
         outcomes = await transport.send(envelopes, octets)
         self._is_sending = False
         return outcomes
-
-    async def _read(self, job: "Job") -> bytes | None:
-        return await self._lane.owner.read(job.first)
 
     async def _ready(self, wanted: Route) -> Transport:
         """The transport for this route; another's or a worn connection is closed first."""

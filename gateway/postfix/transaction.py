@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from gateway.intake import Envelope, Recipient
 from gateway.routing.replies import Reply
+from gateway.routing.split import smallest_limit
 
 REMEMBERED_RECIPIENTS = 100_000
 
@@ -24,8 +25,7 @@ class Transaction:
     @property
     def max_octets(self) -> int | None:
         """The smallest limit of all recipients; None without one."""
-        limits = (recipient.decision.max_octets for recipient in self.recipients.values())
-        return min((limit for limit in limits if limit is not None), default=None)
+        return smallest_limit(recipient.decision for recipient in self.recipients.values())
 
 
 class Transactions:

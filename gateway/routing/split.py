@@ -3,6 +3,8 @@
 There is one answer to the final dot, so that it has to be true for every recipient it speaks for.
 """
 
+from collections.abc import Iterable
+
 from gateway.routing.authentication import rejections
 from gateway.routing.decision import Decision
 
@@ -16,3 +18,9 @@ def conflicts(first: Decision, other: Decision, *, is_size_declared: bool) -> bo
     if (other.asks or first.asks) and rejections(other.asks) != rejections(first.asks):
         return True
     return not is_size_declared and other.max_octets != first.max_octets
+
+
+def smallest_limit(decisions: Iterable[Decision]) -> int | None:
+    """The octets that a message to all of these recipients may have; None without a limit."""
+    limits = (each.max_octets for each in decisions if each.max_octets is not None)
+    return min(limits, default=None)

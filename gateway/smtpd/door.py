@@ -7,13 +7,14 @@ first whose connection it is; nobody else is asked.
 import asyncio
 import resource
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 import structlog
 
 from gateway import metrics
 from gateway.routing.replies import Reply
+from gateway.smtpd.limits import IpAddress
 from gateway.smtpd.proxy import ProxyError, read_header
 from gateway.smtpd.strangers import Guest, Strangers
 
@@ -24,8 +25,7 @@ RESERVED_DESCRIPTORS = 128
 # Lines about strangers turned away, a second; all are counted.
 LOGGED_PER_SECOND = 20
 
-Address = IPv4Address | IPv6Address
-NewSession = Callable[[Guest, Address | None], asyncio.Protocol]
+NewSession = Callable[[Guest, IpAddress | None], asyncio.Protocol]
 
 
 class Door:
@@ -51,7 +51,7 @@ class Door:
             self.let_in(transport, peer)
 
     def let_in(
-        self, transport: asyncio.Transport, client: Address | None, heard: bytes = b""
+        self, transport: asyncio.Transport, client: IpAddress | None, heard: bytes = b""
     ) -> None:
         """Make it this client's session, which has said so much already; or turn it away."""
         guest = self._strangers.enter(client)
@@ -93,7 +93,7 @@ class _Introduction(asyncio.Protocol):
 
     __slots__ = ("_deadline", "_door", "_heard", "_peer", "_transport")
 
-    def __init__(self, door: Door, peer: Address | None, seconds: float) -> None:
+    def __init__(self, door: Door, peer: IpAddress | None, seconds: float) -> None:
         self._door = door
         self._peer = peer
         self._heard = b""
@@ -126,7 +126,7 @@ class _Introduction(asyncio.Protocol):
         log.warning("proxy cut", proxy=str(self._peer), reason=reason)
 
 
-def address_of(peer: Any) -> Address | None:
+def address_of(peer: Any) -> IpAddress | None:
     """The address of a socket's peer; None for a peer without one."""
     try:
         address = ip_address(str(peer[0]).partition("%")[0])

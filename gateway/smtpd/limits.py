@@ -4,8 +4,9 @@ Those that an operator may want to change are settings; the rest change in tests
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+IpAddress = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 

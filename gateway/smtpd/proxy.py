@@ -5,11 +5,11 @@ Pure: octets in, the client's address out. Only whoever is listed as a proxy is 
 
 import re
 import struct
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address
 
 from msgspec import Struct
 
-Address = IPv4Address | IPv6Address
+from gateway.smtpd.limits import IpAddress
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 _PREFIX = b"PROXY "
@@ -24,7 +24,7 @@ _SOURCES = {0x11: 4, 0x21: 16}
 class Header(Struct, frozen=True):
     """A whole header: `client` is None where the proxy speaks for itself or does not know."""
 
-    client: Address | None
+    client: IpAddress | None
     size_octets: int
 
 
@@ -57,7 +57,7 @@ def _read_line(octets: bytes) -> Header | None:
     return Header(_address(match[2], version=int(match[1])), end + 2)
 
 
-def _address(text: str, *, version: int) -> Address:
+def _address(text: str, *, version: int) -> IpAddress:
     try:
         address = ip_address(text)
     except ValueError:
@@ -81,7 +81,7 @@ def _read_binary(octets: bytes) -> Header | None:
     return Header(client, _FIXED.size + length)
 
 
-def _source(block: bytes, family: int) -> Address | None:
+def _source(block: bytes, family: int) -> IpAddress | None:
     """The client of version 2; what stands behind the addresses is read over."""
     size = _SOURCES.get(family)
     if size is None:
@@ -91,6 +91,6 @@ def _source(block: bytes, family: int) -> Address | None:
     return _unmapped(ip_address(block[:size]))
 
 
-def _unmapped(address: Address) -> Address:
+def _unmapped(address: IpAddress) -> IpAddress:
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address

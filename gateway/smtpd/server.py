@@ -13,8 +13,8 @@ from gateway.link import Link
 from gateway.refusals import RefusalLog
 from gateway.routing import replies
 from gateway.smtpd.deadlines import watch
-from gateway.smtpd.door import Address, Door
-from gateway.smtpd.limits import Limits
+from gateway.smtpd.door import Door
+from gateway.smtpd.limits import IpAddress, Limits
 from gateway.smtpd.session import GatewaySession
 from gateway.smtpd.strangers import Guest, Strangers
 from gateway.smtpd.transaction import Services, Terms
@@ -80,7 +80,7 @@ class GatewayServer:
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
-    def _session(self, guest: Guest, client: Address | None) -> GatewaySession:
+    def _session(self, guest: Guest, client: IpAddress | None) -> GatewaySession:
         return GatewaySession(
             self.services, guest, client, self.sessions, tls=self._tls, is_plain=self._is_plain
         )

@@ -18,7 +18,7 @@ from gateway.routing import replies
 from gateway.routing.replies import Reply
 from gateway.smtpd.conversation import Answer, Conversation
 from gateway.smtpd.deadlines import Phase, Pulse
-from gateway.smtpd.door import Address
+from gateway.smtpd.limits import IpAddress
 from gateway.smtpd.stand_ins import NoTimer, Verbs
 from gateway.smtpd.strangers import Guest
 from gateway.smtpd.transaction import Client, Services
@@ -47,7 +47,7 @@ class GatewaySession(Commands):
         self,
         services: Services,
         guest: Guest,
-        address: Address | None,
+        address: IpAddress | None,
         open_sessions: set["GatewaySession"],
         *,
         tls: SSLContext | None,

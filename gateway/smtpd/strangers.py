@@ -7,18 +7,16 @@ their limit, remembered clients by theirs.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address
 
 from gateway.routing import replies
 from gateway.routing.replies import Reply
 from gateway.smtpd.conduct import Conduct
-from gateway.smtpd.limits import Limits
+from gateway.smtpd.limits import IpAddress, Limits
 
-Address = IPv4Address | IPv6Address
 IPV6_CLIENT_OCTETS = 8  # a /64
 
 
-def client_key(address: Address) -> bytes:
+def client_key(address: IpAddress) -> bytes:
     """What is counted as one client."""
     return address.packed[:IPV6_CLIENT_OCTETS]
 
@@ -78,15 +76,15 @@ class Strangers:
         """Whether connections are scarce."""
         return self.connected >= self.limits.max_connections * self.limits.stress_share
 
-    def is_exempt(self, address: Address | None) -> bool:
+    def is_exempt(self, address: IpAddress | None) -> bool:
         """Whether connections from there are not counted."""
         return address is not None and any(address in each for each in self.limits.exempt)
 
-    def is_proxy(self, address: Address | None) -> bool:
+    def is_proxy(self, address: IpAddress | None) -> bool:
         """Whether whoever connects from there speaks for others."""
         return address is not None and any(address in each for each in self.limits.proxies)
 
-    def enter(self, address: Address | None) -> "Guest | Reply":
+    def enter(self, address: IpAddress | None) -> "Guest | Reply":
         """Let a connection in, or the reply that turns it away; None is a peer without address."""
         guest = Guest(self)
         return guest.become(address) or guest
@@ -146,7 +144,7 @@ class Guest:
         self._is_in = False
         self.is_exempt = False
 
-    def become(self, address: Address | None) -> Reply | None:
+    def become(self, address: IpAddress | None) -> Reply | None:
         """The connection is this client's (as PROXY may say later): None, or why it has to go."""
         self.leave()
         self.is_exempt = self._strangers.is_exempt(address)

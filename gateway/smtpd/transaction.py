@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
 from uuid import UUID
 
 from msgspec import Struct
@@ -15,8 +14,10 @@ from gateway.intake import Envelope, Intake, Recipient
 from gateway.refusals import RefusalLog
 from gateway.routing.facts import Platform
 from gateway.routing.replies import Reply
+from gateway.routing.split import smallest_limit
 from gateway.smtpd.command import Mail
 from gateway.smtpd.content import Content
+from gateway.smtpd.limits import IpAddress
 from gateway.smtpd.turns import Turns
 
 
@@ -57,7 +58,7 @@ class Services:
 class Client(Struct):
     """Who is speaking: changes with EHLO and STARTTLS."""
 
-    address: IPv4Address | IPv6Address | None = None
+    address: IpAddress | None = None
     helo: str = ""
     is_extended: bool = False
     is_encrypted: bool = False
@@ -86,8 +87,7 @@ class Transaction(Struct):
     @property
     def max_octets(self) -> int | None:
         """The smallest limit of all recipients; None without one."""
-        limits = (recipient.decision.max_octets for recipient in self.recipients.values())
-        return min((limit for limit in limits if limit is not None), default=None)
+        return smallest_limit(recipient.decision for recipient in self.recipients.values())
 
 
 class Chunk(Struct, frozen=True):
