@@ -41,6 +41,14 @@ DELAYED_ANSWERS = Counter(
 FLOOD_REFUSALS = Counter(
     "mailrouting_flood_refusals_total", "MAIL and RCPT of clients that have erred too often."
 )
+FILTERED = Counter(
+    "mailrouting_filtered_total", "Messages by the content filter's verdict.", ["verdict"]
+)
+FILTER_SECONDS = Histogram(
+    "mailrouting_filter_seconds",
+    "Time that the content filter took for a message, or did not answer.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10, 30),
+)
 CALL_AHEAD = Counter(
     "mailrouting_call_ahead_total", "Mailboxes judged by what their next hop said.", ["presence"]
 )
@@ -79,6 +87,11 @@ def message(reason: str) -> None:
 def called_ahead(presence: str) -> None:
     """Count one mailbox that a next hop was asked about, now or a while ago."""
     CALL_AHEAD.labels(presence).inc()
+
+
+def filtered(verdict: str) -> None:
+    """Count one message that the content filter was asked about, or was not for its failures."""
+    FILTERED.labels(verdict).inc()
 
 
 def refused_connection(reason: str) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -39,6 +40,22 @@ def folder(text: str) -> None:
     """A folder that files can be made in; empty is the system's choice."""
     if text and not os.access(text, os.W_OK | os.X_OK):
         raise ValueError(f"{text!r} is not a folder that this account may write to")
+
+
+def filter_url(text: str) -> None:
+    """An HTTP address without a path, which is the protocol's. Raises ValueError."""
+    if not text:
+        return
+    parts = urlsplit(text)
+    is_address = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+    if not is_address or parts.path.strip("/") or parts.query or parts.username:
+        raise ValueError("it has to have the form http://host:port")
+
+
+def header_value(text: str) -> None:
+    """What may stand in a header field of HTTP. Raises ValueError, which does not repeat it."""
+    if not text.isascii() or (text and not text.isprintable()):
+        raise ValueError("it has to be printable ASCII")
 
 
 class Env(environ.Env):

@@ -15,7 +15,7 @@ from gateway.postfix import configuration
 from gateway.routing.address import parse_domain
 from mailrouting import csp, unfold
 from mailrouting.embedded import data_root, database_url, secret_key
-from mailrouting.environment import Env, dkim_keys, endpoint, folder
+from mailrouting.environment import Env, dkim_keys, endpoint, filter_url, folder, header_value
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -241,6 +241,18 @@ BOUNCE_DOMAIN = env.str("BOUNCE_DOMAIN", default=f"bounce.{GATEWAY_HOSTNAME}")
 SRS_SECRETS = env.list("SRS_SECRETS", default=[]) or [SECRET_KEY]
 # smtp://user:password@host:port of the relay for forwards; empty means forwards wait.
 SMARTHOST_URL = env.text("SMARTHOST_URL", default="", check=smarthost.parse)
+# http(s)://host:port of Rspamd's normal worker; empty means that no content is filtered.
+CONTENT_FILTER_URL = env.text("CONTENT_FILTER_URL", default="", check=filter_url)
+CONTENT_FILTER_PASSWORD = env.text("CONTENT_FILTER_PASSWORD", default="", check=header_value)
+CONTENT_FILTER_SECONDS = env.number("CONTENT_FILTER_SECONDS", default=10, most=120)
+# So many octets of a message are sent, from its beginning.
+CONTENT_FILTER_MAX_OCTETS = env.number("CONTENT_FILTER_MAX_OCTETS", default=20_000_000)
+# What becomes of a message that the filter does not judge: the sender has to wait, or it is marked.
+CONTENT_FILTER_FAILURE = env.choice(
+    "CONTENT_FILTER_FAILURE", default="defer", among=("defer", "mark")
+).lower()
+# Rules of the filter that mean a virus.
+CONTENT_FILTER_VIRUS_SYMBOLS = env.list("CONTENT_FILTER_VIRUS_SYMBOLS", default=["CLAM_VIRUS"])
 # How long RCPT may wait for a next hop that is asked whether it has the mailbox; how long a mailbox
 # that is there is not asked for again, and how long one that is gone.
 CALL_AHEAD_SECONDS = env.number("CALL_AHEAD_SECONDS", default=3, most=60)

@@ -38,6 +38,7 @@ PROGRAMS = {
     "dovecot": ("dovecot",),
     "msmtp": ("msmtp",),
     "postfix": ("postfix",),
+    "rspamd": ("rspamd",),
     "redis": ("redis-server",),
     "swaks": ("swaks",),
 }

@@ -55,6 +55,11 @@ class CallAhead:
             return _judge(decision, [word for word in words if word is not None])
         return pending_of(asyncio.ensure_future(self._judge_asked(decision)))
 
+    async def judge_soon(self, decision: Decision) -> Decision:
+        """As `judge`, for whoever awaits it."""
+        judged = self.judge(decision)
+        return judged if isinstance(judged, Decision) else await judged
+
     async def judge_now(self, decision: Decision) -> Decision:
         """As `judge`, and with connections closed at the end: for a page that asks once."""
         try:

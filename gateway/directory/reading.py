@@ -19,6 +19,7 @@ from gateway.directory.statements import READ, READ_DETAILS, READ_SENDERS
 from gateway.link import Question
 from gateway.routing import policy, srs
 from gateway.routing.address import Address
+from gateway.routing.authentication import OnFailure
 from gateway.routing.facts import (
     AddressKind,
     Domain,
@@ -35,6 +36,8 @@ from gateway.routing.resolve import EXEMPT_ROLES, MAX_DEPTH
 
 # The columns of an answer as texts, as gateway.link and a cursor give them.
 Answer = Sequence[tuple[bytes | None, ...]]
+# What becomes of mail that the content filter does not judge, as the setting calls it.
+_UNFILTERED = {"defer": OnFailure.REJECT, "mark": OnFailure.MARK}
 NEVER = datetime.fromtimestamp(0, UTC)
 
 
@@ -234,6 +237,7 @@ def _address(row: rows.AddressRow, reading: _Reading) -> HostedAddress:
         targets=reading.targets[row.key],
         rules=reading.rules.get(row.id, {}),
         ask=rows.ask(row.ask, row.allowed_senders),
+        filter=row.filter,
     )
 
 
@@ -247,6 +251,7 @@ def platform() -> Platform:
         tuple(settings.SRS_SECRETS),
         frozenset(settings.GATEWAY_ENVIRONMENTS),
         settings.AUTHSERV_ID,
+        _UNFILTERED[settings.CONTENT_FILTER_FAILURE] if settings.CONTENT_FILTER_URL else None,
     )
 
 
@@ -259,6 +264,7 @@ def _platform(
     srs_secrets: tuple[str, ...],
     environments: frozenset[str],
     authserv_id: str,
+    on_unfiltered: OnFailure | None,
 ) -> Platform:
     relay = smarthost.parse(smarthost_url)
     return Platform(
@@ -269,4 +275,5 @@ def _platform(
         srs_secrets=tuple(secret.encode() for secret in srs_secrets),
         environments=environments,
         authserv_id=authserv_id,
+        on_unfiltered=on_unfiltered,
     )

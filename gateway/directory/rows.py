@@ -15,6 +15,7 @@ from msgspec.json import Decoder
 
 from gateway.routing.address import Address
 from gateway.routing.authentication import Ask, Demand, OnFailure
+from gateway.routing.content_filter import AddressFilter, TenantFilter
 from gateway.routing.facts import (
     AddressKind,
     Domain,
@@ -76,6 +77,7 @@ class DomainRow(Struct, array_like=True):
     messages_per_hour: int | None
     stored_octets_limit: int | None
     retention_days: int
+    filter: TenantFilter
 
 
 class AskRow(Struct, array_like=True, frozen=True):
@@ -103,6 +105,7 @@ class AddressRow(Struct, array_like=True):
     holder_id: int | None
     targets: list[TargetRow] | None
     ask: AskRow | None
+    filter: AddressFilter | None
 
 
 class RuleRow(Struct, array_like=True):
@@ -159,6 +162,7 @@ def hosted_domain(row: bytes) -> HostedDomain:
         messages_per_hour=found.messages_per_hour,
         stored_octets_limit=found.stored_octets_limit,
         retention_days=found.retention_days,
+        filter=found.filter,
     )
     domain = Domain(
         id=found.id,

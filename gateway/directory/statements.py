@@ -37,7 +37,8 @@ SELECT 'domain', json_build_array(d.id, d.name, d.state, d.environment, d.delimi
     d.smarthost_id, n.id, n.name, n.state, n.state_since,
     coalesce(n.max_message_octets, p.max_message_octets),
     {TENANT_RATE},
-    coalesce(n.stored_octets, p.stored_octets), coalesce(n.retention_days, p.retention_days, 30)),
+    coalesce(n.stored_octets, p.stored_octets), coalesce(n.retention_days, p.retention_days, 30),
+    json_build_array(n.filters_mail, n.on_spam, n.on_suspicious, n.on_virus)),
     CASE WHEN {TENANT_RATE} IS NOT NULL
         THEN ({HOURLY.format(limit=TENANT_RATE)} 'rate:tenant:' || n.id) END,
     CASE WHEN coalesce(n.stored_octets, p.stored_octets) IS NOT NULL
@@ -52,7 +53,10 @@ SELECT 'address', json_build_array(a.id, a.domain_id, a.key, a.kind, a.enabled, 
     a.holder_id, {TARGETS.format(whose="t.address_id = a.id")},
     CASE WHEN a.authentication <> '' OR a.sender_match = 'author' THEN
         json_build_array(a.authentication, a.authentication_failure, a.signing_domain,
-            a.sender_match = 'author') END),
+            a.sender_match = 'author') END,
+    CASE WHEN a.filters_mail <> '' OR a.on_spam <> '' OR a.on_suspicious <> '' OR a.on_virus <> ''
+        THEN json_build_array(nullif(a.filters_mail, '') = 'on', nullif(a.on_spam, ''),
+            nullif(a.on_suspicious, ''), nullif(a.on_virus, '')) END),
     CASE WHEN a.rate_per_hour IS NOT NULL
         THEN ({HOURLY.format(limit="a.rate_per_hour")} 'rate:address:' || a.id) END, NULL
 FROM tenants_address a

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from django.conf import settings
 
 from gateway.inspection.authenticator import Authenticator
+from gateway.inspection.content_filter.filtering import ContentFilter
+from gateway.inspection.content_filter.rspamd import Rspamd
 from gateway.inspection.inspector import Inspector
 from gateway.inspection.resolver import CachingResolver
 
@@ -23,4 +25,18 @@ def configured() -> tuple[Inspector, ...]:
         executor=ThreadPoolExecutor(THREADS, thread_name_prefix="inspection"),
         is_always=settings.AUTHENTICATE_ALL_MAIL,
     )
-    return (authenticator,)
+    return (authenticator, *_content_filter())
+
+
+def _content_filter() -> tuple[Inspector, ...]:
+    if not settings.CONTENT_FILTER_URL:
+        return ()
+    rspamd = Rspamd(
+        settings.CONTENT_FILTER_URL,
+        password=settings.CONTENT_FILTER_PASSWORD,
+        deadline_seconds=settings.CONTENT_FILTER_SECONDS,
+        most_octets=settings.CONTENT_FILTER_MAX_OCTETS,
+        virus_symbols=settings.CONTENT_FILTER_VIRUS_SYMBOLS,
+        mta_name=settings.GATEWAY_HOSTNAME,
+    )
+    return (ContentFilter(rspamd),)

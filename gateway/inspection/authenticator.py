@@ -79,6 +79,10 @@ class Authenticator:
             },
         )
 
+    async def close(self) -> None:
+        """See Inspector."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
     async def authenticate(self, envelope: Envelope, octets: bytes) -> Findings:
         """What SPF, DKIM and DMARC say of a message."""
         deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS

@@ -6,6 +6,7 @@ some messages says so in `is_wanted`, which runs for each message and has to be 
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
@@ -51,12 +52,16 @@ class Inspection(Struct, frozen=True):
     """What came of looking at a message.
 
     `header` are lines on top for all recipients, each ended by CR LF. `reply` refuses the whole
-    message. `findings` are by the recipient's key; whom none is about is taken as it is.
+    message. `findings` are by the recipient's key; whom none is about is taken as it is. `claimed`
+    are names of header fields that only the inspector may set, so that a sender's are taken out.
+    `said` goes into the message's log line.
     """
 
     header: bytes = b""
     reply: Reply | None = None
     findings: Mapping[str, Finding] = {}
+    claimed: re.Pattern[bytes] | None = None
+    said: Mapping[str, str] = {}
 
 
 class Inspector(Protocol):
@@ -75,6 +80,10 @@ class Inspector(Protocol):
 
     async def inspect(self, examined: Examined) -> Inspection:
         """Look at the message. DNS, other servers and time may fail: that is a Reply, too."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what it holds; it is not asked any more."""
         ...
 
 

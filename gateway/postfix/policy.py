@@ -15,6 +15,7 @@ import structlog
 from msgspec.structs import replace
 
 from gateway import metrics
+from gateway.call_ahead import CallAhead
 from gateway.counters import Counters
 from gateway.inspection.inspector import Inspector, all_said
 from gateway.intake import Envelope, Recipient
@@ -54,12 +55,14 @@ class Policy:
         *,
         platform: Platform,
         inspectors: Sequence[Inspector] = (),
+        call_ahead: CallAhead | None = None,
     ) -> None:
         self._directory = directory
         self._counters = counters
         self._refusals = refusals
         self._platform = platform
         self._inspectors = inspectors
+        self._call_ahead = call_ahead
         self._transactions = Transactions()
 
     async def decide(self, request: PolicyRequest) -> Reply:
@@ -78,7 +81,9 @@ class Policy:
         try:
             session, address = _session(request), _recipient_address(request)
             decision = await self._resolve(address, session)
-            if decision.asks:
+            if decision.called_ahead and self._call_ahead is not None:
+                decision = await self._call_ahead.judge_soon(decision)
+            if decision.asks and decision.reply.is_accepted:
                 decision = await self._screen(_envelope(request), decision)
         except CommandError as error:
             return _say_decision(request, error.reply)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from gateway import inspection, metrics
+from gateway import call_ahead, inspection, metrics
 from gateway.counters import Counters
 from gateway.directory import PostgresDirectory, PostgresMailboxes, platform
 from gateway.link import Link
@@ -44,12 +44,15 @@ class LookupServer:
         self.tables = Tables(
             directory, PostgresMailboxes(mailboxes), platform=platform(), gateway=gateway
         )
+        self._call_ahead = call_ahead.configured()
+        self._inspectors = inspection.configured()
         self.policy = Policy(
             directory,
             Counters(counters),
             self.refusals,
             platform=platform(),
-            inspectors=inspection.configured(),
+            inspectors=self._inspectors,
+            call_ahead=self._call_ahead,
         )
         self._servers: list[asyncio.Server] = []
         self._conversations: set[Conversation] = set()
@@ -105,6 +108,9 @@ class LookupServer:
         if self._recording is not None:
             self._recording.cancel()
             await asyncio.gather(self._recording, return_exceptions=True)
+        self._call_ahead.close()
+        for inspector in self._inspectors:
+            await inspector.close()
         for link in self._links:
             link.close()
 

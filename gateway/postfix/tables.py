@@ -136,7 +136,8 @@ def without_counters(facts: Facts) -> Facts:
 def is_direct(decision: Decision) -> bool:
     """Whether Postfix delivers all of it just as we would: to mailboxes alone, asking nothing."""
     found = decision.destinations
-    return bool(found) and not decision.asks and all(map(_is_direct, found))
+    is_inspected = decision.asks or decision.filters
+    return bool(found) and not is_inspected and all(map(_is_direct, found))
 
 
 def _is_direct(destination: Destination) -> bool:

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from gateway.routing.address import Address
 from gateway.routing.authentication import Ask
+from gateway.routing.content_filter import Filter
 from gateway.routing.facts import Hop
 from gateway.routing.replies import Reply
 
@@ -57,6 +58,7 @@ class Decision(Struct, frozen=True):
     max_octets: int | None = None
     retention_days: int = 30
     asks: tuple[Ask, ...] = ()  # what the sender has to prove once the message is there
+    filters: tuple[Filter, ...] = ()  # what a content filter's verdict on the message leads to
     called_ahead: tuple[Destination, ...] = ()  # mailboxes that their hops have to be asked about
     presence: str = ""  # what came of that
 

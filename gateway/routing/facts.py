@@ -12,7 +12,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from gateway.routing.address import Address
-from gateway.routing.authentication import Ask
+from gateway.routing.authentication import Ask, OnFailure
+from gateway.routing.content_filter import AddressFilter, TenantFilter
 
 
 class LookupFailed(Exception):
@@ -85,6 +86,7 @@ class Tenant(Struct, frozen=True):
     messages_per_hour: int | None = None
     stored_octets_limit: int | None = None
     retention_days: int = 30
+    filter: TenantFilter = TenantFilter()
 
 
 class Domain(Struct, frozen=True):
@@ -125,6 +127,7 @@ class HostedAddress(Struct, frozen=True):
     targets: tuple[Target, ...] = ()
     rules: Mapping[str, SubaddressRule] = {}
     ask: Ask | None = None  # what its senders have to prove, at DATA
+    filter: AddressFilter | None = None  # where it chooses for itself
 
 
 class Usage(Struct, frozen=True):
@@ -144,6 +147,8 @@ class Platform(Struct, frozen=True):
     srs_secrets: tuple[bytes, ...] = ()
     environments: frozenset[str] = frozenset()  # empty: every environment is served
     authserv_id: str = ""  # our name in Authentication-Results (RFC 8601 §2.5)
+    # What becomes of mail that the content filter does not judge; None where there is no filter.
+    on_unfiltered: OnFailure | None = None
 
 
 class Facts(Struct, frozen=True):

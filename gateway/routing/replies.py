@@ -65,6 +65,12 @@ DEAD_END = Reply("dead-end", 550, "5.1.1", "Address has nowhere to deliver to")
 TOO_MANY_RECIPIENTS = Reply("too-many-recipients", 452, "4.5.3", "Too many recipients")
 TROUBLE = Reply("trouble", 451, "4.3.0", "Local trouble, please try again later")
 NO_SPACE = Reply("no-space", 452, "4.3.1", "Insufficient system storage, try again later")
+SPAM = Reply("spam", 550, "5.7.1", "Message content is not accepted here")
+VIRUS = Reply("virus", 550, "5.7.1", "Message carries a virus")
+FILTERED_LATER = Reply(
+    "filtered-later", 451, "4.7.1", "Message is not accepted yet, try again later"
+)
+UNFILTERED = Reply("unfiltered", 451, "4.7.1", "Message cannot be checked now, try again later")
 BAD_ADDRESS_SYNTAX = Reply("syntax-recipient", 553, "5.1.3", "Recipient address syntax is wrong")
 BAD_SENDER_SYNTAX = Reply("syntax-sender", 553, "5.1.7", "Sender address syntax is wrong")
 NEEDS_SMTPUTF8 = Reply("needs-smtputf8", 553, "5.6.7", "Address needs SMTPUTF8")

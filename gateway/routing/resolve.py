@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.routing import policy, replies, srs
+from gateway.routing import content_filter, policy, replies, srs
 from gateway.routing.address import Address, Subaddress
-from gateway.routing.authentication import Ask, Demand
+from gateway.routing.authentication import Ask, Demand, OnFailure
+from gateway.routing.content_filter import Filter
 from gateway.routing.decision import Decision, Destination, Step, Take
 from gateway.routing.facts import (
     AddressKind,
@@ -66,6 +67,7 @@ class Walk(Struct):
     takes: dict[str, Take] = {}
     limits: list[int] = []
     asks: dict[Ask, None] = {}
+    filters: dict[Filter, None] = {}
     followed: dict[tuple[str, int], Reply | None] = {}
 
     def note(self, name: str, outcome: str, note: str = "") -> None:
@@ -240,6 +242,8 @@ def _apply_policies(walk: Walk, hit: Hit, *, checks_sender: bool) -> Reply | Non
         walk.note(name, "passed")
     if row is not None and row.ask is not None and checks_sender:
         _ask_sender(walk, row.ask)
+    if facts.platform.on_unfiltered is not None:
+        _filter_content(walk, hit, facts.platform.on_unfiltered)
     return None
 
 
@@ -253,6 +257,14 @@ def _ask_sender(walk: Walk, ask: Ask) -> None:
     if ask.demand is not Demand.NOTHING or ask.authors:
         walk.note("sender authentication", "checked at DATA", str(ask))
         walk.asks[ask] = None
+
+
+def _filter_content(walk: Walk, hit: Hit, on_unknown: OnFailure) -> None:
+    own = hit.address.filter if hit.address else None
+    wanted = content_filter.in_force(hit.domain.tenant.filter, own, on_unknown=on_unknown)
+    if wanted is not None and wanted not in walk.filters:
+        walk.note("content filter", "checked at DATA", str(wanted))
+        walk.filters[wanted] = None
 
 
 def _charge(walk: Walk, hit: Hit, *, is_inner: bool) -> None:
@@ -393,6 +405,7 @@ def _decision(
         max_octets=min(walk.limits, default=None),
         retention_days=domain.tenant.retention_days if domain else 30,
         asks=tuple(walk.asks) if accepted else (),
+        filters=tuple(walk.filters) if accepted else (),
         called_ahead=_called_ahead(walk, hit) if walk.called_ahead and accepted else (),
     )
 

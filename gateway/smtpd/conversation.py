@@ -17,13 +17,12 @@ from msgspec.structs import replace
 from gateway import metrics
 from gateway.bell import ring
 from gateway.ids import queue_id, uuid7
-from gateway.inspection import authentication_results
+from gateway.inspection import claims
 from gateway.inspection.inspector import (
     Examined,
     Inspection,
     Inspector,
     all_said,
-    apply_findings,
     first_reply,
     inspect_all,
 )
@@ -360,7 +359,10 @@ class Conversation:
         if written is not None:
             await written
         if inspectors and transaction.refusal is None:
-            self._act_on(transaction, await self._inspect(transaction, content, inspectors))
+            found = await self._inspect(transaction, content, inspectors)
+            transaction.heed(found)
+            if reply := first_reply(found):
+                self._refuse(transaction, reply)
         if transaction.refusal is not None:
             return self._finish(transaction, content.size_octets, transaction.refusal)
         return await self._store(transaction, content)
@@ -379,15 +381,6 @@ class Conversation:
             return await look()
         async with self.services.looking_at_large:
             return await look()
-
-    def _act_on(self, transaction: Transaction, found: list[Inspection]) -> None:
-        """Keep what was found with each recipient; refuse the message where that is said."""
-        transaction.recipients = {
-            key: apply_findings(each, found) for key, each in transaction.recipients.items()
-        }
-        transaction.top = b"".join(inspection.header for inspection in found)
-        if reply := first_reply(found):
-            self._refuse(transaction, reply)
 
     def _store(self, transaction: Transaction, content: Content) -> Pending[Reply]:
         started = time.perf_counter()
@@ -413,7 +406,7 @@ class Conversation:
             recipient=recipients[0].text if len(recipients) == 1 else None,
             at=datetime.now(UTC),
         )
-        kept = authentication_results.strip(content.header_section, self._authserv_id)
+        kept = claims.strip(content.header_section, self._authserv_id, transaction.claimed)
         return Incoming(
             id=transaction.id,
             envelope=envelope,
@@ -443,6 +436,7 @@ class Conversation:
             octets=size_octets,
             reason=reply.reason,
             reply=f"{reply.code} {reply.enhanced}",
+            **transaction.said,
         )
         if self.transaction is transaction:
             self.reset()

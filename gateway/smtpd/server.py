@@ -101,6 +101,8 @@ class GatewayServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.services.call_ahead.close()
+        for inspector in self.services.inspectors:
+            await inspector.close()
         for link in self._links:
             link.close()
 

@@ -1,6 +1,8 @@
 """What a session knows: what its process shares, who is speaking, and the message on its way."""
 
 import asyncio
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -9,7 +11,7 @@ from msgspec import Struct
 from gateway.call_ahead import CallAhead
 from gateway.directory import PostgresDirectory
 from gateway.disk import Room
-from gateway.inspection.inspector import Inspector
+from gateway.inspection.inspector import Inspection, Inspector, apply_findings
 from gateway.intake import Envelope, Intake, Recipient
 from gateway.refusals import RefusalLog
 from gateway.routing.facts import Platform
@@ -81,6 +83,8 @@ class Transaction(Struct):
     content: Content | None = None
     refusal: Reply | None = None  # of content that is already known to be refused
     top: bytes = b""  # header lines that inspections put above the message
+    claimed: tuple[re.Pattern[bytes], ...] = ()  # names of fields that only inspections may set
+    said: dict[str, str] = {}  # what the log line says of them
     reserved_octets: int = 0
     is_being_stored: bool = False
 
@@ -88,6 +92,14 @@ class Transaction(Struct):
     def max_octets(self) -> int | None:
         """The smallest limit of all recipients; None without one."""
         return smallest_limit(recipient.decision for recipient in self.recipients.values())
+
+    def heed(self, found: Sequence[Inspection]) -> None:
+        """Keep what inspections found: for each recipient, for the header, for the log line."""
+        self.recipients = {key: apply_findings(r, found) for key, r in self.recipients.items()}
+        self.top = b"".join(inspection.header for inspection in found)
+        self.claimed = tuple(each.claimed for each in found if each.claimed is not None)
+        for inspection in found:
+            self.said |= inspection.said
 
 
 class Chunk(Struct, frozen=True):

@@ -157,6 +157,8 @@ SENDER_FIELDS = (
     "signing_domain",
     "authentication_failure",
 )
+FILTER_FIELDS = ("filters_mail", "on_spam", "on_suspicious", "on_virus")
+FILTERS = "What a content filter finds before mail is accepted. Empty takes the tenant's choice."
 EXEMPT = "Never applied to postmaster and abuse, which are always reachable."
 
 
@@ -172,6 +174,7 @@ class AliasAdmin(AddressAdmin):
         (None, {"fields": ("domain", "local_part", "enabled", "expires_at")}),
         ("What it is for", {"fields": ("owner", "purpose", "note")}),
         ("Who may write", {"fields": SENDER_FIELDS}),
+        ("Content", {"fields": FILTER_FIELDS, "description": FILTERS}),
         ("How much", {"fields": LIMIT_FIELDS, "description": "Empty means no limit of its own."}),
     )
 
@@ -188,6 +191,7 @@ class RoleAddressAdmin(AddressAdmin):
         (None, {"fields": ("domain", "local_part", "holder", "enabled", "expires_at")}),
         ("What it is for", {"fields": ("owner", "purpose", "note")}),
         ("Who may write", {"fields": SENDER_FIELDS, "description": EXEMPT}),
+        ("Content", {"fields": FILTER_FIELDS, "description": EXEMPT}),
         ("How much", {"fields": LIMIT_FIELDS, "description": EXEMPT}),
     )
 

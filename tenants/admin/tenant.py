@@ -58,11 +58,13 @@ class TenantAdmin(StandingMixin):
     inlines = (MembershipInline,)
     empty_hint = "A tenant is a customer: it owns domains. Add a plan first, then a tenant on it."
     limits = ("Own limits", {"fields": LIMITS, "description": "Empty takes the plan's limit."})
+    content = ("Content", {"fields": ("filters_mail", "on_spam", "on_suspicious", "on_virus")})
     fieldsets = (
         (None, {"fields": ("name", "external_id", "plan", "state", "state_since")}),
         limits,
+        content,
     )
-    add_fieldsets = ((None, {"fields": ("name", "external_id", "plan")}), limits)
+    add_fieldsets = ((None, {"fields": ("name", "external_id", "plan")}), limits, content)
 
     @display(description="state", ordering="state", label=STATE_COLOURS)
     def state_label(self, tenant: Tenant) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from gateway.routing.facts import AddressKind, RuleAction
 from tenants.models.domain import Domain
 from tenants.models.fields import Ruled, normalise_domain, normalise_sender, parse_address
 from tenants.models.history import tracked
+from tenants.models.tenant import FOR_VIRUSES, TREATMENTS
 from tenants.querysets import AddressQuerySet, TenantQuerySet
 
 # RFC 2142 §2-§6, with noreply for the sender that nobody reads.
@@ -133,6 +134,40 @@ class Address(Ruled):
         db_default=AuthenticationFailure.REJECT,
         help_text="Also for an author who is not on the list. Held mail waits among the deliveries "
         "until somebody releases it; marked mail carries X-Sender-Authentication.",
+    )
+    filters_mail = models.CharField(
+        "filter content",
+        max_length=3,
+        choices=[("on", "yes"), ("off", "no")],
+        default="",
+        db_default="",
+        blank=True,
+        help_text="Whether the content filter looks at mail before it is accepted, where this "
+        "installation has one; empty takes the tenant's choice, here and below.",
+    )
+    on_spam = models.CharField(
+        "mail that the filter rejects",
+        max_length=8,
+        choices=TREATMENTS,
+        default="",
+        db_default="",
+        blank=True,
+    )
+    on_suspicious = models.CharField(
+        "mail that the filter would mark",
+        max_length=8,
+        choices=TREATMENTS,
+        default="",
+        db_default="",
+        blank=True,
+    )
+    on_virus = models.CharField(
+        "mail with a virus",
+        max_length=8,
+        choices=FOR_VIRUSES,
+        default="",
+        db_default="",
+        blank=True,
     )
     max_message_octets = models.PositiveBigIntegerField(
         "largest message (octets)", null=True, blank=True

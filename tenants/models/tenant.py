@@ -6,11 +6,18 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
+from gateway.routing.authentication import OnFailure
 from gateway.routing.facts import TenantState
 from tenants.models.fields import Ruled
 from tenants.models.history import tracked
 from tenants.querysets import TenantQuerySet
 
+TREATMENTS = [
+    (OnFailure.REJECT.value, "is rejected"),
+    (OnFailure.HOLD.value, "is held"),
+    (OnFailure.MARK.value, "is delivered with a mark"),
+]
+FOR_VIRUSES = TREATMENTS[:2]  # nobody is handed one
 LIMITS = (
     "max_domains",
     "max_addresses",
@@ -90,6 +97,36 @@ class Tenant(Limits):
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="tenants")
     state = models.CharField(max_length=16, choices=State, default=State.ACTIVE)
     state_since = models.DateTimeField(default=timezone.now, editable=False)
+    filters_mail = models.BooleanField(
+        "filter content",
+        default=False,
+        db_default=False,
+        help_text="Whether the content filter looks at mail before it is accepted, where this "
+        "installation has one. An address may choose for itself.",
+    )
+    on_spam = models.CharField(
+        "mail that the filter rejects",
+        max_length=8,
+        choices=TREATMENTS,
+        default=OnFailure.REJECT,
+        db_default=OnFailure.REJECT,
+        help_text="Held mail waits among the deliveries until somebody releases it.",
+    )
+    on_suspicious = models.CharField(
+        "mail that the filter would mark",
+        max_length=8,
+        choices=TREATMENTS,
+        default=OnFailure.MARK,
+        db_default=OnFailure.MARK,
+        help_text="Marked mail carries X-Spam-Flag and what the filter said.",
+    )
+    on_virus = models.CharField(
+        "mail with a virus",
+        max_length=8,
+        choices=FOR_VIRUSES,
+        default=OnFailure.REJECT,
+        db_default=OnFailure.REJECT,
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = TenantQuerySet.as_manager()

@@ -19,6 +19,7 @@ from tenants.models import NextHop, Target
 from tests.dns_server import run_dns_world
 from tests.gateway.asking import Asking, Mailing
 from tests.gateway.edge import LiveLookups, lookups
+from tests.gateway.scripted_hop import scripted_hop
 from tests.gateway.stage import ACTOR, Stage
 from tests.waiting import wait_until
 
@@ -300,6 +301,30 @@ def test_spf_is_judged_by_the_client_that_postfix_names(
             # The rest of the proof is in the message, which the gateway sees.
             assert asking.look_up("aliases", stage.address("strict")) == "NOTFOUND "
             assert asking.look_up("transport", stage.address("strict")) == GATEWAY
+
+
+def test_mail_that_is_filtered_goes_to_the_gateway(
+    database: None, stage: Stage, settings: Settings
+) -> None:
+    settings.CONTENT_FILTER_URL = "http://127.0.0.1:9"
+    stage.alias("filtered", to_mailbox(stage), filters_mail="on")
+    stage.alias("plain", to_mailbox(stage, "plain@store.example"))
+    with lookups(2525) as listener, Asking(listener.port) as asking:
+        assert asking.look_up("aliases", stage.address("filtered")) == "NOTFOUND "
+        assert asking.look_up("transport", stage.address("filtered")) == GATEWAY
+        assert asking.look_up("aliases", stage.address("plain")).startswith("OK ")
+        message = Mailing(asking, size=100)
+        assert message.rcpt(stage.address("plain")) == "DUNNO"
+        assert message.rcpt(stage.address("filtered")) == "452 4.5.3 Too many recipients"
+
+
+def test_mailbox_that_is_gone_by_its_hop_is_refused(stage: Stage, asking: Asking) -> None:
+    with scripted_hop({"RCPT": "550 5.1.1 no such user"}) as hop:
+        box = stage.mailbox("gone@store.example", port=hop.port, calls_ahead=True)
+        stage.alias("gone", Target(kind="mailbox", mailbox=box))
+        said = [Mailing(asking).rcpt(stage.address("gone")) for _ in range(2)]
+    assert said == [str(replies.MAILBOX_GONE)] * 2
+    assert len(hop.said("RCPT")) == 1
 
 
 def test_proof_that_only_some_ask_for_splits_a_message(stage: Stage, asking: Asking) -> None:
