@@ -146,6 +146,7 @@ class Incoming(Struct, frozen=True):
 
     @property
     def size_octets(self) -> int:
+        """Of the whole message, wherever it waits."""
         return len(self.octets) + (self.spool.size_octets if self.spool else 0)
 
     @property

@@ -115,9 +115,6 @@ def _make_alias(
     return save_address(alias, [target], actor=actor)
 
 
-# --- addresses
-
-
 def save_address(
     address: Address, targets: Sequence[Target], *, actor: Actor, reason: str = ""
 ) -> Address:
@@ -180,9 +177,6 @@ def expire_addresses(*, actor: Actor, now: datetime) -> int:
     return changes.update(rows, actor=actor, reason="expired", enabled=False, expired_at=now)
 
 
-# --- tenants
-
-
 def suspend_tenant(tenant: Tenant, *, actor: Actor, reason: str, for_abuse: bool = False) -> Tenant:
     """Stop a tenant's mail: senders try again for 72 hours; for abuse, refuse it at once."""
     states = Tenant.State
@@ -200,9 +194,6 @@ def resume_tenant(tenant: Tenant, *, actor: Actor, reason: str) -> Tenant:
     """Let a tenant's mail through again."""
     tenant.state = Tenant.State.ACTIVE
     return changes.save(tenant, actor=actor, reason=reason, update_fields=STATE)
-
-
-# --- domains
 
 
 def claim_domain(

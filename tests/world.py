@@ -123,10 +123,6 @@ def to_inbox() -> Target:
     return Target(kind="inbox")
 
 
-def to_discard() -> Target:
-    return Target(kind="discard")
-
-
 def to_mailbox(mailbox: Mailbox) -> Target:
     return Target(kind="mailbox", mailbox=mailbox)
 

@@ -31,6 +31,7 @@ class Caller:
 
     @property
     def is_idle(self) -> bool:
+        """Whether nobody asks and no connection is open."""
         return not self._asking and not self._open
 
     async def ask(self, mailbox: Address) -> Word:

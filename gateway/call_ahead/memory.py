@@ -14,6 +14,8 @@ Question = tuple[Hop, Address]
 
 
 class Kept(Struct, frozen=True):
+    """An answer, and until when on its clock it is believed."""
+
     word: Word
     until: float
 

@@ -19,6 +19,7 @@ class FairQueue(Generic[Item]):
         return self._size
 
     def put(self, owner: Hashable, item: Item) -> None:
+        """Add an item behind all others of its owner."""
         waiting = self._items.get(owner)
         if waiting is None:
             waiting = self._items[owner] = deque()

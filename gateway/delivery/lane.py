@@ -27,8 +27,7 @@ NARROW_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Claimed deliveries that share one transaction, and their octets if small enough to be read
-    ahead.
+    """Claimed deliveries that share one transaction; `octets` are None where not read yet.
 
     They must begin before `start_by` (monotonic seconds), since their lease ends after that.
     """
@@ -88,6 +87,7 @@ class Lane:
         return not (self._servers or self._queue or self._is_down)
 
     def add(self, job: Job) -> None:
+        """Queue a job, and open a connection for it if there may be one more."""
         self._last_tenant = job.first.tenant_id or 0
         self._is_out = self._is_out or job.first.is_out
         self._queue.put(job.first.tenant_id, job)

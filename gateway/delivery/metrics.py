@@ -33,9 +33,7 @@ _COUNT_OUTAGES = "SELECT count(*) FROM gateway_outage WHERE until > now() - inte
 
 
 class QueueCollector(Collector):
-    """Deliveries by state and hops that are out, counted when asked for; nothing without a
-    database.
-    """
+    """Deliveries by state and hops that are out, counted when asked; nothing without a database."""
 
     def describe(self) -> list[Metric]:
         return []  # registering does not open the database

@@ -197,9 +197,6 @@ def _opaque_return_paths(recipients: Iterable[Address]) -> dict[UUID, Address]:
     return found
 
 
-# --- rows become facts ---------------------------------------------------------
-
-
 def _facts(reading: _Reading) -> Facts:
     return Facts(
         platform=platform(),

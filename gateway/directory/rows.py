@@ -34,6 +34,8 @@ Row = TypeVar("Row")
 
 
 class HopRow(Struct, array_like=True, frozen=True):
+    """A next hop."""
+
     id: int
     protocol: str
     host: str
@@ -43,12 +45,16 @@ class HopRow(Struct, array_like=True, frozen=True):
 
 
 class MailboxRow(Struct, array_like=True, frozen=True):
+    """A mailbox with its next hop."""
+
     id: int
     address: str
     hop: HopRow
 
 
 class TargetRow(Struct, array_like=True):
+    """A target with its mailbox, where it has one."""
+
     id: int
     kind: str
     forward_to: str | None
@@ -109,6 +115,8 @@ class AddressRow(Struct, array_like=True):
 
 
 class RuleRow(Struct, array_like=True):
+    """A subaddress rule with its targets."""
+
     address_id: int
     detail: str
     action: RuleAction
@@ -215,9 +223,11 @@ def ask(row: AskRow | None, allowed_senders: Sequence[str]) -> Ask | None:
 
 @lru_cache(maxsize=50_000)
 def mailbox(row: MailboxRow) -> Mailbox:
+    """The fact of a mailbox's row."""
     return Mailbox(row.id, Address.parse(row.address), hop(row.hop))
 
 
 @lru_cache(maxsize=10_000)
 def hop(row: HopRow) -> Hop:
+    """The fact of a next hop's row."""
     return Hop(row.id, row.protocol, row.host, row.port, row.tls, row.calls_ahead)

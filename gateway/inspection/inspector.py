@@ -39,6 +39,7 @@ class Finding(Struct, frozen=True):
     mark: str = ""
 
     def applied_to(self, recipient: Recipient) -> Recipient:
+        """The recipient with this beside what was found for it before."""
         decision = recipient.decision
         return replace(
             recipient,

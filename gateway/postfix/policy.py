@@ -41,7 +41,9 @@ QUEUE_ID_MAX_LENGTH = 32  # of a routing record
 class Refusals(Protocol):
     """Where refusals are noted for the panel."""
 
-    def note(self, envelope: Envelope, recipient: Recipient) -> None: ...
+    def note(self, envelope: Envelope, recipient: Recipient) -> None:
+        """Keep one refused recipient."""
+        ...
 
 
 class Policy:
@@ -73,8 +75,6 @@ class Policy:
             case "END-OF-MESSAGE":
                 return await self._end(request)
         return replies.OK
-
-    # --- RCPT -------------------------------------------------------------
 
     async def _recipient(self, request: PolicyRequest) -> Reply:
         started = time.perf_counter()
@@ -117,8 +117,6 @@ class Policy:
             return replies.TOO_MANY_RECIPIENTS
         self._transactions.remember(request.instance, _envelope(request), recipient)
         return reply
-
-    # --- the end of the message -------------------------------------------------
 
     async def _end(self, request: PolicyRequest) -> Reply:
         """Size and counters once all is known; asked again, the same answer without a charge."""

@@ -17,6 +17,7 @@ class Reader:
         self._buffer = bytearray()
 
     def feed(self, octets: bytes) -> None:
+        """Take what came."""
         self._buffer += octets
 
     def next_request(self) -> Request | None:

@@ -77,6 +77,7 @@ class LookupServer:
 
     @property
     def connections(self) -> int:
+        """How many are open now."""
         return len(self._conversations)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -161,6 +162,7 @@ class Conversation:
         self._is_answering = False
 
     def close_when_idle(self) -> None:
+        """Close, unless a request is being answered."""
         if not self._is_answering:
             with suppress(OSError):
                 self._writer.close()

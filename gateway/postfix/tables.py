@@ -3,8 +3,7 @@
 A table hears of an address alone, of no sender, size or counter: what depends on these is said by
 the policy service at RCPT, before the message is Postfix's. What Postfix cannot do as we would
 (forwards with their return path, stored inboxes, discard, TLS that has to be there, proof that is
-asked of senders) goes to the
-gateway as it is, which decides it anew.
+asked of senders) goes to the gateway as it is, which decides it anew.
 """
 
 from collections.abc import Awaitable

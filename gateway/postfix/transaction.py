@@ -37,6 +37,7 @@ class Transactions:
         self._by_instance: OrderedDict[str, Transaction] = OrderedDict()
 
     def get(self, instance: str) -> Transaction | None:
+        """The message of this instance; None where no recipient is remembered."""
         return self._by_instance.get(instance)
 
     def remember(self, instance: str, envelope: Envelope, recipient: Recipient) -> None:

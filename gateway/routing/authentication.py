@@ -1,5 +1,4 @@
-"""What an address asks of a message's sender, and whether what was found in SPF, DKIM and DMARC
-answers it.
+"""What an address asks of a message's sender, and whether SPF, DKIM and DMARC answer it.
 
 Results: RFC 8601 §2.7. Alignment and policy: RFC 9989. A look-up that failed is never read as
 absence: where its answer could change the outcome, the reply is temporary.
@@ -70,6 +69,7 @@ class Ask(Struct, frozen=True):
 
     @property
     def may_reject(self) -> bool:
+        """Whether a message may be refused for it."""
         return self.on_failure is OnFailure.REJECT
 
 

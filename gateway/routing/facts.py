@@ -57,6 +57,8 @@ class Hop(Struct, frozen=True):
 
 
 class Mailbox(Struct, frozen=True):
+    """A mailbox and the server that holds it."""
+
     id: int
     address: Address
     hop: Hop
@@ -73,11 +75,15 @@ class Target(Struct, frozen=True):
 
 
 class SubaddressRule(Struct, frozen=True):
+    """What happens to one detail of an address."""
+
     action: RuleAction
     targets: tuple[Target, ...] = ()
 
 
 class Tenant(Struct, frozen=True):
+    """A customer with its limits, its own or its plan's; None is no limit."""
+
     id: int
     name: str
     state: TenantState

@@ -17,14 +17,17 @@ STORAGE_GRACE = timedelta(days=3)
 
 
 def rate_counter(address_id: int) -> str:
+    """The key under which an address's recipients in an hour are counted."""
     return f"rate:address:{address_id}"
 
 
 def tenant_rate_counter(tenant_id: int) -> str:
+    """The key under which a tenant's recipients in an hour are counted."""
     return f"rate:tenant:{tenant_id}"
 
 
 def storage_counter(tenant_id: int) -> str:
+    """The key under which a tenant's stored octets are counted."""
     return f"stored:tenant:{tenant_id}"
 
 
@@ -48,6 +51,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def check_tenant(tenant: Tenant, facts: Facts) -> Reply | None:
+    """Suspended mail waits at its sender for SUSPENSION_GRACE; the rest is refused at once."""
     if tenant.state is TenantState.SUSPENDED:
         long = facts.now - tenant.state_since >= SUSPENSION_GRACE
         return replies.TENANT_SUSPENDED_LONG if long else replies.TENANT_SUSPENDED

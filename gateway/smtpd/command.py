@@ -50,6 +50,7 @@ class Rcpt(Struct, frozen=True):
 
     @property
     def key(self) -> str:
+        """What recipients are told apart by."""
         return self.recipient.key if self.recipient else self.text
 
 

@@ -205,8 +205,6 @@ class Conversation:
             return replies.OK
         return self._settle(transaction, transaction.content)
 
-    # --- RCPT -------------------------------------------------------------
-
     def _plain(self, transaction: Transaction) -> tuple[Session, Facts]:
         facts = Facts(self.services.platform, now=datetime.now(UTC))
         return self._session(transaction), facts
@@ -286,8 +284,6 @@ class Conversation:
             **said,
         )
         return reply
-
-    # --- the message --------------------------------------------------------
 
     def _begin(self) -> Reply | None:
         """Make ready for content; else the reply that refuses it."""

@@ -75,9 +75,17 @@ class Watched(Protocol):
     pulse: Pulse
 
     @property
-    def phase(self) -> Phase: ...
-    def say_goodbye(self, reply: replies.Reply) -> None: ...
-    def abort(self) -> None: ...
+    def phase(self) -> Phase:
+        """What it waits for."""
+        ...
+
+    def say_goodbye(self, reply: replies.Reply) -> None:
+        """Close it, telling the client why first."""
+        ...
+
+    def abort(self) -> None:
+        """Cut it without a word."""
+        ...
 
 
 async def watch(

@@ -39,4 +39,5 @@ class Foresight:
         return self._facts.pop(argument, None)
 
     def forget(self) -> None:
+        """Drop what was not used: the transaction is over."""
         self._facts = {}

@@ -82,8 +82,6 @@ class GatewaySession(Commands):
         )
         self._smtp_methods = Verbs(self.command_of)
 
-    # --- the connection -----------------------------------------------------
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire.clear()
         super().connection_made(transport)
@@ -160,8 +158,6 @@ class GatewaySession(Commands):
     def is_between_messages(self) -> bool:
         """Whether closing now interrupts no message."""
         return not self.conversation.is_receiving and self._said is None
-
-    # --- the plain commands ---------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         self.pulse.octets += len(data)

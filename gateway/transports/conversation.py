@@ -41,9 +41,11 @@ class Conversation(asyncio.Protocol):
 
     @property
     def is_pipelined(self) -> bool:
+        """Whether commands may follow each other without waiting (RFC 2920)."""
         return "pipelining" in self.extensions
 
     def write(self, parts: Iterable[bytes]) -> None:
+        """Send octets; nothing is waited for."""
         self._transport.writelines(parts)
 
     async def reply(self) -> Reply:
@@ -71,8 +73,6 @@ class Conversation(asyncio.Protocol):
     def drop(self) -> None:
         """End at once, without waiting for TLS to say good-bye."""
         self._transport.abort()
-
-    # --- asyncio's side -----------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         try:

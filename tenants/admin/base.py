@@ -153,7 +153,6 @@ class PanelAdmin(AttributedAdmin):
     fixed_fields: tuple[str, ...] = ()
     search_fields: tuple[str, ...] = ()
 
-    # --- reading ---
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
     ) -> tuple[QuerySet, bool]:
@@ -189,7 +188,6 @@ class PanelAdmin(AttributedAdmin):
             field.widget.attrs["rows"] = 3
         return field
 
-    # --- writing ---
     def writable(self, request: HttpRequest, pk: Any) -> Any:
         """The row, for a page of its own that changes it. Raises Http404 or PermissionDenied."""
         row = self.get_object(request, str(pk))

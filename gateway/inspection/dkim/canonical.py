@@ -29,10 +29,12 @@ def name_of(field: Field) -> bytes:
 
 
 def simple_field(field: Field) -> bytes:
+    """The field as it came (§3.4.1), without its last line end."""
     return b":".join(field)
 
 
 def relaxed_field(field: Field) -> bytes:
+    """Unfolded, its name lowered, its blanks made single (§3.4.2), without the last line end."""
     value = field[1].replace(b"\r\n", b"")
     return name_of(field) + b":" + _WSP.sub(b" ", value).strip(b" ")
 

@@ -35,6 +35,7 @@ class SignatureField(Struct, frozen=True):
 
     @property
     def key_name(self) -> str:
+        """Where the key is published (§3.6.2.1)."""
         return f"{self.selector}._domainkey.{self.domain}"
 
 

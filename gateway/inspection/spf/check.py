@@ -34,12 +34,13 @@ class Budget(Struct):
     voids: int = MOST_VOID_LOOKUPS
 
     def take_lookup(self) -> None:
+        """Spend one look-up (§4.6.4). Raises SpfPermanentError where none is left."""
         self.lookups -= 1
         if self.lookups < 0:
             raise SpfPermanentError(f"more than {MOST_LOOKUPS} look-ups")
 
     def count(self, answer: Answer) -> Answer:
-        """The answer; an empty one counts as void."""
+        """The answer; an empty one counts as void. Raises SpfPermanentError after too many."""
         if not answer.records:
             self.voids -= 1
             if self.voids < 0:
