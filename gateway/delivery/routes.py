@@ -9,7 +9,7 @@ from django.conf import settings
 
 from gateway import smarthost
 from gateway.delivery.queue import Claimed
-from gateway.routing import srs
+from gateway.routing import loops, srs
 from gateway.routing.address import Address, AddressError
 from gateway.routing.facts import Hop
 from gateway.transports import KINDS, Envelope, Login, Transport, open_transport
@@ -67,10 +67,21 @@ def envelope(claimed: Claimed) -> Envelope:
         recipient=claimed.recipient,
         original_recipient=claimed.original_recipient,
         smtputf8=claimed.smtputf8,
-        mark=claimed.mark,
+        mark=claimed.mark + _loop_guard(claimed),
         message_dsn=claimed.message_dsn,
         recipient_dsn=claimed.recipient_dsn,
     )
+
+
+def _loop_guard(claimed: Claimed) -> str:
+    """What lets the address know its forward again, should that come back; empty for the others."""
+    if claimed.kind != "forward":
+        return ""
+    try:
+        key = Address.parse(claimed.original_recipient).key
+    except AddressError:
+        key = claimed.original_recipient  # postmaster without a domain
+    return loops.mark(key, secret=settings.SRS_SECRETS[0].encode())
 
 
 def _sender(claimed: Claimed) -> str:

@@ -39,6 +39,7 @@ from gateway.smtpd import trace
 from gateway.smtpd.command import CommandError, Mail, Rcpt, parse_bdat, parse_mail, parse_rcpt
 from gateway.smtpd.content import MOST_IN_MEMORY_OCTETS, Content
 from gateway.smtpd.foresight import Foresight
+from gateway.smtpd.refusal import refuse_content
 from gateway.smtpd.strangers import Guest
 from gateway.smtpd.transaction import Chunk, Client, Services, Transaction
 
@@ -332,7 +333,8 @@ class Conversation:
     def _settle(self, transaction: Transaction, content: Content) -> Answer:
         """Check what came and store it: everything is durable before it says 250."""
         writing = None if transaction.refusal else content.end()
-        refusal = transaction.refusal or _refuse_content(transaction, content)
+        secrets = self.services.platform.srs_secrets
+        refusal = transaction.refusal or refuse_content(transaction, content, secrets)
         if refusal is not None:
             return self._finish(transaction, content.size_octets, refusal)
         transaction.is_being_stored = True
@@ -462,19 +464,6 @@ def _conflicts(transaction: Transaction, decision: Decision) -> bool:
     first = next(iter(transaction.recipients.values()), None)
     is_declared = transaction.mail.declared_octets is not None
     return first is not None and conflicts(first.decision, decision, is_size_declared=is_declared)
-
-
-def _refuse_content(transaction: Transaction, content: Content) -> Reply | None:
-    limit = transaction.max_octets
-    if limit is not None and content.size_octets > limit:
-        return replies.ADDRESS_SIZE
-    if content.has_bare_ends and not content.normalises:
-        return replies.BARE_LINE_ENDS
-    if len(content.header) >= trace.MAX_HEADER_OCTETS:
-        return replies.HEADER_SIZE
-    if trace.count_hops(content.header) >= trace.MAX_HOPS:
-        return replies.TOO_MANY_HOPS
-    return None
 
 
 def _seed(transaction: Transaction) -> bytes:

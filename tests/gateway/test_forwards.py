@@ -1,5 +1,6 @@
 """Forwards: the return path that the smarthost is given, and the way back."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -10,12 +11,15 @@ from gateway import smarthost
 from gateway.delivery import drain
 from gateway.directory import read_facts
 from gateway.models import Delivery
-from gateway.routing import srs
+from gateway.routing import loops, replies, srs
 from gateway.routing.address import Address
 from gateway.routing.facts import Session
 from gateway.routing.resolve import resolve
+from tenants.models import Target
 from tests.gateway import outbox
+from tests.gateway.live import LiveGateway, live_gateway
 from tests.gateway.sink import Sink
+from tests.gateway.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("mail", "socket_enabled")
 State = Delivery.State
@@ -112,3 +116,58 @@ def test_smarthost_url_is_read(url: str, expected: tuple[object, ...]) -> None:
 def test_smarthost_url_of_another_form_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="SMARTHOST_URL"):
         smarthost.parse(url)
+
+
+# --- forwards that come back -------------------------------------------------------
+
+
+@pytest.fixture(params=["plain", "aiosmtpd"])
+def ours(request: pytest.FixtureRequest, relay: Sink) -> Iterator[LiveGateway]:
+    """A gateway that forwards to the relay."""
+    with live_gateway(is_plain=request.param == "plain") as running:
+        yield running
+
+
+@pytest.fixture
+def forwarded(ours: LiveGateway, relay: Sink, stage: Stage) -> bytes:
+    """A message as the relay gets it from the alias `away`."""
+    stage.alias("away", Target(kind="forward", forward_to="carl@elsewhere.example"))
+    stage.alias("hello")
+    assert ours.send(stage.address("Away")).startswith("250")
+    drain()
+    return relay.received[0].octets
+
+
+def test_forward_that_comes_back_is_refused(
+    ours: LiveGateway, stage: Stage, forwarded: bytes
+) -> None:
+    returned = b"Received: from elsewhere.example\r\nX-Other: x\r\n" + forwarded
+
+    assert ours.send(stage.address("away"), returned) == str(replies.LOOP)
+    assert ours.send(stage.address("AWAY"), returned, sender="x@y.example") == str(replies.LOOP)
+    assert ours.send(stage.address("hello"), returned).startswith("250")
+
+
+def test_mark_of_an_older_secret_is_known(
+    ours: LiveGateway, stage: Stage, forwarded: bytes, settings: Settings
+) -> None:
+    mark = loops.mark(stage.address("away"), secret=b"older").encode()
+
+    assert ours.send(stage.address("away"), mark + b"\r\nx\r\n") == str(replies.LOOP)
+
+
+def test_forged_mark_refuses_nothing(ours: LiveGateway, stage: Stage, forwarded: bytes) -> None:
+    mark = loops.mark(stage.address("away"), secret=b"a stranger's").encode()
+
+    assert ours.send(stage.address("away"), mark + b"\r\nx\r\n").startswith("250")
+
+
+def test_address_beside_the_looping_one_gets_its_mail(
+    ours: LiveGateway, stage: Stage, forwarded: bytes
+) -> None:
+    with ours.connect() as wire:
+        wire.talk(
+            f"C: MAIL FROM:<>\nS: 250\nC: RCPT TO:<{stage.address('away')}>\nS: 250\n"
+            f"C: RCPT TO:<{stage.address('hello')}>\nS: 250\nC: DATA\nS: 354"
+        )
+        assert wire.send_content(forwarded).startswith("250")
