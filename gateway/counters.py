@@ -87,10 +87,10 @@ class CounterRow(Struct, array_like=True):
 _decode_counter = Decoder(CounterRow).decode
 
 
-async def lock_counters(link: Link, keys: Sequence[str]) -> Ledger:
-    """Begin a transaction that holds these counters."""
+async def lock_counters(link: Link, keys: Sequence[str], *, is_begun: bool = False) -> Ledger:
+    """Hold these counters, in the transaction that is begun or in a new one."""
     lock = Question(LOCK, (keys,))
-    _, rows = await link.ask(BEGIN, lock)
+    *_, rows = await link.ask(*([] if is_begun else [BEGIN]), lock)
     if len(rows) < len(keys):
         _, rows = await link.ask(Question(MAKE, (keys,)), lock)
     locked = [_decode_counter(row or b"") for (row,) in rows]

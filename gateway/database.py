@@ -2,7 +2,7 @@
 
 The gateway's belong to its event loop (link.py), the workers' to a fixed number of threads
 (DatabaseThreads). SQL by hand stands where rows move in batches: directory/statements.py,
-intake.py, counters.py, refusals.py, retention.py, delivery/queue.py and
+message_rows.py, counters.py, refusals.py, retention.py, delivery/queue.py and
 delivery/outages.py.
 """
 

@@ -6,43 +6,24 @@ before the commit: storing the same message a second time is recognised and harm
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
 import psycopg
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gateway.batching import Batcher
-from gateway.counters import (
-    ASK_TIMES,
-    WRITE_BACK,
-    Changed,
-    Memory,
-    counter_row,
-    lock_counters,
-)
-from gateway.ids import uuid7
-from gateway.link import (
-    COMMIT,
-    ROLLBACK,
-    Link,
-    Parameter,
-    Question,
-    Statement,
-    as_json,
-    binary_array,
-)
+from gateway.counters import ASK_TIMES, Changed, Memory, lock_counters
+from gateway.incoming import Incoming
+from gateway.link import BEGIN, COMMIT, ROLLBACK, Link, Question
+from gateway.message_rows import DISPLACE, FIND, PLACE, STORE, days_kept, store_parameters
 from gateway.pending import Pending
-from gateway.repeats import INSERT_RECEIPTS, find_first, receipt_key
+from gateway.repeats import find_first
 from gateway.routing import replies
-from gateway.routing.admission import Ledger, Tally
-from gateway.routing.decision import Decision, Destination, Take
+from gateway.routing.admission import Ledger
+from gateway.routing.decision import Take
 from gateway.routing.replies import Reply
-from gateway.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -51,122 +32,6 @@ LARGEST_BATCH = 100
 LARGEST_LARGE_BATCH = 4
 # Messages above this have a lane of their own, so that small ones do not wait for them.
 LARGE_OCTETS = 1024 * 1024
-
-FIND = Statement("find_message", "SELECT 1 FROM gateway_message WHERE id = $1")
-# One statement and one round trip for all that a batch stores, its rows as JSON (measured: twice as
-# fast as an array a column, and as COPY where batches are small). Times are the database's.
-CLOCK = "clock AS (SELECT clock_timestamp() AS now)"
-INSERT_RECORDS = """
-INSERT INTO gateway_routingrecord (id, message_id, at, queue_id, sender, recipient, key, client,
-    tenant_id, domain_id, address_id, strategy, rule, detail, token, accepted, reason, reply,
-    declared_octets, trace)
-SELECT r.id, r.message_id, coalesce(r.at, clock.now), r.queue_id, r.sender, r.recipient, r.key,
-    r.client, r.tenant_id, r.domain_id, r.address_id, r.strategy, r.rule, r.detail, r.token,
-    r.accepted, r.reason, r.reply, r.declared_octets, r.trace
-FROM clock, json_to_recordset({records}::json) AS r(id uuid, message_id uuid, at timestamptz,
-    queue_id text, sender text, recipient text, key text, client inet, tenant_id bigint,
-    domain_id bigint, address_id bigint, strategy text, rule text, detail text, token text,
-    accepted bool, reason text, reply text, declared_octets bigint, trace jsonb)
-"""
-# $1 ids, $2 days and $3 octets of the bodies, $4 messages, $5 records, $6 deliveries, $7 counters.
-STORE = Statement(
-    "store",
-    f"""
-WITH {CLOCK}, body AS (
-    INSERT INTO gateway_body (id, expires_on, octets)
-    SELECT b.id, (clock.now + b.days * interval '1 day')::date, b.octets
-    FROM clock, unnest($1::uuid[], $2::int[], $3::bytea[]) AS b(id, days, octets)
-), message AS (
-    INSERT INTO gateway_message (id, queue_id, received_at, sender, client, helo, protocol,
-        smtputf8, size_octets, message_id, digest, body_id, body_expires_on, dsn)
-    SELECT m.id, m.queue_id, clock.now, m.sender, m.client, m.helo, m.protocol, m.smtputf8,
-        m.size_octets, m.message_id, decode(m.digest, 'hex'), m.id,
-        (clock.now + m.days * interval '1 day')::date, coalesce(m.dsn, '')
-    FROM clock, json_to_recordset($4::json) AS m(id uuid, queue_id text, sender text,
-        client inet, helo text, protocol text, smtputf8 bool, size_octets bigint,
-        message_id text, digest text, days int, dsn text)
-    RETURNING digest, message_id, queue_id, received_at
-), receipt AS ({INSERT_RECEIPTS}),
-record AS ({INSERT_RECORDS.format(records="$5")}),
-counter AS ({WRITE_BACK.format(counters="$7")})
-INSERT INTO gateway_delivery (id, record_id, message_id, tenant_id, target_id, hop_id, kind,
-    recipient, destination, rewrites_sender, null_sender, state, attempts_made, crashes,
-    next_attempt_at, fence, last_reply, created_at, mark, dsn)
-SELECT d.id, d.record_id, d.message_id, d.tenant_id, d.target_id, d.hop_id, d.kind, d.recipient,
-    d.destination, d.rewrites_sender, d.null_sender,
-    CASE WHEN d.hold IS NULL THEN 'pending' ELSE 'held' END, 0, 0, clock.now, 0,
-    coalesce(d.hold, ''), clock.now, coalesce(d.mark, ''), coalesce(d.dsn, '')
-FROM clock, json_to_recordset($6::json) AS d(id uuid, record_id uuid,
-    message_id uuid, tenant_id bigint, target_id bigint, hop_id bigint, kind text,
-    recipient text, destination text, rewrites_sender bool, null_sender bool, hold text, mark text,
-    dsn text)
-""",
-)
-
-Row = dict[str, Any]
-
-
-class Recipient(Struct, frozen=True):
-    """One RCPT TO as it was typed, its key, and what was decided and found for it."""
-
-    text: str
-    key: str
-    decision: Decision
-    hold: str = ""  # why its deliveries are kept back; empty lets them go
-    mark: str = ""  # header lines that its deliveries carry on top
-    dsn: str = ""  # what was asked of delivery reports
-
-
-class Envelope(Struct, frozen=True):
-    """Who sends, from where, in which transaction. `sender` is empty for the null sender."""
-
-    queue_id: str
-    sender: str
-    client: IPv4Address | IPv6Address | None
-    helo: str
-    protocol: str
-    smtputf8: bool = False
-    declared_octets: int | None = None
-    dsn: str = ""
-
-
-class Incoming(Struct, frozen=True):
-    """A message whose DATA is complete; `octets` carry our Received line on top.
-
-    What is too large for memory follows them in `spool`.
-    """
-
-    id: UUID
-    envelope: Envelope
-    recipients: tuple[Recipient, ...]
-    octets: bytes
-    message_id: str
-    digest: bytes
-    spool: Spool | None = None
-
-    @property
-    def size_octets(self) -> int:
-        """Of the whole message, wherever it waits."""
-        return len(self.octets) + (self.spool.size_octets if self.spool else 0)
-
-    @property
-    def receipt_key(self) -> str:
-        """What tells a repeat of it; empty where none is looked for."""
-        return receipt_key(message_id=self.message_id, digest=self.digest)
-
-    async def whole(self) -> "Incoming":
-        """The same message with all of its octets in memory. Raises OSError."""
-        if self.spool is None:
-            return self
-        return replace(self, octets=self.octets + await self.spool.read(), spool=None)
-
-
-class Refusal(Struct, frozen=True):
-    """A recipient that was not taken, to be recorded."""
-
-    envelope: Envelope
-    recipient: Recipient
-    at: datetime
 
 
 class StoreFailed(Exception):
@@ -210,7 +75,7 @@ class Intake:
 async def _store_large(lane: Lane, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
     """Store spooled messages one at a time, the others together.
 
-    So one spooled message at most is in memory, and what libpq makes of it.
+    So one spooled message at most is in memory, and libpq's copy of it.
     """
     answers: dict[UUID, Reply | Exception] = {}
     together = [message for message in batch if message.spool is None]
@@ -298,9 +163,11 @@ async def _commit(lane: Lane, batch: Sequence[Incoming]) -> Sequence[Reply]:
 
     Raises psycopg.Error, after which nothing of it is stored.
     """
+    if len(batch) == 1 and batch[0].size_octets > LARGE_OCTETS:
+        return [await _commit_large(lane.link, batch[0])]
     counters = sorted({take.counter for message in batch for take in _takes(message)})
     if not counters:
-        await lane.link.ask(Question(STORE, _parameters(batch, {})))
+        await lane.link.ask(Question(STORE, store_parameters(batch, {})))
         return _all_queued(batch)
     if await _commit_from_memory(lane, batch, counters):
         return _all_queued(batch)
@@ -330,7 +197,7 @@ async def _commit_from_memory(
     check = memory.check(counters, ledger)
     memory.forget(counters)  # until it is known what became of it
     try:
-        await lane.link.ask(check, Question(STORE, _parameters(batch, ledger.changed)))
+        await lane.link.ask(check, Question(STORE, store_parameters(batch, ledger.changed)))
     except Changed:
         memory.forget(counters, ask_times=ASK_TIMES)
         return False
@@ -343,12 +210,43 @@ def _all_queued(batch: Sequence[Incoming]) -> Sequence[Reply]:
     return [replies.queued(message.envelope.queue_id) for message in batch]
 
 
+async def _commit_large(link: Link, message: Incoming) -> Reply:
+    """Commit one message, its octets first.
+
+    They take long: its counters, which others wait for, are locked only once they are there.
+    """
+    body, takes = str(message.id), _takes(message)
+    try:
+        place = Question(PLACE, (body, str(days_kept(message)), message.octets))
+        _, [(day,)] = await link.ask(BEGIN, place)
+        expires_on = (day or b"").decode()
+        ledger = Ledger({}, now=datetime.now(UTC))
+        if takes:
+            keys = sorted({take.counter for take in takes})
+            ledger = await lock_counters(link, keys, is_begun=True)
+        answer = ledger.admit(takes, message.size_octets)
+        store = Question(
+            STORE,
+            store_parameters(
+                [] if answer else [message], ledger.changed, placed={message.id: expires_on}
+            ),
+        )
+        displace = [Question(DISPLACE, (body, expires_on))] if answer else []
+        await link.ask(*displace, store, COMMIT)
+    except psycopg.Error:
+        raise  # the link has rolled back
+    except BaseException:
+        link.close()
+        raise
+    return answer or replies.queued(message.envelope.queue_id)
+
+
 async def _admit(link: Link, batch: Sequence[Incoming], ledger: Ledger) -> Sequence[Reply]:
     """Store what the locked counters let through, and end the transaction."""
     answers = [ledger.admit(_takes(message), message.size_octets) for message in batch]
     admitted = [m for m, answer in zip(batch, answers, strict=True) if answer is None]
     if admitted or ledger.changed:
-        await link.ask(Question(STORE, _parameters(admitted, ledger.changed)), COMMIT)
+        await link.ask(Question(STORE, store_parameters(admitted, ledger.changed)), COMMIT)
     else:
         await link.ask(ROLLBACK)
     return [
@@ -359,115 +257,3 @@ async def _admit(link: Link, batch: Sequence[Incoming], ledger: Ledger) -> Seque
 
 def _takes(message: Incoming) -> list[Take]:
     return [take for recipient in message.recipients for take in recipient.decision.takes]
-
-
-def _parameters(
-    messages: Sequence[Incoming], counters: Mapping[str, Tally]
-) -> tuple[Parameter, ...]:
-    """What STORE stores: messages with all that hangs on them, and counters that changed."""
-    records: list[Row] = []
-    deliveries: list[Row] = []
-    for message in messages:
-        for recipient in message.recipients:
-            record = record_row(message.envelope, recipient, message_id=str(message.id))
-            records.append(record)
-            deliveries += [
-                _delivery_row(record, destination, recipient)
-                for destination in recipient.decision.destinations
-            ]
-    rows = [
-        [_message_row(message) for message in messages],
-        records,
-        deliveries,
-        [counter_row(key, tally) for key, tally in counters.items()],
-    ]
-    return (
-        [str(message.id) for message in messages],
-        [str(_days(message)) for message in messages],
-        binary_array([message.octets for message in messages]),
-        *[as_json(each) for each in rows],
-    )
-
-
-def _days(message: Incoming) -> int:
-    return max(recipient.decision.retention_days for recipient in message.recipients)
-
-
-def _message_row(message: Incoming) -> Row:
-    """What is not usual is named only where it is so."""
-    row = _plain_message_row(message)
-    if message.envelope.dsn:
-        row["dsn"] = message.envelope.dsn
-    return row
-
-
-def _plain_message_row(message: Incoming) -> Row:
-    envelope = message.envelope
-    return {
-        "id": str(message.id),
-        "queue_id": envelope.queue_id,
-        "sender": envelope.sender,
-        "client": envelope.client and str(envelope.client),
-        "helo": envelope.helo,
-        "protocol": envelope.protocol,
-        "smtputf8": envelope.smtputf8,
-        "size_octets": message.size_octets,
-        "message_id": message.message_id,
-        "digest": message.digest.hex(),
-        "days": _days(message),
-    }
-
-
-def record_row(envelope: Envelope, recipient: Recipient, *, message_id: str | None = None) -> Row:
-    """A routing record as INSERT_RECORDS takes it; a row without `at` is of this moment."""
-    decision = recipient.decision
-    return {
-        "id": str(uuid7()),
-        "message_id": message_id,
-        "queue_id": envelope.queue_id,
-        "sender": envelope.sender,
-        "recipient": recipient.text,
-        "key": recipient.key,
-        "client": envelope.client and str(envelope.client),
-        "tenant_id": decision.tenant_id,
-        "domain_id": decision.domain_id,
-        "address_id": decision.address_id,
-        "strategy": decision.strategy,
-        "rule": decision.rule,
-        "detail": decision.detail,
-        "token": decision.detail or envelope.queue_id,
-        "accepted": decision.reply.is_accepted,
-        "reason": decision.reply.reason,
-        "reply": str(decision.reply),
-        "declared_octets": envelope.declared_octets,
-        "trace": [(step.name, step.outcome, step.note) for step in decision.trace],
-    }
-
-
-def _delivery_row(record: Row, destination: Destination, recipient: Recipient) -> Row:
-    """What is not usual (kept back, marked) is named only where it is so."""
-    row = _plain_delivery_row(record, destination)
-    if recipient.hold:
-        row["hold"] = recipient.hold
-    if recipient.mark:
-        row["mark"] = recipient.mark
-    if recipient.dsn:
-        row["dsn"] = recipient.dsn
-    return row
-
-
-def _plain_delivery_row(record: Row, destination: Destination) -> Row:
-    hop = destination.hop
-    return {
-        "id": str(uuid7()),
-        "record_id": record["id"],
-        "message_id": record["message_id"],
-        "tenant_id": record["tenant_id"],
-        "target_id": destination.target_id,
-        "hop_id": hop.id or None if hop else None,
-        "kind": destination.kind,
-        "recipient": str(destination.recipient or ""),
-        "destination": f"{hop.protocol}:{hop.host}:{hop.port}" if hop else "",
-        "rewrites_sender": destination.rewrites_sender,
-        "null_sender": destination.null_sender,
-    }

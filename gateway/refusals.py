@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from gateway.intake import CLOCK, INSERT_RECORDS, Envelope, Recipient, Refusal, record_row
+from gateway.incoming import Envelope, Recipient, Refusal
 from gateway.link import Link, Question, Statement, as_json
+from gateway.message_rows import CLOCK, INSERT_RECORDS, record_row
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from typing import TypeVar
 
 from gateway import metrics
+from gateway.incoming import Envelope, Recipient
 from gateway.inspection import authentication_results
 from gateway.inspection.alignment import align
 from gateway.inspection.author import author_of
@@ -18,7 +19,6 @@ from gateway.inspection.dkim.verify import Content, verify
 from gateway.inspection.inspector import Examined, Finding, Inspection
 from gateway.inspection.resolver import Resolver
 from gateway.inspection.spf.check import check_host
-from gateway.intake import Envelope, Recipient
 from gateway.routing import authentication
 from gateway.routing.authentication import (
     Ask,

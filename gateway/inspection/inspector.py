@@ -13,7 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.intake import Envelope, Recipient
+from gateway.incoming import Envelope, Recipient
 from gateway.routing.decision import Decision, Step
 from gateway.routing.replies import Reply
 

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from gateway import metrics
 from gateway.call_ahead import CallAhead
 from gateway.counters import Counters
+from gateway.incoming import Envelope, Recipient
 from gateway.inspection.inspector import Inspector, all_said
-from gateway.intake import Envelope, Recipient
 from gateway.postfix import names
 from gateway.postfix.delegation import PolicyRequest
 from gateway.postfix.tables import is_direct

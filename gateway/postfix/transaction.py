@@ -7,7 +7,7 @@ the oldest are forgotten once too many recipients are remembered.
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from gateway.intake import Envelope, Recipient
+from gateway.incoming import Envelope, Recipient
 from gateway.routing.replies import Reply
 from gateway.routing.split import smallest_limit
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from gateway import metrics
 from gateway.bell import ring
 from gateway.ids import queue_id, uuid7
+from gateway.incoming import Envelope, Incoming, Recipient
 from gateway.inspection import claims
 from gateway.inspection.inspector import (
     Examined,
@@ -26,7 +27,7 @@ from gateway.inspection.inspector import (
     first_reply,
     inspect_all,
 )
-from gateway.intake import Envelope, Incoming, Recipient, StoreFailed
+from gateway.intake import StoreFailed
 from gateway.pending import Pending, pending_of
 from gateway.routing import replies
 from gateway.routing.address import Address

@@ -11,8 +11,9 @@ from msgspec import Struct
 from gateway.call_ahead import CallAhead
 from gateway.directory import PostgresDirectory
 from gateway.disk import Room
+from gateway.incoming import Envelope, Recipient
 from gateway.inspection.inspector import Inspection, Inspector, apply_findings
-from gateway.intake import Envelope, Intake, Recipient
+from gateway.intake import Intake
 from gateway.refusals import RefusalLog
 from gateway.routing.facts import Platform
 from gateway.routing.replies import Reply

@@ -11,8 +11,10 @@ from msgspec.structs import replace
 from gateway import intake
 from gateway.counters import Memory
 from gateway.ids import queue_id, uuid7
-from gateway.intake import Envelope, Incoming, Recipient, StoreFailed
+from gateway.incoming import Envelope, Incoming, Recipient
+from gateway.intake import Lane, StoreFailed
 from gateway.link import COMMIT, Link, Question, Row
+from gateway.message_rows import PLACE
 from gateway.models import Body, Counter, Delivery, Message
 from gateway.routing import replies
 from gateway.routing.address import Address
@@ -52,7 +54,7 @@ def store(batch: Sequence[Incoming], link: Link | None = None) -> Sequence[Reply
     async def run() -> Sequence[Reply | Exception]:
         used = link or Link()
         try:
-            return await intake._store(intake.Lane(used, Memory()), batch)
+            return await intake._store(Lane(used, Memory()), batch)
         finally:
             used.close()
 
@@ -154,3 +156,58 @@ def test_large_and_small_messages_are_both_stored(stage: Stage):
 
     assert [reply.code for reply in asyncio.run(run())] == [250, 250]
     assert bytes(Body.objects.get(id=large.id).octets) == large.octets
+
+
+def test_large_message_is_stored_with_its_octets_kept_until_its_day():
+    take = rate(1)
+    large = replace(incoming(take), octets=b"x" * 2_000_000)
+
+    assert store([large]) == [replies.queued(large.envelope.queue_id)]
+
+    assert is_stored(large)
+    body = Body.objects.get(id=large.id)
+    assert bytes(body.octets) == large.octets
+    assert body.expires_on == Message.objects.get(pk=large.id).body_expires_on
+    assert sum(Counter.objects.get(key=take.counter).counts) == 1
+
+
+def test_large_message_over_a_limit_leaves_nothing():
+    take = rate(0)
+    large = replace(incoming(take), octets=b"x" * 2_000_000)
+
+    assert store([large]) == [replies.RATE_EXCEEDED]
+
+    assert not is_stored(large)
+    assert sum(Counter.objects.get(key=take.counter).counts) == 0
+
+
+def test_small_message_does_not_wait_for_a_large_one_of_its_tenant():
+    """Counters that both charge are locked only once the large one's octets are there."""
+    take = rate(5)
+    large, small = replace(incoming(take), octets=b"x" * 2_000_000), incoming(take)
+    seen: list[str] = []
+
+    class Slow(Link):
+        async def ask(self, *questions: Question) -> list[list[Row]]:
+            rows = await super().ask(*questions)
+            if any(question.statement is PLACE for question in questions):
+                seen.extend(
+                    ["placed", *map(str, await intake._store(Lane(other, Memory()), [small]))]
+                )
+            return rows
+
+    other = Link()
+
+    async def run() -> None:
+        link = Slow()
+        try:
+            await intake._store(Lane(link, Memory()), [large])
+        finally:
+            link.close()
+            other.close()
+
+    asyncio.run(run())
+
+    assert seen == ["placed", str(replies.queued(small.envelope.queue_id))]
+    assert is_stored(large)
+    assert is_stored(small)

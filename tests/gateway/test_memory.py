@@ -8,7 +8,8 @@ import pytest
 
 from gateway import intake
 from gateway.counters import Memory
-from gateway.intake import Incoming, Lane
+from gateway.incoming import Incoming
+from gateway.intake import Lane
 from gateway.link import BEGIN, Link, Question, Row, Statement
 from gateway.models import Counter
 from gateway.routing import replies

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from gateway.intake import Envelope, Recipient
+from gateway.incoming import Envelope, Recipient
 from gateway.models import Counter, RefusalCount, RoutingRecord
 from gateway.postfix.names import MAILBOX_DOMAIN
 from gateway.postfix.transaction import Transactions

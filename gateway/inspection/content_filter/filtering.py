@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from gateway import metrics
+from gateway.incoming import Envelope, Recipient
 from gateway.inspection.claims import fields_named
 from gateway.inspection.content_filter.breaker import Breaker
 from gateway.inspection.content_filter.rspamd import FilterFailed, Report, Rspamd
 from gateway.inspection.inspector import Examined, Finding, Inspection
-from gateway.intake import Envelope, Recipient
 from gateway.routing.authentication import OnFailure
 from gateway.routing.content_filter import Verdict, reply_to, treat
 from gateway.routing.decision import Decision, Step

@@ -13,7 +13,7 @@ import httpx2
 from msgspec import DecodeError, Struct
 from msgspec.json import Decoder
 
-from gateway.intake import Envelope
+from gateway.incoming import Envelope
 from gateway.routing.content_filter import Verdict
 
 LONGEST_ANSWER_OCTETS = 1024 * 1024

@@ -1,0 +1,204 @@
+"""What is written of a message, and how: its statements, and the rows that they take.
+
+Intake writes all of it; refusals share the rows of records.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+from gateway.counters import WRITE_BACK, counter_row
+from gateway.ids import uuid7
+from gateway.incoming import Envelope, Incoming, Recipient
+from gateway.link import Parameter, Statement, as_json, binary_array
+from gateway.repeats import INSERT_RECEIPTS
+from gateway.routing.admission import Tally
+from gateway.routing.decision import Destination
+
+FIND = Statement("find_message", "SELECT 1 FROM gateway_message WHERE id = $1")
+# One statement and one round trip for all that a batch stores, its rows as JSON (measured: twice as
+# fast as an array a column, and as COPY where batches are small). Times are the database's.
+CLOCK = "clock AS (SELECT clock_timestamp() AS now)"
+INSERT_RECORDS = """
+INSERT INTO gateway_routingrecord (id, message_id, at, queue_id, sender, recipient, key, client,
+    tenant_id, domain_id, address_id, strategy, rule, detail, token, accepted, reason, reply,
+    declared_octets, trace)
+SELECT r.id, r.message_id, coalesce(r.at, clock.now), r.queue_id, r.sender, r.recipient, r.key,
+    r.client, r.tenant_id, r.domain_id, r.address_id, r.strategy, r.rule, r.detail, r.token,
+    r.accepted, r.reason, r.reply, r.declared_octets, r.trace
+FROM clock, json_to_recordset({records}::json) AS r(id uuid, message_id uuid, at timestamptz,
+    queue_id text, sender text, recipient text, key text, client inet, tenant_id bigint,
+    domain_id bigint, address_id bigint, strategy text, rule text, detail text, token text,
+    accepted bool, reason text, reply text, declared_octets bigint, trace jsonb)
+"""
+# $1 ids, $2 days and $3 octets of the bodies, $4 messages, $5 records, $6 deliveries, $7 counters.
+STORE = Statement(
+    "store",
+    f"""
+WITH {CLOCK}, body AS (
+    INSERT INTO gateway_body (id, expires_on, octets)
+    SELECT b.id, (clock.now + b.days * interval '1 day')::date, b.octets
+    FROM clock, unnest($1::uuid[], $2::int[], $3::bytea[]) AS b(id, days, octets)
+), message AS (
+    INSERT INTO gateway_message (id, queue_id, received_at, sender, client, helo, protocol,
+        smtputf8, size_octets, message_id, digest, body_id, body_expires_on, dsn)
+    SELECT m.id, m.queue_id, clock.now, m.sender, m.client, m.helo, m.protocol, m.smtputf8,
+        m.size_octets, m.message_id, decode(m.digest, 'hex'), m.id,
+        coalesce(m.expires_on, (clock.now + m.days * interval '1 day')::date), coalesce(m.dsn, '')
+    FROM clock, json_to_recordset($4::json) AS m(id uuid, queue_id text, sender text,
+        client inet, helo text, protocol text, smtputf8 bool, size_octets bigint,
+        message_id text, digest text, days int, expires_on date, dsn text)
+    RETURNING digest, message_id, queue_id, received_at
+), receipt AS ({INSERT_RECEIPTS}),
+record AS ({INSERT_RECORDS.format(records="$5")}),
+counter AS ({WRITE_BACK.format(counters="$7")})
+INSERT INTO gateway_delivery (id, record_id, message_id, tenant_id, target_id, hop_id, kind,
+    recipient, destination, rewrites_sender, null_sender, state, attempts_made, crashes,
+    next_attempt_at, fence, last_reply, created_at, mark, dsn)
+SELECT d.id, d.record_id, d.message_id, d.tenant_id, d.target_id, d.hop_id, d.kind, d.recipient,
+    d.destination, d.rewrites_sender, d.null_sender,
+    CASE WHEN d.hold IS NULL THEN 'pending' ELSE 'held' END, 0, 0, clock.now, 0,
+    coalesce(d.hold, ''), clock.now, coalesce(d.mark, ''), coalesce(d.dsn, '')
+FROM clock, json_to_recordset($6::json) AS d(id uuid, record_id uuid,
+    message_id uuid, tenant_id bigint, target_id bigint, hop_id bigint, kind text,
+    recipient text, destination text, rewrites_sender bool, null_sender bool, hold text, mark text,
+    dsn text)
+""",
+)
+
+# The octets of a large message on their own, ahead of the rest.
+PLACE = Statement(
+    "place_body",
+    """
+INSERT INTO gateway_body (id, expires_on, octets)
+VALUES ($1::uuid, (clock_timestamp() + $2::int * interval '1 day')::date, $3::bytea)
+RETURNING expires_on
+""",
+)
+DISPLACE = Statement(
+    "displace_body", "DELETE FROM gateway_body WHERE id = $1::uuid AND expires_on = $2::date"
+)
+
+Row = dict[str, Any]
+
+
+def store_parameters(
+    messages: Sequence[Incoming],
+    counters: Mapping[str, Tally],
+    *,
+    placed: Mapping[UUID, str] = MappingProxyType({}),
+) -> tuple[Parameter, ...]:
+    """What STORE stores: messages with all that hangs on them, and counters that changed.
+
+    `placed` are the days until which octets are kept that are stored already.
+    """
+    bodies = [message for message in messages if message.id not in placed]
+    records: list[Row] = []
+    deliveries: list[Row] = []
+    for message in messages:
+        for recipient in message.recipients:
+            record = record_row(message.envelope, recipient, message_id=str(message.id))
+            records.append(record)
+            deliveries += [
+                _delivery_row(record, destination, recipient)
+                for destination in recipient.decision.destinations
+            ]
+    rows = [
+        [_message_row(message, placed.get(message.id)) for message in messages],
+        records,
+        deliveries,
+        [counter_row(key, tally) for key, tally in counters.items()],
+    ]
+    return (
+        [str(message.id) for message in bodies],
+        [str(days_kept(message)) for message in bodies],
+        binary_array([message.octets for message in bodies]),
+        *[as_json(each) for each in rows],
+    )
+
+
+def days_kept(message: Incoming) -> int:
+    return max(recipient.decision.retention_days for recipient in message.recipients)
+
+
+def _message_row(message: Incoming, expires_on: str | None) -> Row:
+    """What is not usual is named only where it is so."""
+    row = _plain_message_row(message)
+    if expires_on:
+        row["expires_on"] = expires_on
+    if message.envelope.dsn:
+        row["dsn"] = message.envelope.dsn
+    return row
+
+
+def _plain_message_row(message: Incoming) -> Row:
+    envelope = message.envelope
+    return {
+        "id": str(message.id),
+        "queue_id": envelope.queue_id,
+        "sender": envelope.sender,
+        "client": envelope.client and str(envelope.client),
+        "helo": envelope.helo,
+        "protocol": envelope.protocol,
+        "smtputf8": envelope.smtputf8,
+        "size_octets": message.size_octets,
+        "message_id": message.message_id,
+        "digest": message.digest.hex(),
+        "days": days_kept(message),
+    }
+
+
+def record_row(envelope: Envelope, recipient: Recipient, *, message_id: str | None = None) -> Row:
+    """A routing record as INSERT_RECORDS takes it; a row without `at` is of this moment."""
+    decision = recipient.decision
+    return {
+        "id": str(uuid7()),
+        "message_id": message_id,
+        "queue_id": envelope.queue_id,
+        "sender": envelope.sender,
+        "recipient": recipient.text,
+        "key": recipient.key,
+        "client": envelope.client and str(envelope.client),
+        "tenant_id": decision.tenant_id,
+        "domain_id": decision.domain_id,
+        "address_id": decision.address_id,
+        "strategy": decision.strategy,
+        "rule": decision.rule,
+        "detail": decision.detail,
+        "token": decision.detail or envelope.queue_id,
+        "accepted": decision.reply.is_accepted,
+        "reason": decision.reply.reason,
+        "reply": str(decision.reply),
+        "declared_octets": envelope.declared_octets,
+        "trace": [(step.name, step.outcome, step.note) for step in decision.trace],
+    }
+
+
+def _delivery_row(record: Row, destination: Destination, recipient: Recipient) -> Row:
+    """What is not usual (kept back, marked) is named only where it is so."""
+    row = _plain_delivery_row(record, destination)
+    if recipient.hold:
+        row["hold"] = recipient.hold
+    if recipient.mark:
+        row["mark"] = recipient.mark
+    if recipient.dsn:
+        row["dsn"] = recipient.dsn
+    return row
+
+
+def _plain_delivery_row(record: Row, destination: Destination) -> Row:
+    hop = destination.hop
+    return {
+        "id": str(uuid7()),
+        "record_id": record["id"],
+        "message_id": record["message_id"],
+        "tenant_id": record["tenant_id"],
+        "target_id": destination.target_id,
+        "hop_id": hop.id or None if hop else None,
+        "kind": destination.kind,
+        "recipient": str(destination.recipient or ""),
+        "destination": f"{hop.protocol}:{hop.host}:{hop.port}" if hop else "",
+        "rewrites_sender": destination.rewrites_sender,
+        "null_sender": destination.null_sender,
+    }
