@@ -65,7 +65,7 @@ class GatewayServer:
     async def start(self, host: str, port: int, *, shares_port: bool = False) -> int:
         """Listen; returns the port, which differs from a port of 0. Raises OSError.
 
-        Gateways that share a port are given its connections in turn by the kernel.
+        The kernel spreads connections over gateways that share a port.
         """
         loop = asyncio.get_running_loop()
         door = Door(self.strangers, self._session)
