@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import signal
 import ssl
 import tempfile
 from ipaddress import ip_network
@@ -14,15 +13,13 @@ import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from gateway.directory import read_facts
 from gateway.disk import DiskWatch, Room
-from gateway.routing.facts import LookupFailed
 from gateway.smtpd.door import raise_descriptor_limit
 from gateway.smtpd.limits import Limits
 from gateway.smtpd.server import GatewayServer, tls_context
 from gateway.smtpd.transaction import Terms
-from mailrouting import probes
 from mailrouting.logging import configure
+from mailrouting.serving import answer_probes, stop_signal
 
 log = structlog.get_logger("gateway")
 
@@ -49,13 +46,7 @@ class Command(BaseCommand):
                 f"The certificate cannot be used ({error}): "
                 "set GATEWAY_TLS_CERTIFICATE and GATEWAY_TLS_KEY to readable PEM files."
             ) from error
-        try:
-            probes.serve(options["probe_port"], _missing)
-        except OSError as error:
-            raise CommandError(
-                f"Cannot answer probes on port {options['probe_port']} ({error.strerror}): "
-                "choose another with GATEWAY_PROBE_PORT."
-            ) from error
+        answer_probes(options["probe_port"], setting="GATEWAY_PROBE_PORT")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(options["host"], options["port"], context))
 
@@ -72,10 +63,7 @@ async def _serve(host: str, port: int, context: ssl.SSLContext | None) -> None:
         ),
         room=_room(),
     )
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_signal()
     try:
         bound = await server.start(host, port, shares_port=settings.GATEWAY_SHARES_PORT)
     except OSError as error:
@@ -113,12 +101,3 @@ def _limits() -> Limits:
         proxies=tuple(map(ip_network, settings.GATEWAY_PROXY_NETWORKS)),
         exempt=tuple(map(ip_network, settings.GATEWAY_EXEMPT_NETWORKS)),
     )
-
-
-def _missing() -> list[str]:
-    """What keeps the gateway from answering: empty when it is ready."""
-    try:
-        read_facts([])
-    except LookupFailed:
-        return ["database"]
-    return []

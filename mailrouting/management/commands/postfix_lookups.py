@@ -1,7 +1,6 @@
 """`manage.py postfix_lookups`: answers a Postfix that keeps port 25, until SIGTERM or SIGINT."""
 
 import asyncio
-import signal
 from typing import Any
 
 import structlog
@@ -9,12 +8,10 @@ import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from gateway.directory import read_facts
 from gateway.postfix.configuration import parse_gateway
 from gateway.postfix.server import LookupServer
-from gateway.routing.facts import LookupFailed
-from mailrouting import probes
 from mailrouting.logging import configure
+from mailrouting.serving import answer_probes, stop_signal
 
 log = structlog.get_logger("gateway")
 
@@ -35,23 +32,14 @@ class Command(BaseCommand):
             raise CommandError(
                 "Postfix has nowhere to ask: set POSTFIX_LOOKUPS_PORT or POSTFIX_LOOKUPS_SOCKET."
             )
-        try:
-            probes.serve(options["probe_port"], _missing)
-        except OSError as error:
-            raise CommandError(
-                f"Cannot answer probes on port {options['probe_port']} ({error.strerror}): "
-                "choose another with POSTFIX_LOOKUPS_PROBE_PORT."
-            ) from error
+        answer_probes(options["probe_port"], setting="POSTFIX_LOOKUPS_PROBE_PORT")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(options["host"], options["port"], options["socket"]))
 
 
 async def _serve(host: str, port: int, socket: str) -> None:
     server = LookupServer(gateway=parse_gateway(settings.POSTFIX_GATEWAY))
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_signal()
     if port:
         await _listen_on_port(server, host, port)
     if socket:
@@ -81,12 +69,3 @@ async def _listen_on_socket(server: LookupServer, socket: str) -> None:
             "its folder has to exist and be ours to write, see POSTFIX_LOOKUPS_SOCKET."
         ) from error
     log.info("listening", socket=socket)
-
-
-def _missing() -> list[str]:
-    """What keeps us from answering: empty when it is ready."""
-    try:
-        read_facts([])
-    except LookupFailed:
-        return ["database"]
-    return []
