@@ -3,7 +3,7 @@
 from django.apps import AppConfig
 from django.core.checks import register
 
-from mailrouting.checks import refuse_try_out, require_long_lease
+from mailrouting.checks import refuse_try_out, require_long_lease, tell_durability
 
 
 class MailroutingConfig(AppConfig):
@@ -16,3 +16,4 @@ class MailroutingConfig(AppConfig):
 
         register(require_long_lease)
         register(refuse_try_out, deploy=True)
+        register(tell_durability, deploy=True)
