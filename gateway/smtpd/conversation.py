@@ -173,9 +173,14 @@ class Conversation:
             size_octets, is_last = parse_bdat(argument)
         except CommandError as error:
             return error.reply
-        refusal = None if self.is_receiving else self._begin()
-        self._chunk = Chunk(is_last, refusal)
+        self._chunk = Chunk(is_last, replies.TROUBLE)
         return size_octets
+
+    def begin_chunk(self) -> None:
+        """Make ready for the chunk that BDAT announced; where this fails it is answered so."""
+        if self._chunk is not None:
+            refusal = None if self.is_receiving else self._begin()
+            self._chunk = Chunk(self._chunk.is_last, refusal)
 
     def add(self, octets: bytes) -> Pending[bool] | None:
         """Take octets of the message. Where a result is pending, no more may come before it."""

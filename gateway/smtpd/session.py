@@ -230,7 +230,10 @@ class GatewaySession(Commands):
         self._reset_timeout()
         match event:
             case Line(octets):
-                self._answer_line(octets)
+                try:
+                    self._answer_line(octets)
+                except Exception as error:  # noqa: BLE001 - the outer shell
+                    self._say(self._spoil(error))
             case LineTooLong():
                 self._say(replies.LINE_TOO_LONG)
             case Piece(octets, is_last):
@@ -284,7 +287,8 @@ class GatewaySession(Commands):
             case b"DATA" if not argument:
                 self._start_content()
             case b"BDAT":
-                self._start_chunk(argument)
+                if refused := self._start_chunk(argument):
+                    self._say(refused)
             case b"RSET" if not argument:
                 self._guest.hear("RSET")
                 self._set_rset_state()
@@ -310,12 +314,17 @@ class GatewaySession(Commands):
             self._wire.start_content()
         self._say(refused or replies.START_CONTENT)
 
-    def _start_chunk(self, argument: str) -> None:
+    def _start_chunk(self, argument: str) -> Reply | None:
+        """Expect a chunk's octets, even where we fail; else the reply to a BDAT that has none."""
         answer = self.conversation.bdat(argument)
         if isinstance(answer, Reply):
-            self._say(answer)
-        else:
-            self._wire.start_chunk(answer)
+            return answer
+        self._wire.start_chunk(answer)
+        try:
+            self.conversation.begin_chunk()
+        except Exception as error:  # noqa: BLE001 - the outer shell
+            self._trouble(error)
+        return None
 
     def _answer(self, command: "Any") -> None:
         """Run a command of the conversation and say its reply, now or when it is known."""

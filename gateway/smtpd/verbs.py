@@ -84,6 +84,10 @@ class Commands(SMTP):
         """Read on in what the wire holds."""
 
     @abstractmethod
+    def _start_chunk(self, argument: str) -> Reply | None:
+        """Expect a chunk's octets; else the reply to a BDAT that has none."""
+
+    @abstractmethod
     def _spoil(self, error: BaseException) -> Reply:
         """The reply to what failed in our hands."""
 
@@ -214,11 +218,10 @@ class Commands(SMTP):
             await self._receive()
 
     async def smtp_BDAT(self, arg: str | None) -> None:  # noqa: N802
-        answer = self.conversation.bdat(arg or "")
-        if isinstance(answer, Reply):
-            await self.push(str(answer))
+        refused = self._start_chunk(arg or "")
+        if refused is not None:
+            await self.push(str(refused))
         else:
-            self._wire.start_chunk(answer)
             await self._receive()
 
     async def _receive(self) -> None:
