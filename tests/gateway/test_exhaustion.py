@@ -75,7 +75,7 @@ def test_what_a_client_sends_starts_no_line_and_reaches_no_terminal(tmp_path: Pa
             wire.command(line)
         wire.write(b'RCPT TO:<"a\nlevel=info event=forged"@b.example>\r\n')
         wire.talk("S: 5\nS: 5")
-        written = gateway.log()
+    written = gateway.log()  # whole, now that nobody writes to it
 
     assert "event=decision" in written
     for line in written.splitlines():

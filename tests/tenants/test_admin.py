@@ -3,23 +3,18 @@
 from datetime import timedelta
 from typing import Any
 
-import dns.rdatatype
-import dns.zone
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from django.utils.html import escape
 
 from tenants import changes, services
-from tenants.admin import domain as domain_admin
 from tenants.models import (
     Address,
     Alias,
     Domain,
-    DomainCheck,
     Mailbox,
     Membership,
     NextHop,
@@ -32,8 +27,7 @@ from tenants.models import (
 )
 from tests import world as make
 from tests.pages import data_of, form_of, formset_of, registered, typed, url_of
-from tests.staff import client_of, make_staff
-from tests.tenants.test_dkim_keys import RSA
+from tests.tenants.events import last_context
 from tests.tenants.wrong_edits import WRONG_EDITS, WrongEdit
 from tests.world import World, to_forward, to_inbox, to_mailbox
 
@@ -170,99 +164,7 @@ def test_a_list_can_be_narrowed_to_a_tenant(client: Client, world: World) -> Non
     assert [row.local_part for row in rows] == ["y"]
 
 
-# --- who may
-
-
-@pytest.mark.parametrize("who", ["anonymous", "member", "deactivated"])
-def test_whoever_is_not_staff_gets_nothing(world: World, who: str) -> None:
-    client = Client()
-    if who == "member":
-        client.force_login(world.owner)
-    if who == "deactivated":
-        staff = make_staff()
-        client.force_login(staff)
-        User.objects.filter(pk=staff.pk).update(is_active=False)
-    for model in registered():
-        response = client.get(url_of(model, "changelist"), follow=True)
-        if who == "member":
-            assert response.status_code == 403, model
-        else:
-            assert response.redirect_chain[-1][0].startswith("/accounts/login/"), model
-
-
-def test_staff_without_a_second_factor_are_led_to_set_one_up(ops: User) -> None:
-    client = client_of(ops, has_second_factor=False)
-    for url in ("/admin/", url_of(Alias, "changelist"), "/admin/explain/"):
-        response = client.get(url)
-        assert (response.status_code, response["Location"]) == (302, "/accounts/2fa/")
-    assert client.get("/accounts/2fa/").status_code == 200
-
-
-def test_a_write_without_a_second_factor_changes_nothing(ops: User, world: World) -> None:
-    client = client_of(ops, has_second_factor=False)
-    alias = make.make_alias(world.domain, "x")
-    client.post(url_of(Alias, "delete", alias.pk), {"post": "yes"})
-    assert Alias.objects.filter(pk=alias.pk).exists()
-
-
-def test_the_requirement_can_be_lifted(ops: User, settings: Any) -> None:
-    settings.STAFF_MFA_REQUIRED = False
-    assert client_of(ops, has_second_factor=False).get("/admin/").status_code == 200
-
-
-def test_recovery_codes_alone_are_no_second_factor(ops: User) -> None:
-    from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
-
-    RecoveryCodes.activate(ops)
-    response = client_of(ops, has_second_factor=False).get("/admin/")
-    assert response["Location"] == "/accounts/2fa/"
-
-
-def test_sign_in_asks_for_the_password_and_then_the_code(db: None) -> None:
-    client_of(make_staff(password="correct horse battery"))
-    client = Client()
-    response = client.get("/admin/", follow=True)
-    assert response.redirect_chain[-1][0].startswith("/accounts/login/?next=")
-    login = {"login": "ops", "password": "correct horse battery"}
-    response = client.post("/accounts/login/", login)
-    assert response["Location"].startswith("/accounts/2fa/authenticate/")
-    assert client.get("/admin/").status_code == 302
-
-
-def test_nobody_signs_up(db: None) -> None:
-    page = Client().get("/accounts/signup/").content.decode()
-    assert "No sign-up here" in page
-
-
-def test_staff_may_only_do_what_their_permissions_say(world: World) -> None:
-    auditor = make_staff("auditor", is_superuser=False)
-    client = client_of(auditor)
-    alias = make.make_alias(world.domain, "x")
-    assert client.get(alias.get_absolute_url()).status_code == 403
-    assert client.get(url_of(Alias, "history", alias.pk)).status_code == 404
-    check = f"/admin/tenants/domain/{world.domain.pk}/check-now/"
-    assert client.post(check).status_code == 403
-    assert client.get("/admin/explain/").status_code == 403
-
-
-@pytest.mark.parametrize(
-    ("url", "has_eval"), [("/admin/", True), ("/accounts/2fa/", False), ("/accounts/email/", False)]
-)
-def test_only_the_admin_may_evaluate_scripts(client: Client, url: str, has_eval: bool) -> None:
-    policy = client.get(url)["Content-Security-Policy"]
-    assert ("'unsafe-eval'" in policy) is has_eval
-    assert "script-src 'self'" in policy
-    script = next(part for part in policy.split(";") if "script-src" in part)
-    assert "unsafe-inline" not in script
-
-
 # --- writes
-
-
-def last_context(row: Any) -> dict[str, Any]:
-    event = row.pgh_event_model.objects.order_by("-pgh_id").first()
-    metadata: dict[str, Any] = event.pgh_context.metadata
-    return metadata
 
 
 def test_a_change_carries_who_through_what_and_why(client: Client, ops: User, world: World) -> None:
@@ -535,130 +437,6 @@ def test_bulk_never_leaves_the_kind_it_was_chosen_for(client: Client, world: Wor
     bulk(client, "disable", [role], confirmed="yes")
     role.refresh_from_db()
     assert role.enabled
-
-
-# --- domains
-
-
-def test_adding_a_domain_is_a_claim_and_leads_to_its_records(client: Client, world: World) -> None:
-    page = client.get(url_of(Domain, "add"))
-    values = typed({"tenant": world.a, "name": "Bücher.example", "environment": "staging"})
-    data = data_of(page) | values | {"change_reason": "ticket 7"}
-    shown = [name for fieldset in page.context_data["adminform"] for name in fieldset.fields]
-    assert shown == ["tenant", "name", "environment", "change_reason"]
-    page = client.post(url_of(Domain, "add"), data, follow=True)
-    domain = Domain.objects.get(name="xn--bcher-kva.example")
-    assert page.redirect_chain == [(domain.get_absolute_url(), 302)]
-    assert (domain.state, domain.environment) == (Domain.State.PENDING, "staging")
-    assert last_context(domain)["reason"] == "ticket 7"
-    client.post(url_of(Domain, "add"), data | {"name": "other.example", "change_reason": ""})
-    assert last_context(domain)["reason"] == "claimed"
-
-
-def test_a_claim_that_loses_a_race_is_told_at_its_field(
-    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from django.core.exceptions import ValidationError
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise ValidationError({"name": "Somebody was quicker."})
-
-    monkeypatch.setattr(services, "claim_domain", refuse)
-    data = data_of(client.get(url_of(Domain, "add")))
-    response = client.post(url_of(Domain, "add"), data | typed({"tenant": world.a, "name": "n.de"}))
-    assert form_of(response).errors == {"name": ["Somebody was quicker."]}
-
-
-def test_a_domain_page_offers_its_records_as_lines_of_a_zone_file(
-    client: Client, world: World, settings: Any
-) -> None:
-    settings.DKIM_PUBLIC_KEYS = f"s1:{RSA}"
-    page = client.get(world.domain.get_absolute_url())
-    zone = dns.zone.from_text(
-        f"$TTL 3600\n{page.context_data['zone_file']}\n",
-        origin=world.domain.name,
-        relativize=False,
-        check_origin=False,
-    )
-    records = {
-        f"{name.to_text(omit_final_dot=True)} {dns.rdatatype.to_text(rdata.rdtype)}": (
-            b"".join(rdata.strings).decode() if rdata.rdtype == dns.rdatatype.TXT else str(rdata)
-        )
-        for name, _, rdata in zone.iterate_rdatas()
-    }
-    expected = services.expected_of(world.domain)
-    assert records == {f"{each.name} {each.rdtype}": each.value for each in expected}
-    assert f'data-copy="{escape(page.context_data["zone_file"])}"' in page.content.decode()
-
-
-def test_a_domain_page_shows_what_to_publish(client: Client, world: World) -> None:
-    page = client.get(world.domain.get_absolute_url()).content.decode()
-    assert f'data-copy="mailrouting-verification={world.domain.token}"' in page
-    assert "_mailrouting.a.example" in page
-    assert page.count("not checked yet") == len(services.expected_of(world.domain))
-
-
-class SilentResolver:
-    """No name server can be found out."""
-
-    def begin(self) -> "SilentResolver":
-        return self
-
-    def delegation(self, name: str) -> Any:
-        from tenants.dns import LookupFailedError
-
-        raise LookupFailedError("timeout")
-
-    def query(self, *_: Any) -> Any:
-        raise AssertionError("nobody to ask")
-
-
-def test_check_now_shows_its_result_at_once(
-    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(domain_admin.services, "configured_resolver", lambda **_: SilentResolver())
-    url = f"/admin/tenants/domain/{world.domain.pk}/check-now/"
-    page = client.post(url, follow=True).content.decode()
-    assert "Checked: a.example stays active" in page
-    assert "unknown" in page
-    assert "cannot be found out: timeout" in page
-    assert DomainCheck.objects.filter(domain=world.domain).count() >= 4
-    assert client.get(url).status_code == 302
-
-
-def test_a_domain_is_released_after_a_page_that_says_what_that_means(
-    client: Client, world: World
-) -> None:
-    make.make_alias(world.domain, "x")
-    url = f"/admin/tenants/domain/{world.domain.pk}/release/"
-    assert "1 address in use now" in client.get(url).content.decode()
-    world.domain.refresh_from_db()
-    assert world.domain.state == Domain.State.ACTIVE
-    client.post(url, {"change_reason": "moved away"})
-    world.domain.refresh_from_db()
-    assert world.domain.state == Domain.State.RELEASED
-    assert last_context(world.domain)["reason"] == "moved away"
-
-
-def test_evidence_from_dns_is_shown_as_text(client: Client, world: World) -> None:
-    record = services.expected_of(world.domain)[0]
-    evil = "<script>alert(1)</script>"
-    make.save(
-        DomainCheck(
-            domain=world.domain,
-            kind=record.kind,
-            record_name=record.name,
-            record_type="TXT",
-            state=DomainCheck.State.WRONG,
-            found=[evil],
-            evidence=[{"server": evil, "address": evil, "outcome": "answered", "values": [evil]}],
-            advice=evil,
-            checked_at=timezone.now(),
-        )
-    )
-    page = client.get(world.domain.get_absolute_url()).content.decode()
-    assert evil not in page
-    assert "&lt;script&gt;alert(1)" in page
 
 
 # --- overview

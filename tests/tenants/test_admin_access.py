@@ -1,0 +1,98 @@
+"""The admin lets in staff with a second factor, for what their permissions say, and nobody else."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tenants.models import (
+    Alias,
+)
+from tests import world as make
+from tests.pages import registered, url_of
+from tests.staff import client_of, make_staff
+from tests.world import World
+
+
+@pytest.mark.parametrize("who", ["anonymous", "member", "deactivated"])
+def test_whoever_is_not_staff_gets_nothing(world: World, who: str) -> None:
+    client = Client()
+    if who == "member":
+        client.force_login(world.owner)
+    if who == "deactivated":
+        staff = make_staff()
+        client.force_login(staff)
+        User.objects.filter(pk=staff.pk).update(is_active=False)
+    for model in registered():
+        response = client.get(url_of(model, "changelist"), follow=True)
+        if who == "member":
+            assert response.status_code == 403, model
+        else:
+            assert response.redirect_chain[-1][0].startswith("/accounts/login/"), model
+
+
+def test_staff_without_a_second_factor_are_led_to_set_one_up(ops: User) -> None:
+    client = client_of(ops, has_second_factor=False)
+    for url in ("/admin/", url_of(Alias, "changelist"), "/admin/explain/"):
+        response = client.get(url)
+        assert (response.status_code, response["Location"]) == (302, "/accounts/2fa/")
+    assert client.get("/accounts/2fa/").status_code == 200
+
+
+def test_a_write_without_a_second_factor_changes_nothing(ops: User, world: World) -> None:
+    client = client_of(ops, has_second_factor=False)
+    alias = make.make_alias(world.domain, "x")
+    client.post(url_of(Alias, "delete", alias.pk), {"post": "yes"})
+    assert Alias.objects.filter(pk=alias.pk).exists()
+
+
+def test_the_requirement_can_be_lifted(ops: User, settings: Any) -> None:
+    settings.STAFF_MFA_REQUIRED = False
+    assert client_of(ops, has_second_factor=False).get("/admin/").status_code == 200
+
+
+def test_recovery_codes_alone_are_no_second_factor(ops: User) -> None:
+    from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+
+    RecoveryCodes.activate(ops)
+    response = client_of(ops, has_second_factor=False).get("/admin/")
+    assert response["Location"] == "/accounts/2fa/"
+
+
+def test_sign_in_asks_for_the_password_and_then_the_code(db: None) -> None:
+    client_of(make_staff(password="correct horse battery"))
+    client = Client()
+    response = client.get("/admin/", follow=True)
+    assert response.redirect_chain[-1][0].startswith("/accounts/login/?next=")
+    login = {"login": "ops", "password": "correct horse battery"}
+    response = client.post("/accounts/login/", login)
+    assert response["Location"].startswith("/accounts/2fa/authenticate/")
+    assert client.get("/admin/").status_code == 302
+
+
+def test_nobody_signs_up(db: None) -> None:
+    page = Client().get("/accounts/signup/").content.decode()
+    assert "No sign-up here" in page
+
+
+def test_staff_may_only_do_what_their_permissions_say(world: World) -> None:
+    auditor = make_staff("auditor", is_superuser=False)
+    client = client_of(auditor)
+    alias = make.make_alias(world.domain, "x")
+    assert client.get(alias.get_absolute_url()).status_code == 403
+    assert client.get(url_of(Alias, "history", alias.pk)).status_code == 404
+    check = f"/admin/tenants/domain/{world.domain.pk}/check-now/"
+    assert client.post(check).status_code == 403
+    assert client.get("/admin/explain/").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("url", "has_eval"), [("/admin/", True), ("/accounts/2fa/", False), ("/accounts/email/", False)]
+)
+def test_only_the_admin_may_evaluate_scripts(client: Client, url: str, has_eval: bool) -> None:
+    policy = client.get(url)["Content-Security-Policy"]
+    assert ("'unsafe-eval'" in policy) is has_eval
+    assert "script-src 'self'" in policy
+    script = next(part for part in policy.split(";") if "script-src" in part)
+    assert "unsafe-inline" not in script
