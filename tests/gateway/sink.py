@@ -64,13 +64,16 @@ class Sink:
         self.script = Script()
         self.got_message = threading.Event()
         self.go_on = threading.Event()
+        self._sessions: list[SMTP] = []
         kind = LmtpListener if is_lmtp else SmtpListener
         sink = self
 
         class Listener(Controller):
             def factory(self) -> SMTP:
                 sink.connections += 1
-                return kind(self.handler, **self.SMTP_kwargs)
+                session = kind(self.handler, **self.SMTP_kwargs)
+                sink._sessions.append(session)
+                return session
 
         port = port or free_port()
         self._controller = Listener(self, hostname="127.0.0.1", port=port, **options)
@@ -82,7 +85,16 @@ class Sink:
 
     def stop(self) -> None:
         self.go_on.set()
+        hanging_up = asyncio.run_coroutine_threadsafe(self._hang_up(), self._controller.loop)
+        hanging_up.result(10)
         self._controller.stop()
+
+    async def _hang_up(self) -> None:
+        """Close what senders keep open, which the controller would leave to the collector."""
+        for session in self._sessions:
+            if session.transport is not None:
+                session.transport.abort()
+        await asyncio.sleep(0)  # each socket closes in the next turn
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd asks for this name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
