@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tests.gateway.sink import Sink
     from tests.gateway.stage import Stage
 
+# What a killed worker held is sent by another soon.
+IMPATIENT = {"DELIVERY_ATTEMPT_SECONDS": "5", "DELIVERY_LEASE_SECONDS": "36"}
+
 
 @pytest.fixture
 def redis(socket_enabled: None) -> Iterator[Redis]:
@@ -37,7 +40,11 @@ def stack(redis: Redis) -> "Iterator[Stack]":
         tempfile.TemporaryDirectory(prefix="mailrouting-chaos-") as root,
         run_dns_world() as dns,
         running(
-            Path(root), dns_resolvers=dns.resolvers, dns_port=dns.port, broker_url=redis.url
+            Path(root),
+            dns_resolvers=dns.resolvers,
+            dns_port=dns.port,
+            broker_url=redis.url,
+            settings=IMPATIENT,
         ) as stack,
     ):
         yield stack

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from mailrouting import certificate, postgres
 from mailrouting.children import Child, hold, start
@@ -50,6 +51,7 @@ class Stack:
     dns_resolvers: list[str]
     dns_port: int
     broker_url: str = "filesystem://localhost"
+    settings: dict[str, str] = field(default_factory=dict)
     addresses: Addresses = field(default_factory=lambda: with_free_ports(configured_addresses()))
     smarthost_port: int = field(default_factory=lambda: choose_free(["127.0.0.1"])[0])
     password: str = ""
@@ -203,6 +205,7 @@ class Stack:
             "GATEWAY_TLS_KEY": str(key),
             "PYTHONUNBUFFERED": "1",
             "SMARTHOST_URL": f"smtp://127.0.0.1:{self.smarthost_port}?tls=none",
+            **self.settings,
         }
 
     def _certificate(self) -> tuple[Path, Path]:
@@ -237,7 +240,7 @@ def children_of(pid: int) -> list[int]:
 
 @contextmanager
 def running(
-    root: Path, *, dns_resolvers: list[str], dns_port: int, **options: str
+    root: Path, *, dns_resolvers: list[str], dns_port: int, **options: Any
 ) -> Iterator[Stack]:
     """A stack that keeps its data in `root` and runs inside `with`."""
     with hold(root, "up") as lock:
