@@ -6,13 +6,14 @@ tells it what to run. Its children are leashed, so it may die in any way.
 
 import errno
 import http.client
+import random
 import select
 import signal
 import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -21,6 +22,9 @@ from typing import NoReturn, Self
 from mailrouting.children import Child, StartError, start
 
 READY_SECONDS = 90
+# Systems take ports for outgoing connections from 32768 (Linux) or 49152 (RFC 6335) on.
+QUIET_PORTS = range(20_000, 32_768)
+QUIET_TRIES = 20
 PROBE_PAUSE_SECONDS = 0.05
 PROBE_TIMEOUT_SECONDS = 5
 
@@ -166,8 +170,16 @@ def require_free(listeners: Sequence[Listener]) -> None:
 def choose_free(hosts: Sequence[str]) -> list[int]:
     """One free port for each host, all different."""
     with ExitStack() as bound:
-        sockets = [bound.enter_context(_bind(host, 0)) for host in hosts]
+        sockets = [bound.enter_context(_bind_any(host)) for host in hosts]
         return [each.getsockname()[1] for each in sockets]
+
+
+def _bind_any(host: str) -> socket.socket:
+    """A socket on a free port below those that outgoing connections take meanwhile."""
+    for port in random.sample(QUIET_PORTS, QUIET_TRIES):
+        with suppress(OSError):
+            return _bind(host, port)
+    return _bind(host, 0)
 
 
 def _bind(host: str, port: int) -> socket.socket:
