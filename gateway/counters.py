@@ -183,14 +183,9 @@ class Counters:
 
 
 async def _charge(link: Link, batch: Sequence[Sequence[Take]]) -> list[Reply | Exception | None]:
-    try:
+    with link.transaction():
         keys = sorted({take.counter for takes in batch for take in takes})
         return await _admit(link, batch, await lock_counters(link, keys))
-    except psycopg.Error:
-        raise  # the link has rolled back
-    except BaseException:
-        link.close()
-        raise
 
 
 async def _admit(

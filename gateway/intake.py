@@ -171,14 +171,9 @@ async def _commit(lane: Lane, batch: Sequence[Incoming]) -> Sequence[Reply]:
         return _all_queued(batch)
     if await _commit_from_memory(lane, batch, counters):
         return _all_queued(batch)
-    try:
+    with lane.link.transaction():
         ledger = await lock_counters(lane.link, counters)
         answers = await _admit(lane.link, batch, ledger)
-    except psycopg.Error:
-        raise  # the link has rolled back
-    except BaseException:
-        lane.link.close()
-        raise
     lane.memory.learn(ledger)
     return answers
 
@@ -216,7 +211,7 @@ async def _commit_large(link: Link, message: Incoming) -> Reply:
     They take long: its counters, which others wait for, are locked only once they are there.
     """
     body, takes = str(message.id), _takes(message)
-    try:
+    with link.transaction():
         place = Question(PLACE, (body, str(days_kept(message)), message.octets))
         _, [(day,)] = await link.ask(BEGIN, place)
         expires_on = (day or b"").decode()
@@ -233,11 +228,6 @@ async def _commit_large(link: Link, message: Incoming) -> Reply:
         )
         displace = [Question(DISPLACE, (body, expires_on))] if answer else []
         await link.ask(*displace, store, COMMIT)
-    except psycopg.Error:
-        raise  # the link has rolled back
-    except BaseException:
-        link.close()
-        raise
     return answer or replies.queued(message.envelope.queue_id)
 
 

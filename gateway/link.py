@@ -8,7 +8,8 @@ gateway's time, in waiting for sockets and converting values, as one through her
 import asyncio
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import psycopg
@@ -88,6 +89,17 @@ class Link:
             return await self.ask(*questions)
         except (psycopg.OperationalError, psycopg.InterfaceError):
             return await self.ask(*questions)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What begins and ends a transaction stands in it: no error leaves one open."""
+        try:
+            yield
+        except psycopg.Error:
+            raise  # rolled back already
+        except BaseException:
+            self.close()
+            raise
 
     def close(self, error: psycopg.Error | None = None) -> None:
         """End the connection, and with it a transaction under way; who waits gets the error."""
