@@ -5,16 +5,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from mailrouting.supervisor import choose_free
+
 HOST = "127.0.0.1"
 CLIENTS = 250
 LISTENING = "0A"  # proc_net_tcp, the state of a socket
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on now."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])
+    """A loopback port that nothing listens on now, and no outgoing connection takes meanwhile."""
+    return choose_free([HOST])[0]
 
 
 def listeners(port: int) -> int:

@@ -176,7 +176,8 @@ def choose_free(hosts: Sequence[str]) -> list[int]:
 
 def _bind_any(host: str) -> socket.socket:
     """A socket on a free port below those that outgoing connections take meanwhile."""
-    for port in random.sample(QUIET_PORTS, QUIET_TRIES):
+    # Not the seeded generator: two test processes of one seed would choose the same ports.
+    for port in random.SystemRandom().sample(QUIET_PORTS, QUIET_TRIES):
         with suppress(OSError):
             return _bind(host, port)
     return _bind(host, 0)

@@ -17,6 +17,8 @@ from typing import Any
 
 from dnslib import CLASS, QTYPE, RCODE, RR, TXT, DNSError, DNSRecord
 
+from mailrouting.supervisor import choose_free
+
 RESOLVER = "127.0.0.1"
 TCP = socket.SOCK_STREAM
 BOTH = (socket.SOCK_DGRAM, TCP)
@@ -306,14 +308,11 @@ def _run(stack: ExitStack, server: Any, world: DnsWorld) -> None:
 
 
 def _find_free_port(servers: int) -> int:
+    addresses = [f"127.0.0.{number}" for number in range(1, servers + 2)]
     for _ in range(50):
-        with ExitStack() as stack:
-            first = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            first.bind((RESOLVER, 0))
-            port: int = first.getsockname()[1]
-            others = [f"127.0.0.{n}" for n in range(2, servers + 2)]
-            if _is_free(RESOLVER, port, TCP) and all(_is_free(it, port, *BOTH) for it in others):
-                return port
+        (port,) = choose_free([RESOLVER])
+        if all(_is_free(each, port, *BOTH) for each in addresses):
+            return port
     raise OSError("no port is free on all loopback addresses")
 
 

@@ -1,7 +1,6 @@
 """Next hops for tests: real SMTP and LMTP listeners that record octets and answer by a script."""
 
 import asyncio
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from mailrouting.supervisor import choose_free
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +135,8 @@ def drop(server: SMTP) -> str:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A loopback port that nobody listens on and no outgoing connection takes meanwhile."""
+    return choose_free(["127.0.0.1"])[0]
 
 
 @contextmanager
