@@ -7,6 +7,7 @@ and forbidden by REQUIRE_ALL=1.
 """
 
 import os
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -47,6 +48,9 @@ resources = pytest.StashKey[ExitStack]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Tests hold a thousand connections; systems give an ordinary user 1,024 descriptors at first.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     stack = config.stash[resources] = ExitStack()
     if not hasattr(config, "workerinput"):
         _prepare_run(config, stack)
