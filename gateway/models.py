@@ -31,6 +31,22 @@ def loose(to: str) -> Any:
     )
 
 
+def written_after(to: Any, related_name: str, *, is_optional: bool = False) -> Any:
+    """A reference to a row that the same statement writes, or an earlier one, and one purge takes.
+
+    The database does not check it: at wire speed that costs a look-up and a lock of the row each
+    time, a fifth of what PostgreSQL does for a batch of messages.
+    """
+    return models.ForeignKey(
+        to,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        null=is_optional,
+        blank=is_optional,
+        related_name=related_name,
+    )
+
+
 class Body(models.Model):
     """The octets of a message as received, with our Received line on top.
 
@@ -121,9 +137,7 @@ class RoutingRecord(models.Model):
     """What was decided for one recipient, by which rule, and what was answered."""
 
     id = models.UUIDField(primary_key=True, default=uuid7)
-    message = models.ForeignKey(
-        Message, on_delete=models.CASCADE, null=True, blank=True, related_name="records"
-    )
+    message = written_after(Message, "records", is_optional=True)
     at = models.DateTimeField()
     queue_id = models.CharField(max_length=32)
     sender = models.CharField(max_length=320, blank=True)
@@ -177,8 +191,8 @@ class Delivery(models.Model):
         HELD = "held", "held"
 
     id = models.UUIDField(primary_key=True, default=uuid7)
-    record = models.ForeignKey(RoutingRecord, on_delete=models.CASCADE, related_name="deliveries")
-    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="deliveries")
+    record = written_after(RoutingRecord, "deliveries")
+    message = written_after(Message, "deliveries")
     tenant = loose("tenants.Tenant")
     target = loose("tenants.Target")
     hop = loose("tenants.NextHop")
@@ -260,7 +274,7 @@ class Outage(models.Model):
 class Attempt(models.Model):
     """One try to deliver, and what the other side said."""
 
-    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempts")
+    delivery = written_after(Delivery, "attempts")
     number = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
