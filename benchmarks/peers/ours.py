@@ -26,7 +26,10 @@ JOIN gateway_body body ON body.id = message.body_id
     AND body.expires_on = message.body_expires_on
 WHERE EXISTS (SELECT 1 FROM gateway_delivery WHERE message_id = message.id)
 """
-CLEAR = "TRUNCATE gateway_body, gateway_message, gateway_routingrecord, gateway_delivery CASCADE"
+CLEAR = (
+    "TRUNCATE gateway_body, gateway_message, gateway_routingrecord, gateway_delivery,"
+    " gateway_attempt CASCADE"
+)
 NEWEST = "SELECT id FROM gateway_delivery ORDER BY id DESC LIMIT 1"
 # By the order of the ids, so that no waiting row is read.
 DELIVERED = "SELECT count(*) FROM gateway_delivery WHERE id > %s AND state = 'delivered'"

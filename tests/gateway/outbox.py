@@ -20,7 +20,8 @@ def empty() -> None:
     """Forget all mail: tests here drain everything that is due."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "TRUNCATE gateway_message, gateway_body, gateway_routingrecord, gateway_outage CASCADE"
+            "TRUNCATE gateway_message, gateway_body, gateway_routingrecord, gateway_delivery,"
+            " gateway_attempt, gateway_outage CASCADE"
         )
 
 
