@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 from django.db.models import F, Max, Q
+from django.db.models.functions import Collate
+from django.db.models.lookups import Exact, GreaterThanOrEqual, LessThan
 from django.utils import timezone
 
 from gateway.routing.facts import AddressKind, DomainState
@@ -21,6 +23,28 @@ FRESH_CLAIM = timedelta(days=7)
 CHECK_FRESH_EVERY = timedelta(seconds=30)
 CHECK_VERIFIED_EVERY = timedelta(hours=1)
 CHECK_STALE_EVERY = timedelta(days=1)
+
+_LAST_CHARACTER = "\U0010ffff"
+
+
+def by_code_point(expression: Any) -> Collate:
+    """A text in the order of its code points, in which all that begins alike stands together.
+
+    The database's own order need not be like that, so what is looked up by its beginning has an
+    index over this.
+    """
+    return Collate(expression, "C")
+
+
+def begins(expression: Any, text: str) -> Q:
+    """That a column begins with a text, from an index over `by_code_point` of the column."""
+    ordered = by_code_point(expression)
+    return Q(GreaterThanOrEqual(ordered, text)) & Q(LessThan(ordered, text + _LAST_CHARACTER))
+
+
+def reads(expression: Any, text: str) -> Q:
+    """That a column is a text, from the same index as `begins`."""
+    return Q(Exact(by_code_point(expression), text))
 
 
 class TenantQuerySet(models.QuerySet[Any]):

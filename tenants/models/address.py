@@ -19,9 +19,9 @@ from gateway.routing.authentication import Demand, OnFailure
 from gateway.routing.facts import AddressKind, RuleAction
 from tenants.models.domain import Domain
 from tenants.models.fields import Ruled, normalise_domain, normalise_sender, parse_address
-from tenants.models.history import tracked
+from tenants.models.history import tracked, tracked_by
 from tenants.models.tenant import FOR_VIRUSES, TREATMENTS
-from tenants.querysets import AddressQuerySet, TenantQuerySet
+from tenants.querysets import AddressQuerySet, TenantQuerySet, by_code_point
 
 # RFC 2142 §2-§6, with noreply for the sender that nobody reads.
 ROLE_NAMES = (
@@ -45,7 +45,7 @@ ROLE_NAMES = (
 )
 
 
-@tracked
+@tracked_by(models.Index("pgh_label", by_code_point("key"), name="address_event_by_key"))
 class Address(Ruled):
     """An address that receives mail on a domain: an alias or a role address."""
 
@@ -228,7 +228,10 @@ class Address(Ruled):
             ),
         ]
         indexes = [
-            models.Index(fields=["expires_at"], condition=Q(enabled=True), name="address_to_expire")
+            models.Index(
+                fields=["expires_at"], condition=Q(enabled=True), name="address_to_expire"
+            ),
+            models.Index(by_code_point("key"), "id", name="address_by_key"),
         ]
 
     def __str__(self) -> str:

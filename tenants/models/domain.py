@@ -17,7 +17,7 @@ from gateway.routing.facts import DomainState
 from tenants.models.fields import Ruled, normalise_domain, validate_pattern
 from tenants.models.history import tracked
 from tenants.models.tenant import Tenant
-from tenants.querysets import RECEIVING, DomainQuerySet, TenantQuerySet
+from tenants.querysets import RECEIVING, DomainQuerySet, TenantQuerySet, by_code_point
 
 QUARANTINE = timedelta(days=30)
 
@@ -115,6 +115,7 @@ class Domain(Ruled):
 
     class Meta:
         ordering = ("name", "id")
+        indexes = [models.Index(by_code_point("name"), "id", name="domain_by_name")]
         constraints = [
             models.UniqueConstraint(
                 fields=["name"],

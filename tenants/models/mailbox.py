@@ -9,7 +9,7 @@ from django.urls import reverse
 from tenants.models.fields import Ruled, parse_address
 from tenants.models.history import tracked
 from tenants.models.tenant import Tenant
-from tenants.querysets import TenantQuerySet
+from tenants.querysets import TenantQuerySet, by_code_point
 
 
 @tracked
@@ -99,6 +99,7 @@ class Mailbox(Ruled):
     class Meta:
         ordering = ("address", "id")
         verbose_name_plural = "mailboxes"
+        indexes = [models.Index(by_code_point("key"), "id", name="mailbox_by_key")]
         constraints = [
             models.UniqueConstraint(
                 fields=["tenant", "key"],

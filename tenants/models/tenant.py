@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
 
@@ -10,7 +11,7 @@ from gateway.routing.authentication import OnFailure
 from gateway.routing.facts import TenantState
 from tenants.models.fields import Ruled
 from tenants.models.history import tracked
-from tenants.querysets import TenantQuerySet
+from tenants.querysets import TenantQuerySet, by_code_point
 
 TREATMENTS = [
     (OnFailure.REJECT.value, "is rejected"),
@@ -134,6 +135,7 @@ class Tenant(Limits):
 
     class Meta:
         ordering = ("name", "id")
+        indexes = [models.Index(by_code_point(Lower("name")), "id", name="tenant_by_name")]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(state__in=[state.value for state in TenantState]),
