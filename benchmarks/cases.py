@@ -7,6 +7,7 @@ something, one in benchmarks/floors.py.
 from collections.abc import Iterator
 
 from benchmarks.case import Case
+from benchmarks.measures.authenticated import authenticated
 from benchmarks.measures.crowd import crowd
 from benchmarks.measures.end_to_end import end_to_end
 from benchmarks.measures.freshness import freshness
@@ -32,6 +33,7 @@ def cases(plan: Plan) -> list[Case]:
         *_domains(plan),
         *_special(plan),
         *_end_to_end(plan),
+        *_authenticated(plan),
     ]
     return [case for case in found if case.connections and case.name in (plan.only or (case.name,))]
 
@@ -104,6 +106,13 @@ def _end_to_end(plan: Plan) -> Iterator[Case]:
     for number, peers in ((0, both), (plan.backlog, ours)):
         people = Population(plan.few, waiting=number)
         yield Case("end-to-end", waiting(number), people, _chosen(plan, (16,)), peers, end_to_end)
+
+
+def _authenticated(plan: Plan) -> Iterator[Case]:
+    """SPF, DKIM and DMARC on, with answers from a local name server; on few aliases."""
+    people, busy = Population(plan.few), _chosen(plan, BUSY)
+    peers = ("ours-authenticating", "postfix-filtering")
+    yield Case("authenticated", aliases(plan.few), people, busy, peers, authenticated)
 
 
 def _chosen(plan: Plan, connections: tuple[int, ...]) -> tuple[int, ...]:

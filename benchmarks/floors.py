@@ -61,6 +61,7 @@ RATIOS = (
     Ratio("messages", BUSY, BEST, 2.0),
     Ratio("reconnecting", BUSY, BEST, 1.5),
     Ratio("large", (16,), POSTFIX, 1.0),
+    Ratio("authenticated", BUSY, BEST, 1.0, is_at_every_size=True),
     Ratio("end-to-end", (16,), POSTFIX, 1.0, is_at_every_size=True),
 )
 

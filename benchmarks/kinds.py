@@ -69,6 +69,11 @@ KINDS = {
         RATES.format(reply="the 250, connecting included"),
         rate,
     ),
+    "authenticated": Kind(
+        "Durable messages a second with SPF, DKIM and DMARC checked",
+        RATES.format(reply="the 250"),
+        rate,
+    ),
     "large": Kind("Durable messages of 1 MiB a second", RATES.format(reply="the 250"), rate),
     "crowd": Kind(
         "Messages of 25 MB over many connections, and small ones beside them",

@@ -20,7 +20,7 @@ import uvloop
 
 from benchmarks import dialogues
 from benchmarks.dialogues import Dialogue, Question
-from benchmarks.messages import Messages
+from benchmarks.messages import Messages, SignedMessages
 from benchmarks.population import Population
 from benchmarks.ports import HOST, client_address
 from benchmarks.run import Run
@@ -50,6 +50,7 @@ class Order:
     seed: int
     beside: int = 0
     beside_octets: int = 0
+    signing_key: str = ""  # of the author of authenticated messages, PEM
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ class Load:
                 return dialogues.ask_recipients(run, questions)
             case "pipelined":
                 return dialogues.ask_pipelined(run, questions)
-            case "messages":
+            case "messages" | "authenticated":
                 return dialogues.send_messages(run, questions, messages)
             case "reconnecting":
                 return dialogues.send_one_message(run, questions, messages)
@@ -183,7 +184,10 @@ class Load:
         return dialogues.send_patiently(self._run, questions, messages, is_timed=False)
 
     def _messages(self, octets: int) -> Messages:
-        return Messages(octets, f"{next(self._numbers)}.{self._token}")
+        session = f"{next(self._numbers)}.{self._token}"
+        if self._order.signing_key:
+            return SignedMessages(octets, session, self._order.signing_key)
+        return Messages(octets, session)
 
 
 def _draw(order: Order, random: Random) -> Iterator[Question]:

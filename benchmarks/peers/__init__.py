@@ -45,6 +45,13 @@ class Twins(Peer, Protocol):
     database: Database | None
 
 
+class Authenticator(Peer, Protocol):
+    """A server that checks SPF, DKIM and DMARC before it takes a message."""
+
+    def stored_message(self) -> bytes:
+        """The header of one message as it is stored, with the trace that the server added."""
+
+
 class Deliverer(Peer, Protocol):
     """A server that also delivers what it accepts, to a sink that counts."""
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from benchmarks.peers import Peer
 from benchmarks.peers.exim import Exim
+from benchmarks.peers.filtering import FilteringPostfix
 from benchmarks.peers.haraka import ClusteredHaraka, Haraka
-from benchmarks.peers.ours import AwayOurs, DeliveringOurs, Ours, TwinOurs
+from benchmarks.peers.ours import AuthenticatingOurs, AwayOurs, DeliveringOurs, Ours, TwinOurs
 from benchmarks.peers.postfix import (
     DeliveringPostfix,
     Postfix,
@@ -21,12 +22,14 @@ OURS: dict[str, Callable[[Path, int], Peer]] = {
     "ours-80ms": partial(AwayOurs, milliseconds=80),
     "ours-twice": TwinOurs,
     "ours-delivering": DeliveringOurs,
+    "ours-authenticating": AuthenticatingOurs,
 }
 OTHERS: dict[str, Callable[[Path], Peer]] = {
     "postfix": Postfix,
     "postfix-proxymap": ProxiedPostfix,
     "postfix-delivering": DeliveringPostfix,
     "postfix-relaying": RelayingPostfix,
+    "postfix-filtering": FilteringPostfix,
     "exim": Exim,
     "haraka": Haraka,
     "haraka-cluster": ClusteredHaraka,

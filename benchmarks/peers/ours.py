@@ -15,6 +15,7 @@ import psycopg
 from benchmarks import processes
 from benchmarks.database import HOP, Database
 from benchmarks.delay import Delay
+from benchmarks.name_server import NameServer
 from benchmarks.peers import PeerError
 from benchmarks.ports import HOST, await_condition, free_port, listeners
 from benchmarks.sink import Sink
@@ -33,6 +34,8 @@ CLEAR = (
 NEWEST = "SELECT id FROM gateway_delivery ORDER BY id DESC LIMIT 1"
 # By the order of the ids, so that no waiting row is read.
 DELIVERED = "SELECT count(*) FROM gateway_delivery WHERE id > %s AND state = 'delivered'"
+MESSAGE = "SELECT octets FROM gateway_body LIMIT 1"
+DEMAND = "UPDATE tenants_address SET authentication = %s"
 NIL = UUID(int=0)
 WORKER = (
     *("-m", "celery", "-A", "mailrouting", "worker", "--pool", "threads", "--concurrency", "8"),
@@ -131,6 +134,31 @@ class AwayOurs(Ours):
     def _settings(self, port: int) -> dict[str, str]:
         assert self.database is not None
         return super()._settings(port) | {"DATABASE_URL": self._delay.url(self.database.url)}
+
+
+class AuthenticatingOurs(Ours):
+    """The gateway with addresses that ask for DMARC pass, and a local name server."""
+
+    def __init__(self, work: Path, gateway_processes: int = 1) -> None:
+        super().__init__(work, gateway_processes)
+        self._name_server = NameServer(work)
+
+    def start(self, database: Database) -> None:
+        self._children.append(self._name_server.start())
+        super().start(database)
+        self._execute(DEMAND, "dmarc")
+
+    def stop(self) -> None:
+        super().stop()
+        if self.database is not None:
+            self._execute(DEMAND, "")  # other cases share the rows
+
+    def stored_message(self) -> bytes:
+        row = self._execute(MESSAGE).fetchone()
+        return bytes(row[0]) if row else b""
+
+    def _settings(self, port: int) -> dict[str, str]:
+        return super()._settings(port) | {"DNS_RESOLVERS": self._name_server.endpoint}
 
 
 class TwinOurs(Ours):

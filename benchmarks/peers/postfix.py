@@ -124,14 +124,16 @@ class Postfix:
 
     def prepare(self) -> str:
         _require()
-        return _run("postconf", "-h", "mail_version").strip()
+        return run_program("postconf", "-h", "mail_version").strip()
 
     def start(self, database: Database) -> None:
         self.port = free_port()
         self._lay_out(database)
         config = str(self._folder / "config")
-        _run("postfix", "-c", config, "check")
-        master = Path(_run("postconf", "-c", config, "-h", "daemon_directory").strip()) / "master"
+        run_program("postfix", "-c", config, "check")
+        master = (
+            Path(run_program("postconf", "-c", config, "-h", "daemon_directory").strip()) / "master"
+        )
         # In the foreground below our leash, so that it cannot outlive us; the leash has made
         # it the leader of a process group already, which `postfix start-fg` would refuse.
         self._master = start(
@@ -245,13 +247,13 @@ class DeliveringPostfix(Postfix):
 def _require() -> None:
     if not shutil.which("postfix", path=PATH):
         raise PeerError("Postfix is not installed: apt install postfix postfix-pgsql")
-    if "pgsql" not in _run("postconf", "-m").split():
+    if "pgsql" not in run_program("postconf", "-m").split():
         raise PeerError("Postfix has no pgsql maps: apt install postfix-pgsql")
     if os.geteuid() != 0:
         raise PeerError("Postfix can be started by root alone: run as root, or with --peers ours")
 
 
-def _run(*command: str) -> str:
+def run_program(*command: str) -> str:
     """What one of Postfix's commands says; PeerError when it fails."""
     environment = {**os.environ, "PATH": PATH}
     done = subprocess.run(
