@@ -23,8 +23,9 @@ class Bell:
     ring.
     """
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, *, task: str = "gateway.tasks.deliver") -> None:
         self._app = app
+        self._task = task
         self._is_rung = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -38,9 +39,7 @@ class Bell:
 
     def send(self) -> None:
         """Put one message for the workers into the broker. Raises what broker_errors names."""
-        self._app.send_task(
-            "gateway.tasks.deliver", expires=EXPIRES_SECONDS, ignore_result=True, retry=False
-        )
+        self._app.send_task(self._task, expires=EXPIRES_SECONDS, ignore_result=True, retry=False)
 
     @property
     def broker_errors(self) -> tuple[type[Exception], ...]:
@@ -67,7 +66,7 @@ class Bell:
             self.send()
         except self.broker_errors as error:
             if not self._is_broken:
-                log.warning("bell cannot be rung, the sweep will find the mail", error=str(error))
+                log.warning("bell cannot be rung, the sweep will find the work", error=str(error))
             self._is_broken = True
         else:
             if self._is_broken:

@@ -164,6 +164,7 @@ CELERY_BROKER_CONNECTION_TIMEOUT = 2
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 CELERY_TIMEZONE = "UTC"
+PURGE_SECONDS = env.number("PURGE_SECONDS", default=3600)
 CELERY_BEAT_SCHEDULE = {
     "sweep deliveries that are due": {
         "task": "gateway.tasks.sweep",
@@ -177,11 +178,22 @@ CELERY_BEAT_SCHEDULE = {
         "task": "tenants.tasks.reconcile_dns",
         "schedule": timedelta(seconds=env.number("DNS_RECONCILE_SECONDS", default=900)),
     },
+    "sweep jobs that are due": {
+        "task": "tenants.tasks.sweep_jobs",
+        "schedule": timedelta(seconds=env.number("JOB_SWEEP_SECONDS", default=5)),
+    },
+    "forget jobs by retention": {
+        "task": "tenants.tasks.forget_jobs",
+        "schedule": timedelta(seconds=PURGE_SECONDS),
+    },
     "purge by retention": {
         "task": "gateway.tasks.purge",
-        "schedule": timedelta(seconds=env.number("PURGE_SECONDS", default=3600)),
+        "schedule": timedelta(seconds=PURGE_SECONDS),
     },
 }
+
+# A job whose worker did not note progress for so long is taken over by another one.
+JOB_LEASE_SECONDS = env.number("JOB_LEASE_SECONDS", default=60)
 
 # --- DNS ------------------------------------------------------------------
 # "host" or "host:port" of recursive resolvers; empty means the system's.

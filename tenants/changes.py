@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
+from uuid import UUID
 
 import pghistory
 from django.contrib.auth.models import AbstractBaseUser
@@ -28,6 +29,7 @@ class Actor:
     name: str = ""
     request_id: str = ""
     client: str = ""
+    job: int | None = None  # the job that the change is part of
 
     @classmethod
     def system(cls, name: str, *, surface: str = "command") -> Self:
@@ -39,8 +41,10 @@ class Actor:
 
 
 @contextmanager
-def attributed(actor: Actor, *, reason: str = "") -> Iterator[None]:
+def attributed(actor: Actor, *, reason: str = "") -> Iterator[UUID]:
     """One transaction whose every change carries actor, surface, reason and request id.
+
+    What comes back names the edit in the history.
 
     Inside another one, an empty reason leaves the outer one standing.
     """
@@ -54,11 +58,13 @@ def attributed(actor: Actor, *, reason: str = "") -> Iterator[None]:
     }
     if reason:
         about["reason"] = reason
-    with transaction.atomic(), pghistory.context(**about):
+    if actor.job is not None:
+        about["job"] = actor.job
+    with transaction.atomic(), pghistory.context(**about) as edit:
         with connection.cursor() as cursor:
             # Carries the context, so that a COPY after it has it too; a SELECT would not.
             cursor.execute("VALUES (1)")
-        yield
+        yield edit.id
 
 
 def save(

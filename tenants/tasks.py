@@ -1,15 +1,21 @@
-"""Scheduled jobs of the control plane: expiry and DNS.
+"""What workers and beat do for the control plane: expiry, DNS, and jobs that operators asked for.
 
-A job holds nothing that is not in a row: what a lost message or a killed worker left undone is
+A task holds nothing that is not in a row: what a lost message or a killed worker left undone is
 still due when the schedule strikes again.
 """
 
-from celery import shared_task
+import threading
+from datetime import timedelta
+
+from celery import shared_task, signals
+from django.conf import settings
 from django.utils import timezone
 
-from tenants import lock, services
+from tenants import jobs, lock, services
 from tenants.changes import Actor
 from tenants.models import Domain
+
+_is_ending = threading.Event()
 
 
 @shared_task(ignore_result=True)
@@ -37,3 +43,29 @@ def check_domain_dns(domain_id: int) -> None:
         actor = Actor.system("reconcile DNS", surface="task")
         resolver = services.configured_resolver()
         services.check_domain(domain, actor=actor, resolver=resolver, now=now)
+
+
+@shared_task(ignore_result=True)
+def run_jobs() -> None:
+    """Work off the jobs that are due; when the worker ends, another one goes on with them."""
+    jobs.work_off(lambda: not _is_ending.is_set())
+
+
+@shared_task(ignore_result=True)
+def sweep_jobs() -> None:
+    """Ring for jobs that are due, or whose worker ended, though no bell was heard."""
+    if jobs.is_any_due():
+        jobs.ring()
+
+
+@shared_task(ignore_result=True)
+def forget_jobs() -> None:
+    """Delete jobs that ended too long ago to be looked up, and drafts that nobody started."""
+    jobs.forget(timedelta(days=settings.RECORD_RETENTION_DAYS))
+
+
+def _end(**_signal: object) -> None:
+    _is_ending.set()
+
+
+signals.worker_shutting_down.connect(_end, weak=False)

@@ -8,6 +8,7 @@ from tenants.models.address import (
 )
 from tenants.models.domain import Domain, DomainCheck
 from tenants.models.identity import SendAsIdentity
+from tenants.models.job import Job, JobItem
 from tenants.models.mailbox import Mailbox, NextHop
 from tenants.models.target import Target
 from tenants.models.tenant import Membership, Plan, Tenant
@@ -17,6 +18,8 @@ __all__ = [
     "Alias",
     "Domain",
     "DomainCheck",
+    "Job",
+    "JobItem",
     "Mailbox",
     "Membership",
     "NextHop",

@@ -35,7 +35,12 @@ def test_the_schedule_names_tasks_that_exist(settings):
         if entry["task"].startswith("tenants.")
     }
 
-    assert ours == {tasks.expire_addresses.name, tasks.reconcile_dns.name}
+    assert ours == {
+        tasks.expire_addresses.name,
+        tasks.forget_jobs.name,
+        tasks.reconcile_dns.name,
+        tasks.sweep_jobs.name,
+    }
     assert all(task.ignore_result for task in (tasks.expire_addresses, tasks.check_domain_dns))
 
 

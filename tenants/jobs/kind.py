@@ -1,0 +1,143 @@
+"""What a kind of job has to say about itself, and the register of those there are.
+
+A kind holds no state: the job's parameters and its items say everything, since another process
+may go on with them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import IntegrityError, models, transaction
+from django.db.models import ProtectedError, RestrictedError
+
+from tenants.changes import Actor
+from tenants.models import JobItem
+
+CHUNK_ROWS = 100
+MEANWHILE = "Somebody else saved the same thing at this moment."
+
+CHANGED = JobItem.Outcome.CHANGED
+UNCHANGED = JobItem.Outcome.UNCHANGED
+REFUSED = JobItem.Outcome.REFUSED
+
+
+class RefusedError(Exception):
+    """An item that cannot be done, with the sentence why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one item.
+
+    `note` is the reason of a refusal, or what else there is to say. `touched` are the rows whose
+    history holds the change, where it is not the item's own row alone.
+    """
+
+    result: str
+    note: str = ""
+    touched: tuple[models.Model, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a kind is handed besides its items; `is_trial` where all of it is rolled back."""
+
+    parameters: dict[str, Any]
+    actor: Actor
+    now: datetime
+    is_trial: bool = False
+    job_id: int = 0
+
+
+class Kind(Protocol):
+    """A kind of job.
+
+    `apply` does the items of one chunk, inside the chunk's transaction, and returns their outcomes
+    in order; it raises nothing but what is a defect. `undone_by` names the kind of the inverse job,
+    empty where there is none. A chunk has at most `chunk_rows` items and has to end well before
+    the lease.
+    """
+
+    name: str
+    chunk_rows: int
+    undone_by: str
+
+    def apply(self, items: Sequence[JobItem], work: Work) -> Sequence[Outcome]: ...
+
+
+@dataclass(frozen=True)
+class RowByRow:
+    """A kind whose items do not depend on each other: what a rule refuses leaves the rest alone.
+
+    Subclasses say in `apply_one` what happens to one item.
+    """
+
+    name: str
+    chunk_rows: int = CHUNK_ROWS
+    undone_by: str = "undo"
+
+    def apply(self, items: Sequence[JobItem], work: Work) -> list[Outcome]:
+        return [attempt(self, item, work) for item in items]
+
+    def apply_one(self, item: JobItem, work: Work) -> Outcome:
+        """Change what the item is about. Raises what the write path raises, or RefusedError."""
+        raise NotImplementedError
+
+
+def attempt(kind: RowByRow, item: JobItem, work: Work) -> Outcome:
+    """One item in a savepoint of its own: all of it, or a refusal with its reason."""
+    try:
+        with transaction.atomic():
+            return kind.apply_one(item, work)
+    except RefusedError as refused:
+        return Outcome(REFUSED, str(refused))
+    except ValidationError as error:
+        return Outcome(REFUSED, " ".join(dict.fromkeys(error.messages)))
+    except PermissionDenied as error:
+        return Outcome(REFUSED, str(error))
+    except (ProtectedError, RestrictedError) as error:
+        return Outcome(REFUSED, f"It is still needed by: {_needing(error)}.")
+    except IntegrityError:
+        return Outcome(REFUSED, MEANWHILE)
+
+
+def _needing(error: ProtectedError | RestrictedError) -> str:
+    rows: Iterable[Any] = getattr(
+        error, "protected_objects", getattr(error, "restricted_objects", ())
+    )
+    names = sorted({str(row) for row in rows})
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+@dataclass(slots=True)
+class Register:
+    """The kinds by name."""
+
+    kinds: dict[str, Kind] = field(default_factory=dict)
+
+    def add(self, kind: Kind) -> None:
+        """Take a kind in. Raises ValueError where the name is taken."""
+        if kind.name in self.kinds:
+            raise ValueError(f"There is a kind of job named {kind.name} already.")
+        self.kinds[kind.name] = kind
+
+
+_register = Register()
+AnyKind = TypeVar("AnyKind", bound=Kind)
+
+
+def register(kind: AnyKind) -> AnyKind:
+    """Take a kind into the register; it comes back."""
+    _register.add(kind)
+    return kind
+
+
+def find(name: str) -> Kind | None:
+    """The kind of this name; None where this version of the program does not know it."""
+    from tenants.jobs import kinds  # noqa: F401 - they register themselves
+
+    return _register.kinds.get(name)

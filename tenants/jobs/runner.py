@@ -1,0 +1,124 @@
+"""Runs jobs: chunk after chunk, each a transaction with its changes, outcomes and progress.
+
+Workers and requests go through the same function; a request only does jobs that are short.
+"""
+
+from collections.abc import Callable, Sequence
+
+from celery import current_app
+from django.db import transaction
+from django.utils import timezone
+
+from gateway.bell import Bell
+from tenants import changes
+from tenants.changes import Actor
+from tenants.jobs import ledger
+from tenants.jobs.kind import Kind, Outcome, Work, find
+from tenants.models import Job, JobItem
+
+AT_ONCE = 200
+UNKNOWN = "This version of the program does not know such a job ({kind})."
+State, Phase = Job.State, Job.Phase
+
+_bell = Bell(current_app, task="tenants.tasks.run_jobs")
+ring = _bell.ring
+
+
+def check(job: Job) -> Job:
+    """Foretell what the job would do to each item, changing none of them."""
+    ledger.queue(job, Phase.CHECK, origins=(State.DRAFT, State.READY))
+    return _soon(job)
+
+
+def apply(job: Job) -> Job:
+    """Do it. What is running, done or cancelled is left alone."""
+    ledger.queue(job, Phase.APPLY, origins=(State.DRAFT, State.READY))
+    return _soon(job)
+
+
+def go_on(job: Job) -> Job:
+    """Try a failed job again, from where it broke off."""
+    ledger.go_on(job)
+    return _soon(job)
+
+
+def undo(job: Job, *, actor: Actor, reason: str = "") -> Job:
+    """A draft of the job that takes back what this one changed, last items first."""
+    kind = find(job.kind)
+    name = kind.undone_by if kind else "undo"
+    title = f"Undo: {job.title}"
+    inverse = ledger.draft(
+        name, title=title, actor=actor, permission=job.permission, reason=reason, undoes=job
+    )
+    changed = job.items.filter(outcome=JobItem.Outcome.CHANGED).order_by("-pk")
+    ledger.list_items(inverse, map(_inverse, changed.iterator()))
+    return inverse
+
+
+def _inverse(item: JobItem) -> JobItem:
+    return JobItem(
+        model=item.model,
+        row_pk=item.row_pk,
+        label=item.label,
+        touched=item.touched,
+        payload={**item.payload, "edit": str(item.context)},
+    )
+
+
+def _soon(job: Job) -> Job:
+    """At once where it is short, else by a worker, once the transaction is committed."""
+    if job.state == State.QUEUED and job.total > AT_ONCE:
+        transaction.on_commit(ring)
+    elif job.state == State.QUEUED and (mine := ledger.claim(job.pk)):
+        run(mine)
+        job.refresh_from_db()
+    return job
+
+
+def work_off(is_wanted: Callable[[], bool]) -> int:
+    """Run whatever is due until nothing is, or this worker is no longer wanted; the count."""
+    count = 0
+    while is_wanted() and (job := ledger.claim()):
+        run(job, is_wanted=is_wanted)
+        count += 1
+    return count
+
+
+def run(job: Job, *, is_wanted: Callable[[], bool] = lambda: True) -> Job:
+    """Do what is left of a claimed job, unless somebody cancels it or takes it over."""
+    kind = find(job.kind)
+    if kind is None:
+        ledger.fail(job, UNKNOWN.format(kind=job.kind))
+        return job
+    actor = ledger.actor_of(job)
+    while is_wanted():
+        if not _do_chunk(job, kind, actor):
+            job.refresh_from_db()
+            return job
+    ledger.give_back(job)
+    return job
+
+
+def _do_chunk(job: Job, kind: Kind, actor: Actor) -> bool:
+    """Whether there may be more to do for this worker."""
+    with changes.attributed(actor, reason=job.reason) as edit:
+        if not ledger.hold(job):
+            return False
+        items = ledger.next_items(job, kind.chunk_rows)
+        if not items:
+            ledger.finish(job)
+            return False
+        outcomes = _outcomes(job, kind, items, actor)
+        ledger.note(job, items, outcomes, edit)
+    return True
+
+
+def _outcomes(job: Job, kind: Kind, items: list[JobItem], actor: Actor) -> Sequence[Outcome]:
+    """What comes of the items; a check takes it all back again."""
+    is_trial = job.phase == Phase.CHECK
+    work = Work(job.parameters, actor, timezone.now(), is_trial=is_trial, job_id=job.pk)
+    with transaction.atomic():
+        outcomes = kind.apply(items, work)
+        if is_trial:
+            transaction.set_rollback(True)
+    return outcomes
