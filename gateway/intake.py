@@ -8,7 +8,6 @@ before the commit: storing the same message a second time is recognised and harm
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from uuid import UUID
 
 import psycopg
 from msgspec import Struct
@@ -29,9 +28,10 @@ log = logging.getLogger(__name__)
 
 # One batch at a time: a second one would wait for the first one's counters, then fill up less.
 LARGEST_BATCH = 100
-LARGEST_LARGE_BATCH = 4
-# Messages above this have a lane of their own, so that small ones do not wait for them.
-LARGE_OCTETS = 1024 * 1024
+LARGEST_LARGE_BATCH = 8
+# Messages above this have lanes of their own, so that small ones do not wait for them, and are
+# placed one by one: PostgreSQL takes an array of them through a temporary file, five times as slow.
+LARGE_OCTETS = 128 * 1024
 
 
 class StoreFailed(Exception):
@@ -53,13 +53,13 @@ class Lane(Struct):
 class Intake:
     """Stores messages for a running gateway, small and large ones in lanes of their own."""
 
-    def __init__(self, *, small: Link, large: Link) -> None:
+    def __init__(self, *, small: Link, large: Sequence[Link]) -> None:
         memory = Memory()
         self._small: Batcher[Lane, Incoming, Reply] = Batcher(
             _store, links=[Lane(small, memory)], largest=LARGEST_BATCH
         )
         self._large: Batcher[Lane, Incoming, Reply] = Batcher(
-            _store_large, links=[Lane(large, memory)], largest=LARGEST_LARGE_BATCH
+            _store, links=[Lane(link, memory) for link in large], largest=LARGEST_LARGE_BATCH
         )
 
     def store(self, message: Incoming) -> Pending[Reply]:
@@ -67,33 +67,11 @@ class Intake:
 
         It fails with StoreFailed.
         """
-        is_large = message.spool is not None or message.size_octets > LARGE_OCTETS
-        lane = self._large if is_large else self._small
-        return lane.submit(message)
+        return (self._large if _is_large(message) else self._small).submit(message)
 
 
-async def _store_large(lane: Lane, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
-    """Store spooled messages one at a time, the others together.
-
-    So one spooled message at most is in memory, and libpq's copy of it.
-    """
-    answers: dict[UUID, Reply | Exception] = {}
-    together = [message for message in batch if message.spool is None]
-    if together:
-        stored = await _store(lane, together)
-        answers |= dict(zip([message.id for message in together], stored, strict=True))
-    for message in batch:
-        if message.spool is not None:
-            answers[message.id] = await _store_spooled(lane, message)
-    return [answers[message.id] for message in batch]
-
-
-async def _store_spooled(lane: Lane, message: Incoming) -> Reply | Exception:
-    try:
-        return (await _store(lane, [await message.whole()]))[0]
-    except OSError as error:
-        log.warning("message %s cannot be read back: %s", message.envelope.queue_id, error)
-        return StoreFailed()
+def _is_large(message: Incoming) -> bool:
+    return message.size_octets > LARGE_OCTETS
 
 
 async def _store(lane: Lane, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
@@ -158,14 +136,14 @@ async def _store_alone(lane: Lane, message: Incoming) -> Reply | Exception:
         return StoreFailed(is_for_all=isinstance(error, psycopg.OperationalError))
 
 
-async def _commit(lane: Lane, batch: Sequence[Incoming]) -> Sequence[Reply]:
+async def _commit(lane: Lane, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
     """Admit, store and commit; in one statement where nothing is counted.
 
     Raises psycopg.Error, after which nothing of it is stored.
     """
-    if len(batch) == 1 and batch[0].size_octets > LARGE_OCTETS:
-        return [await _commit_large(lane.link, batch[0])]
-    counters = sorted({take.counter for message in batch for take in _takes(message)})
+    if _is_large(batch[0]):
+        return await _commit_large(lane.link, batch)
+    counters = _counters(batch)
     if not counters:
         await lane.link.ask(Question(STORE, store_parameters(batch, {})))
         return _all_queued(batch)
@@ -205,30 +183,41 @@ def _all_queued(batch: Sequence[Incoming]) -> Sequence[Reply]:
     return [replies.queued(message.envelope.queue_id) for message in batch]
 
 
-async def _commit_large(link: Link, message: Incoming) -> Reply:
-    """Commit one message, its octets first.
+async def _commit_large(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
+    """Commit large messages, their octets first and one at a time: one is in memory at most.
 
-    They take long: its counters, which others wait for, are locked only once they are there.
+    They take long: the counters, which others wait for, are locked only once they are there.
     """
-    body, takes = str(message.id), _takes(message)
     with link.transaction():
-        place = Question(PLACE, (body, str(days_kept(message)), message.octets))
-        _, [(day,)] = await link.ask(BEGIN, place)
-        expires_on = (day or b"").decode()
+        await link.ask(BEGIN)
+        placed = {m.id: day for m in batch if (day := await _place(link, m)) is not None}
+        there = [message for message in batch if message.id in placed]
         ledger = Ledger({}, now=datetime.now(UTC))
-        if takes:
-            keys = sorted({take.counter for take in takes})
+        if keys := _counters(there):
             ledger = await lock_counters(link, keys, is_begun=True)
-        answer = ledger.admit(takes, message.size_octets)
-        store = Question(
-            STORE,
-            store_parameters(
-                [] if answer else [message], ledger.changed, placed={message.id: expires_on}
-            ),
-        )
-        displace = [Question(DISPLACE, (body, expires_on))] if answer else []
+        refused = {m.id: no for m in there if (no := ledger.admit(_takes(m), m.size_octets))}
+        admitted = [message for message in there if message.id not in refused]
+        displace = [Question(DISPLACE, (str(each), placed[each])) for each in refused]
+        store = Question(STORE, store_parameters(admitted, ledger.changed, placed=placed))
         await link.ask(*displace, store, COMMIT)
-    return answer or replies.queued(message.envelope.queue_id)
+    return [
+        refused.get(message.id) or replies.queued(message.envelope.queue_id)
+        if message.id in placed
+        else StoreFailed()
+        for message in batch
+    ]
+
+
+async def _place(link: Link, message: Incoming) -> str | None:
+    """Store a message's octets; the day until which they stay, None where its spool is gone."""
+    try:
+        octets = (await message.whole()).octets
+    except OSError as error:
+        log.warning("message %s cannot be read back: %s", message.envelope.queue_id, error)
+        return None
+    parameters = (str(message.id), str(days_kept(message)), octets)
+    ((day,),) = (await link.ask(Question(PLACE, parameters)))[0]
+    return (day or b"").decode()
 
 
 async def _admit(link: Link, batch: Sequence[Incoming], ledger: Ledger) -> Sequence[Reply]:
@@ -247,3 +236,8 @@ async def _admit(link: Link, batch: Sequence[Incoming], ledger: Ledger) -> Seque
 
 def _takes(message: Incoming) -> list[Take]:
     return [take for recipient in message.recipients for take in recipient.decision.takes]
+
+
+def _counters(batch: Sequence[Incoming]) -> list[str]:
+    """The keys that these messages are counted under, in the order in which they are locked."""
+    return sorted({take.counter for message in batch for take in _takes(message)})

@@ -23,6 +23,7 @@ BACKLOG = 1024
 DRAIN_SECONDS = 20
 # Connections of one gateway: look-ups, small and large messages, refusals.
 LOOKUP_LINKS = 2
+LARGE_LINKS = 2
 
 
 class GatewayServer:
@@ -40,8 +41,9 @@ class GatewayServer:
         terms: Terms | None = None,
         room: Room | None = None,
     ) -> None:
-        self._links = [Link() for _ in range(LOOKUP_LINKS + 3)]
-        small, large, refusals, *lookups = self._links
+        self._links = [Link() for _ in range(LOOKUP_LINKS + LARGE_LINKS + 2)]
+        small, refusals, *others = self._links
+        large, lookups = others[:LARGE_LINKS], others[LARGE_LINKS:]
         self._tls = tls
         self._drain_seconds = drain_seconds
         self._is_plain = is_plain

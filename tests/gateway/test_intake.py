@@ -147,7 +147,7 @@ def test_large_and_small_messages_are_both_stored(stage: Stage):
 
     async def run() -> list[Reply]:
         links = [Link(), Link()]
-        lanes = intake.Intake(small=links[0], large=links[1])
+        lanes = intake.Intake(small=links[0], large=links[1:])
         try:
             return await asyncio.gather(lanes.store(large), lanes.store(incoming()))
         finally:
