@@ -188,12 +188,19 @@ def _delivery_row(record: Row, destination: Destination, recipient: Recipient) -
 
 
 def _plain_delivery_row(record: Row, destination: Destination) -> Row:
-    hop = destination.hop
     return {
         "id": str(uuid7()),
         "record_id": record["id"],
         "message_id": record["message_id"],
         "tenant_id": record["tenant_id"],
+        **place_of(destination),
+    }
+
+
+def place_of(destination: Destination) -> Row:
+    """What a delivery's row says of the place it goes to."""
+    hop = destination.hop
+    return {
         "target_id": destination.target_id,
         "hop_id": hop.id or None if hop else None,
         "kind": destination.kind,

@@ -1,0 +1,183 @@
+"""Reroute: another place of the same tenant, in one transaction, and never there twice."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from gateway.delivery import claim, queue, reroute, retry_now, settle
+from gateway.delivery.rerouting import THERE_ALREADY, Goal, ToAddress, ToMailbox, plan
+from gateway.models import Delivery, Intervention, Message, Outage
+from gateway.routing.address import Address
+from gateway.transports import Outcome, Result
+from tenants.changes import Actor
+from tenants.models import Mailbox
+from tests import world as make
+from tests.gateway import outbox
+from tests.world import World, make_world
+
+pytestmark = pytest.mark.django_db
+State = Delivery.State
+OPS = Actor("admin", name="ops")
+WRITTEN_TO = "sales@a.example"
+
+
+@pytest.fixture
+def world() -> World:
+    return make_world()
+
+
+@pytest.fixture
+def box(world: World) -> Mailbox:
+    return make.make_mailbox(world.a, "new@store.example")
+
+
+def put(world: World, state: str = State.DEFERRED, **fields) -> Delivery:
+    later = timezone.now() + timedelta(hours=1)
+    values = {"next_attempt_at": later, "tenant_id": world.a.pk, "original": WRITTEN_TO} | fields
+    return outbox.put(state=state, **values)[0]
+
+
+def to(goal: Goal, *rows: Delivery) -> int:
+    return reroute([row.pk for row in rows], goal, actor=OPS, reason="ticket 7")
+
+
+def refusals(goal: Goal, *rows: Delivery) -> list[str]:
+    chosen = Delivery.objects.filter(pk__in=[row.pk for row in rows])
+    return [each.refusal for each in plan(chosen, goal)]
+
+
+def test_a_delivery_goes_to_another_mailbox_and_says_who_sent_it(
+    world: World, box: Mailbox
+) -> None:
+    delivery = put(world, destination="smtp:old.example:25", mark="X-Spam-Flag: YES\r\n")
+    Outage.objects.create(
+        lane=queue.lane_of("mailbox", box.next_hop_id),
+        since=timezone.now(),
+        until=timezone.now() + timedelta(hours=1),
+        place="x:25",
+    )
+    assert to(ToMailbox(box), delivery) == 1
+    assert outbox.state(delivery) == State.PENDING
+    outbox.make_due(delivery.pk)  # the test's transaction is older than its statements
+    [claimed] = claim(10)
+    assert (claimed.id, claimed.recipient) == (delivery.pk, "new@store.example")
+    assert claimed.hop is not None
+    assert claimed.hop.id == box.next_hop_id
+    assert (claimed.original_recipient, claimed.mark) == (WRITTEN_TO, "X-Spam-Flag: YES\r\n")
+    told = Intervention.objects.get()
+    assert (told.action, told.from_state, told.actor, told.reason) == (
+        "reroute",
+        State.DEFERRED,
+        "ops",
+        "ticket 7",
+    )
+    assert told.detail.startswith(
+        "mailbox box@store.example via smtp:old.example:25 → mailbox new@"
+    )
+
+
+@pytest.mark.parametrize("state", State.values)
+def test_only_what_no_worker_has_and_nobody_got_is_rerouted(
+    world: World, box: Mailbox, state: str
+) -> None:
+    delivery = put(world, state)
+    is_fit = state not in (State.SENDING, State.DELIVERED)
+    assert to(ToMailbox(box), delivery) == is_fit
+    assert outbox.state(delivery) == (State.PENDING if is_fit else state)
+    assert delivery.interventions.count() == is_fit
+
+
+def test_a_late_worker_cannot_settle_what_was_rerouted(world: World, box: Mailbox) -> None:
+    delivery = put(world, State.PENDING)
+    outbox.make_due(delivery.pk)
+    [claimed] = claim(10)
+    outbox.let_lease_end(delivery.pk)
+    Delivery.objects.filter(pk=delivery.pk).update(state=State.QUARANTINED)
+    to(ToMailbox(box), delivery)
+    late = queue.Settlement(claimed, Outcome(Result.FAILED, "550 gone"), "failed", timedelta())
+    assert settle([late]) == {}
+    assert outbox.state(delivery) == State.PENDING
+
+
+def test_a_message_never_goes_to_a_place_twice(world: World, box: Mailbox) -> None:
+    rows = outbox.put(
+        recipients=("one@store.example", "two@store.example"),
+        state=State.HELD,
+        tenant_id=world.a.pk,
+    )
+    assert refusals(ToMailbox(box), *rows) == ["", THERE_ALREADY]
+    assert to(ToMailbox(box), *rows) == 1
+    assert to(ToMailbox(box), *rows) == 0
+    assert Delivery.objects.filter(recipient=box.address).count() == 1
+
+
+def test_what_failed_there_before_may_go_there_again(world: World, box: Mailbox) -> None:
+    first, second = outbox.put(
+        recipients=("one@store.example", "two@store.example"),
+        state=State.HELD,
+        tenant_id=world.a.pk,
+    )
+    to(ToMailbox(box), first)
+    Delivery.objects.filter(pk=first.pk).update(state=State.FAILED)
+    assert to(ToMailbox(box), first) == 0
+    assert to(ToMailbox(box), second) == 1
+
+
+def test_no_goal_of_another_tenant_is_taken(world: World) -> None:
+    foreign = make.make_mailbox(world.b, "eve@store.example")
+    make.make_alias(world.other_domain, "eve")
+    delivery = put(world)
+    for goal in (ToMailbox(foreign), ToAddress(Address.parse("eve@b.example"))):
+        assert refusals(goal, delivery) == ["It belongs to another tenant."]
+        assert to(goal, delivery) == 0
+
+
+def test_an_address_is_followed_to_all_of_its_places(world: World, box: Mailbox) -> None:
+    places = (make.to_mailbox(box), make.to_forward("far@partner.example"))
+    make.make_alias(world.domain, "team", *places)
+    delivery = put(world, State.FAILED, dsn="NOTIFY=NEVER")
+    assert to(ToAddress(Address.parse("team@a.example")), delivery) == 1
+    rows = list(Delivery.objects.order_by("created_at", "pk"))
+    assert {(row.kind, row.recipient, row.rewrites_sender, row.dsn) for row in rows} == {
+        ("mailbox", "new@store.example", False, "NOTIFY=NEVER"),
+        ("forward", "far@partner.example", True, "NOTIFY=NEVER"),
+    }
+    assert {row.record_id for row in rows} == {delivery.record_id}
+    assert Intervention.objects.values("delivery").distinct().count() == 2
+
+
+def test_mail_follows_its_address_to_where_that_routes_now(world: World, box: Mailbox) -> None:
+    make.make_alias(world.domain, "sales", make.to_mailbox(box))
+    delivery = put(world)
+    assert to(ToAddress(), delivery) == 1
+    assert Delivery.objects.get(pk=delivery.pk).recipient == box.address
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("nobody@a.example", "nobody@a.example answers 550 5.1.1"), ("x@far.example", "550 5.7.1")],
+)
+def test_an_address_that_refuses_is_no_way_out(world: World, address: str, said: str) -> None:
+    [refusal] = refusals(ToAddress(Address.parse(address)), put(world))
+    assert said in refusal
+
+
+def test_nothing_is_rerouted_without_its_body(world: World, box: Mailbox) -> None:
+    delivery = put(world, State.FAILED)
+    Message.objects.update(purged_at=timezone.now())
+    assert refusals(ToMailbox(box), delivery) == ["Its body has been purged."]
+
+
+def test_what_is_due_rings_the_bell(
+    world: World, box: Mailbox, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks
+) -> None:
+    rung: list[int] = []
+    monkeypatch.setattr("gateway.bell.ring", lambda: rung.append(1))
+    for act in (
+        lambda row: to(ToMailbox(box), row),
+        lambda row: retry_now([row.pk], actor=OPS),
+    ):
+        with django_capture_on_commit_callbacks(execute=True):
+            act(put(world))
+    assert len(rung) == 2
