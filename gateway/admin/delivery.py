@@ -12,7 +12,7 @@ from unfold.decorators import display
 
 from gateway.admin.event import DecidedAdmin, DeliveryColumns, ReadOnlyInline, links_to
 from gateway.admin.filters import KindFilter, WaitingFilter, find_deliveries
-from gateway.admin.interventions import InterventionMixin
+from gateway.admin.interventions import DeedsMixin
 from gateway.admin.shown import badge
 from gateway.models import Attempt, Delivery, Intervention, RoutingRecord
 
@@ -30,7 +30,7 @@ class PartInline(ReadOnlyInline):
 
 class InterventionInline(PartInline):
     model = Intervention
-    fields = ("at", "action", "from_state", "by", "reason")
+    fields = ("at", "action", "from_state", "by", "reason", "detail")
     readonly_fields = fields
 
     @display(description="by")
@@ -49,7 +49,7 @@ class AttemptInline(PartInline):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(DeliveryColumns, InterventionMixin, DecidedAdmin):
+class DeliveryAdmin(DeliveryColumns, DeedsMixin, DecidedAdmin):
     list_display = (
         "created_at",
         "where",

@@ -1,11 +1,13 @@
-"""Retry, hold, release and fail: first a page that says exactly how many deliveries, then the deed.
+"""Retry, hold, release, reroute and fail: first a page that says exactly how many deliveries, and
+why any stays as it is; then the deed.
 
 The page carries the very deliveries that it counted, so that no other one is reached. Whoever may
 change deliveries may do this; who did, and why, stands on each delivery's page.
 """
 
-from collections.abc import Callable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,55 +22,39 @@ from django.utils.text import get_text_list
 from unfold.decorators import action
 
 from gateway import delivery as queue
-from gateway.delivery.actions import REACHED, Action
+from gateway.admin.deeds import DEEDS, FAIL, HOLD, RELEASE, REROUTE, RETRY, Deed
+from gateway.admin.goals import GoalForm
+from gateway.delivery.actions import REACHED, why_not
+from gateway.delivery.rerouting import Goal, plan
 from gateway.models import Delivery
+from gateway.routing.facts import LookupFailed
 from tenants.admin.base import ReadOnlyAdmin, actor_of, reason_of
 
 AT_ONCE = 10_000
+# Each takes a decision of its own while the page is waited for.
+REROUTED_AT_ONCE = 1_000
 SHOWN = 10
-NO_REASON = "Say why: it stands in place of a reply."
+REFUSED_SHOWN = 20
+NO_REASON = "Say why: it stands beside your name on the page of each delivery."
+NO_ANSWER = "The directory did not answer, so nothing was rerouted; try again."
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
-    """An action on deliveries as an operator reads it."""
+class Origin:
+    """Where an operator came from: a list as it was filtered; without one, a delivery's page."""
 
-    action: Action
-    act: Callable[..., int]
-    title: str
-    effect: str
-    done: str
-    is_final: bool = False
+    list: str = ""
+    filters: str = ""
 
-    @property
-    def name(self) -> str:
-        return self.action.value
+    def url(self, chosen: QuerySet[Delivery]) -> str:
+        """The way back there."""
+        one = None if self.list else chosen.first()
+        if one is not None:
+            return one.get_absolute_url()
+        return f"{reverse(f'admin:{self.list or LISTS[0]}')}?{self.filters}"
 
 
-RETRY = Deed(
-    Action.RETRY,
-    queue.retry_now,
-    "Retry now",
-    "Due at once; what failed or is in quarantine starts afresh.",
-    "due now",
-)
-HOLD = Deed(
-    Action.HOLD,
-    queue.hold,
-    "Hold",
-    "Kept back, with the body, until somebody releases it.",
-    "held",
-)
-RELEASE = Deed(Action.RELEASE, queue.release, "Release", "Goes on, and is due at once.", "due now")
-FAIL = Deed(
-    Action.FAIL,
-    queue.fail,
-    "Fail",
-    "Given up, unless somebody retries it later. Senders are not told: no bounce is made.",
-    "given up",
-    is_final=True,
-)
-DEEDS = {deed.name: deed for deed in (RETRY, HOLD, RELEASE, FAIL)}
+LISTS = ("gateway_delivery_changelist",)
 
 
 def _chosen(deed: Deed) -> Any:
@@ -78,96 +64,167 @@ def _chosen(deed: Deed) -> Any:
     def choose(
         page: "InterventionMixin", request: HttpRequest, queryset: QuerySet[Delivery]
     ) -> HttpResponse:
-        return page.confirm(request, deed, queryset, filters=request.GET.urlencode())
+        origin = Origin(page.list_name, request.GET.urlencode())
+        return page.ask(request, deed, queryset, origin)
 
     return choose
 
 
 class InterventionMixin(ReadOnlyAdmin):
-    """The deeds, for the list and for the page of one delivery."""
+    """The deeds, for lists of deliveries and for the page of one."""
 
-    actions = ("retry_now", "hold", "release", "fail")
+    actions = ("retry_now", "hold", "release", "reroute", "fail")
+    list_name = LISTS[0]
     retry_now = _chosen(RETRY)
     hold = _chosen(HOLD)
     release = _chosen(RELEASE)
+    reroute = _chosen(REROUTE)
     fail = _chosen(FAIL)
 
     def has_intervene_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("gateway.change_delivery")
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.intervene)
-        own = path("intervene/<str:name>/", view, name="gateway_delivery_intervene")
-        return [own, *super().get_urls()]
 
     def page_context(self, request: HttpRequest, row: Delivery) -> dict[str, Any]:
         may = self.has_intervene_permission(request)
         deeds = [deed for deed in DEEDS.values() if may and row.state in REACHED[deed.action]]
         return {**super().page_context(request, row), "deeds": deeds}
 
+    def ask(
+        self,
+        request: HttpRequest,
+        deed: Deed,
+        chosen: QuerySet[Delivery],
+        origin: Origin,
+        error: str = "",
+    ) -> HttpResponse:
+        """The page that counts; one of reroute asks where to first."""
+        told = _asking_where(request, chosen) if deed is REROUTE else _asking(deed, chosen)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": deed.title,
+            "opts": self.opts,
+            "deed": deed,
+            "origin": origin,
+            "back": origin.url(chosen),
+            "reason_error": error,
+            **told,
+        }
+        return TemplateResponse(request, "admin/panel/intervention.html", context)
+
+
+class DeedsMixin(InterventionMixin):
+    """The address under which all of these pages ask, and which does what was confirmed."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.intervene)
+        own = path("intervene/<str:name>/", view, name="gateway_delivery_intervene")
+        return [own, *super().get_urls()]
+
     def intervene(self, request: HttpRequest, name: str) -> HttpResponse:
-        """Ask about the delivery whose page led here, or do what was confirmed for all of them."""
+        """Ask about the deliveries that a page led here with, or do what was confirmed of them."""
         if not self.has_intervene_permission(request):
             raise PermissionDenied
         deed = DEEDS.get(name)
         if deed is None:
             raise SuspiciousOperation(f"no such action: {name}")
         sent = request.POST if request.method == "POST" else request.GET
+        origin = _origin(sent)
         chosen = self.get_queryset(request).filter(pk__in=_parse(sent.get("ids", "")))
-        filters = sent.get("filters")
-        if request.method != "POST":
-            return self.confirm(request, deed, chosen, filters=None)
-        if deed.is_final and not reason_of(request):
-            return self.confirm(request, deed, chosen, filters=filters, error=NO_REASON)
-        self._act(request, deed, chosen)
-        return self._back(chosen, filters)
+        ask = partial(self.ask, request, deed, chosen, origin)
+        if request.method != "POST" or "sure" not in sent:
+            return ask()
+        if not reason_of(request):
+            return ask(error=NO_REASON)
+        goal = _goal_form(request, chosen).read() if deed is REROUTE else None
+        if deed is REROUTE and goal is None:
+            return ask()
+        back = origin.url(chosen)
+        _act(request, deed, list(chosen.values_list("pk", flat=True)), goal)
+        return redirect(back)
 
-    def confirm(
-        self,
-        request: HttpRequest,
-        deed: Deed,
-        chosen: QuerySet[Delivery],
-        *,
-        filters: str | None,
-        error: str = "",
-    ) -> HttpResponse:
-        """The page that counts; `filters` are those of the list it came from, None without one."""
-        reached = queue.reachable(deed.action, chosen).order_by("pk")
-        ids = list(reached.values_list("pk", flat=True)[:AT_ONCE])
-        more = reached.count() - len(ids) if len(ids) == AT_ONCE else 0
-        context = {
-            **self.admin_site.each_context(request),
-            "title": deed.title,
-            "opts": self.opts,
-            "deed": deed,
-            "heading": f"{deed.title}: {_deliveries(len(ids))}",
-            "count": len(ids),
-            "more": _deliveries(more) if more else "",
-            "left": _left(chosen, reached),
-            "sample": Delivery.objects.filter(pk__in=ids[:SHOWN]).order_by("pk"),
-            "is_longer": len(ids) > SHOWN,
-            "ids": ",".join(map(str, ids)),
-            "filters": filters,
-            "back": self._back(chosen, filters).url,
-            "reason_error": error,
-        }
-        return TemplateResponse(request, "admin/panel/intervention.html", context)
 
-    def _act(self, request: HttpRequest, deed: Deed, chosen: QuerySet[Delivery]) -> None:
-        ids = list(chosen.values_list("pk", flat=True))
-        count = deed.act(ids, actor=actor_of(request), reason=reason_of(request))
-        if count:
-            verb = "is" if count == 1 else "are"
-            messages.success(request, f"{_deliveries(count)} {verb} {deed.done}.")
-        if missed := len(ids) - count:
-            messages.warning(request, f"Moved on meanwhile, so left alone: {_deliveries(missed)}.")
+def _act(request: HttpRequest, deed: Deed, ids: Collection[UUID], goal: Goal | None) -> None:
+    """Do it, and say how many were reached and how many were not any more."""
+    act = partial(deed.act, goal=goal) if goal else deed.act
+    try:
+        count = act(ids, actor=actor_of(request), reason=reason_of(request))
+    except LookupFailed:
+        messages.error(request, NO_ANSWER)
+        return
+    if count:
+        verb = "is" if count == 1 else "are"
+        messages.success(request, f"{_deliveries(count)} {verb} {deed.done}.")
+    if missed := len(ids) - count:
+        messages.warning(request, f"Moved on meanwhile, so left alone: {_deliveries(missed)}.")
 
-    def _back(self, chosen: QuerySet[Delivery], filters: str | None) -> Any:
-        """To the list as it was filtered, or to the page of the one delivery."""
-        one = chosen.first() if filters is None else None
-        if one is not None:
-            return redirect(one.get_absolute_url())
-        return redirect(f"{reverse('admin:gateway_delivery_changelist')}?{filters or ''}")
+
+def _asking(deed: Deed, chosen: QuerySet[Delivery]) -> dict[str, Any]:
+    """What the action reaches of those chosen, the oldest first, and why it leaves the others."""
+    reached = queue.reachable(deed.action, chosen).order_by("pk")
+    ids = list(reached.values_list("pk", flat=True)[:AT_ONCE])
+    more = reached.count() - len(ids) if len(ids) == AT_ONCE else 0
+    rest = chosen.exclude(pk__in=reached.order_by().values("pk"))
+    refused = rest.select_related("message").order_by("-pk")[:REFUSED_SHOWN]
+    return {
+        **_counted(deed, ids),
+        "more": _deliveries(more) if more else "",
+        "left": _by_state(rest),
+        "refused": [(row, why_not(deed.action, row)) for row in refused],
+    }
+
+
+def _asking_where(request: HttpRequest, chosen: QuerySet[Delivery]) -> dict[str, Any]:
+    """The form for a goal; with one, which place each delivery takes and why the others do not."""
+    form = _goal_form(request, chosen)
+    rows = chosen.order_by("pk")
+    ids = list(rows.values_list("pk", flat=True)[: REROUTED_AT_ONCE + 1])
+    context = {"goal_form": form, "all_ids": _joined(ids[:REROUTED_AT_ONCE])}
+    if len(ids) > REROUTED_AT_ONCE:
+        context["more"] = f"more than {REROUTED_AT_ONCE:,} deliveries"
+    goal = form.read() if form.is_bound else None
+    if goal is None:
+        return context
+    try:
+        turnoffs = plan(chosen.filter(pk__in=ids[:REROUTED_AT_ONCE]), goal)
+    except LookupFailed:
+        form.add_error(None, NO_ANSWER)
+        return context
+    fit = [each for each in turnoffs if each.places]
+    refused = [(each.delivery, each.refusal) for each in turnoffs if not each.places]
+    return {
+        **context,
+        **_counted(REROUTE, [each.delivery.pk for each in fit]),
+        "goal": goal,
+        "sample": [(each.delivery, each.where) for each in fit[:SHOWN]],
+        "left": _deliveries(len(refused)) if refused else "",
+        "refused": refused[:REFUSED_SHOWN],
+    }
+
+
+def _goal_form(request: HttpRequest, chosen: QuerySet[Delivery]) -> GoalForm:
+    return GoalForm(request.POST if "goal" in request.POST else None, chosen=chosen)
+
+
+def _counted(deed: Deed, ids: Collection[UUID]) -> dict[str, Any]:
+    first = Delivery.objects.filter(pk__in=list(ids)[:SHOWN]).order_by("pk")
+    return {
+        "is_counted": True,
+        "count": len(ids),
+        "heading": f"{deed.title}: {_deliveries(len(ids))}",
+        "sample": [(row, "") for row in first],
+        "is_longer": len(ids) > SHOWN,
+        "ids": _joined(ids),
+    }
+
+
+def _origin(sent: Any) -> Origin:
+    """Lists are chosen by name, so that no page leads elsewhere."""
+    name = sent.get("list", "")
+    return Origin(name if name in LISTS else "", sent.get("filters", ""))
+
+
+def _joined(ids: Iterable[UUID]) -> str:
+    return ",".join(map(str, ids))
 
 
 def _parse(text: str) -> list[UUID]:
@@ -177,10 +234,9 @@ def _parse(text: str) -> list[UUID]:
         raise SuspiciousOperation("not the id of a delivery") from error
 
 
-def _left(chosen: QuerySet[Delivery], reached: QuerySet[Delivery]) -> str:
+def _by_state(rest: QuerySet[Delivery]) -> str:
     """How many of those chosen stay as they are, by state; empty where none does."""
-    rest = chosen.order_by().exclude(pk__in=reached.order_by().values("pk"))
-    counts = rest.values_list("state").annotate(Count("pk")).order_by("state")
+    counts = rest.order_by().values_list("state").annotate(Count("pk")).order_by("state")
     return get_text_list([f"{count:,} {state}" for state, count in counts], "and")
 
 

@@ -14,6 +14,8 @@ from tenants.changes import Actor
 from tenants.models import Mailbox
 from tests import world as make
 from tests.gateway import outbox
+from tests.pages import url_of
+from tests.staff import client_of, make_staff
 from tests.world import World, make_world
 
 pytestmark = pytest.mark.django_db
@@ -167,6 +169,52 @@ def test_nothing_is_rerouted_without_its_body(world: World, box: Mailbox) -> Non
     delivery = put(world, State.FAILED)
     Message.objects.update(purged_at=timezone.now())
     assert refusals(ToMailbox(box), delivery) == ["Its body has been purged."]
+
+
+def test_the_page_asks_where_to_says_what_that_does_and_does_it(world: World, box: Mailbox) -> None:
+    client = client_of(make_staff())
+    fit, unfit = put(world), put(world, State.DELIVERED)
+    url = url_of(Delivery, "intervene", "reroute")
+    data = {"ids": f"{fit.pk},{unfit.pk}", "list": "gateway_delivery_changelist"}
+    question = client.post(url, data).content.decode()
+    assert "Where to?" in question
+    assert f'<option value="{box.address}">' in question
+
+    data |= {"goal": "mailbox", "place": "NEW@store.example"}
+    preview = client.post(url, data)
+    page = preview.content.decode()
+    assert "Reroute: 1 delivery to mailbox new@store.example?" in page
+    assert "It has been delivered." in page
+    assert outbox.states([fit, unfit]) == [State.DEFERRED, State.DELIVERED]
+
+    data |= {"ids": preview.context_data["ids"], "sure": "yes"}
+    assert "Say why" in client.post(url, data).content.decode()
+    done = client.post(url, data | {"change_reason": "hop 1 is on fire"}, follow=True)
+    assert "1 delivery is on another way." in done.content.decode()
+    assert outbox.state(fit) == State.PENDING
+    page = client.get(fit.get_absolute_url()).content.decode()
+    assert "hop 1 is on fire" in page
+    assert "→ mailbox new@store.example" in page
+
+
+@pytest.mark.parametrize(
+    ("goal", "place", "said"),
+    [
+        ("mailbox", "", "Write the address in full"),
+        ("mailbox", "eve@store.example", "The tenant has no mailbox eve@store.example"),
+        ("address", "not an address", "Write the address in full"),
+        ("elsewhere", "", "Select a valid choice"),
+    ],
+)
+def test_a_goal_that_cannot_be_is_told_at_its_field(
+    world: World, goal: str, place: str, said: str
+) -> None:
+    make.make_mailbox(world.b, "eve@store.example")
+    client, delivery = client_of(make_staff()), put(world)
+    data = {"ids": str(delivery.pk), "goal": goal, "place": place, "sure": "yes"}
+    url = url_of(Delivery, "intervene", "reroute")
+    assert said in client.post(url, data | {"change_reason": "x"}).content.decode()
+    assert outbox.state(delivery) == State.DEFERRED
 
 
 def test_what_is_due_rings_the_bell(

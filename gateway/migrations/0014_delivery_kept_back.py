@@ -10,7 +10,7 @@ from django.db.models import Q
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("gateway", "0012_body_reading_and_reroute")]
+    dependencies = [("gateway", "0013_body_reading_and_reroute")]
 
     operations = [
         AddIndexConcurrently(

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('gateway', '0011_unchecked_references'),
+        ('gateway', '0012_record_detail'),
         ('tenants', '0005_content_filter'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
