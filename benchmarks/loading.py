@@ -6,19 +6,18 @@ and defaults come from the models, so that a new field with a default needs no c
 """
 
 import sys
-from collections.abc import Iterable, Sequence
 
 import django
 
 django.setup()
 
-from django.db import connection, models  # noqa: E402 - models need the set-up
-from psycopg import sql  # noqa: E402
+from django.db import connection  # noqa: E402 - models need the set-up
 
 from benchmarks import population  # noqa: E402
 from benchmarks.database import HOP, PEERS_ALIASES, PEERS_DOMAINS  # noqa: E402
 from benchmarks.population import Population  # noqa: E402
 from mailrouting.embedded import ROLE  # noqa: E402
+from tenants.loading import copy_rows  # noqa: E402
 from tenants.models import Alias, Domain, Mailbox, NextHop, Plan, Target, Tenant  # noqa: E402
 
 # Limits that no run reaches: the gateway has to count, as it does for a customer.
@@ -91,23 +90,6 @@ def _copy_control_plane(people: Population) -> None:
         ("id", "address_id", "mailbox_id"),
         ((n + 1, n + 1, people.mailbox_of(n) + 1) for n in range(people.aliases)),
     )
-
-
-def copy_rows(
-    sample: models.Model, columns: Sequence[str], rows: Iterable[tuple[object, ...]]
-) -> None:
-    """COPY rows that differ in these columns and are like the sample in all others."""
-    fields = [field for field in sample._meta.concrete_fields if field.column not in columns]
-    same = tuple(
-        field.get_db_prep_save(field.pre_save(sample, add=True), connection) for field in fields
-    )
-    names = [*columns, *(str(field.column) for field in fields)]
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
-        sql.Identifier(sample._meta.db_table), sql.SQL(", ").join(map(sql.Identifier, names))
-    )
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row(row + same)
 
 
 if __name__ == "__main__":
