@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from gateway.admin.filters import WAITING
 from gateway.models import Delivery, RefusalCount, RoutingRecord
-from tenants.admin.base import COUNTED
+from tenants.admin.paging import COUNTED
 from tenants.models import Alias, Domain, Mailbox, NextHop, Plan, Tenant
 
 

@@ -12,14 +12,12 @@ from django.contrib import messages
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import NestedObjects
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.core.paginator import Paginator
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, models
 from django.db.models import ProtectedError, QuerySet, RestrictedError
 from django.forms import BaseInlineFormSet, ModelForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.utils.functional import cached_property
 from django.utils.html import format_html
 from structlog.contextvars import get_contextvars
 from unfold.admin import ModelAdmin, TabularInline
@@ -27,9 +25,9 @@ from unfold.admin import ModelAdmin, TabularInline
 from gateway.routing.address import fold
 from tenants import changes, history
 from tenants.admin.forms import InlineForm, PanelForm, RefusedError, field_for
+from tenants.admin.paging import CappedPaginator, KeysetChangeList
 from tenants.changes import Actor
 
-COUNTED = 10_000
 NEEDING_SHOWN = 50
 AT_ONCE = "Somebody else saved the same thing at this moment; look at it and try again."
 
@@ -49,27 +47,18 @@ def reason_of(request: HttpRequest) -> str:
     return request.POST.get("change_reason", "").strip()[:200]
 
 
-class CappedPaginator(Paginator):
-    """Counts no further than COUNTED rows: a list of millions opens as fast as a short one."""
-
-    template_name = "admin/panel/pagination.html"
-
-    @cached_property
-    def count(self) -> int:
-        rows: Any = self.object_list
-        return int(rows[: COUNTED + 1].count())
-
-    @property
-    def is_capped(self) -> bool:
-        return self.count > COUNTED
-
-    @property
-    def cap(self) -> int:
-        return COUNTED
-
-
 class RowAdmin(ModelAdmin):
-    """An admin whose page of one row may show more than the row's fields."""
+    """An admin whose list is quick at any depth, and whose page of one row may show more."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return KeysetChangeList
+
+    def complete(self, rows: list[Any]) -> None:
+        """Add to the rows of a page what their columns show besides the row's own fields."""
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """What the page's own templates show."""
@@ -146,9 +135,6 @@ class PanelAdmin(AttributedAdmin):
     """The admin of a control-plane model; `fixed_fields` cannot change once a row is there."""
 
     form = PanelForm
-    show_full_result_count = False
-    paginator = CappedPaginator
-    show_facets = ShowFacets.NEVER
     warn_unsaved_form = True
     fixed_fields: tuple[str, ...] = ()
     search_fields: tuple[str, ...] = ()
@@ -266,9 +252,6 @@ class ReadOnlyAdmin(RowAdmin):
     """A list and a page of rows that only the data plane writes."""
 
     list_filter_submit = True
-    show_full_result_count = False
-    show_facets = ShowFacets.NEVER
-    paginator = CappedPaginator
     actions: Any = None
     show_add_link = False
     empty_hint = ""
