@@ -102,6 +102,7 @@ SHUTTING_DOWN = Reply("shutdown", 421, "4.3.2", "Service is shutting down, try a
 NOT_SMTP = Reply("not-smtp", 421, "4.7.0", "This is a mail server, closing")
 IDLE = Reply("idle", 421, "4.4.2", "Waited too long, closing")
 TOO_SLOW = Reply("slow", 421, "4.4.2", "Message comes in too slowly, closing")
+UNINTRODUCED = Reply("proxy", 421, "4.3.5", "System incorrectly configured, closing")
 TOO_MANY_CONNECTIONS = Reply("connections", 421, "4.7.0", "Too many connections, try again later")
 TOO_MANY_OF_CLIENT = Reply(
     "client-connections", 421, "4.7.0", "Too many connections from your address, try again later"

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from gateway import metrics
+from gateway.routing import replies
 from gateway.routing.replies import Reply
 from gateway.smtpd.limits import IpAddress
 from gateway.smtpd.proxy import ProxyError, read_header
@@ -98,7 +99,9 @@ class _Introduction(asyncio.Protocol):
         self._peer = peer
         self._heard = b""
         self._transport: asyncio.Transport
-        self._deadline = asyncio.get_running_loop().call_later(seconds, self._cut, "silent")
+        self._deadline = asyncio.get_running_loop().call_later(
+            seconds, self._cut, replies.IDLE, "silent"
+        )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -111,17 +114,18 @@ class _Introduction(asyncio.Protocol):
         try:
             header = read_header(self._heard)
         except ProxyError as error:
-            self._cut(str(error))
+            self._cut(replies.UNINTRODUCED, str(error))
             return
         if header is not None:
             self._deadline.cancel()
             client = self._peer if header.client is None else header.client
             self._door.let_in(self._transport, client, self._heard[header.size_octets :])
 
-    def _cut(self, reason: str) -> None:
-        """Without a word: whoever listens there does not speak SMTP yet."""
+    def _cut(self, reply: Reply, reason: str) -> None:
+        """Close with a reply, which the proxy hands to its client."""
         self._deadline.cancel()
-        self._transport.abort()
+        self._transport.write(f"{reply}\r\n".encode())
+        self._transport.close()
         metrics.cut_connection("proxy")
         log.warning("proxy cut", proxy=str(self._peer), reason=reason)
 

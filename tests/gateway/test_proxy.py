@@ -10,6 +10,7 @@ import pytest
 
 from gateway.models import Message
 from gateway.routing import replies
+from gateway.routing.replies import Reply
 from gateway.smtpd.proxy import SIGNATURE, ProxyError, read_header
 from tests.gateway.live import LiveGateway, Wire
 from tests.gateway.stage import Stage
@@ -143,10 +144,19 @@ def test_proxy_that_speaks_for_itself_is_the_client(proxied: Opener, stage: Stag
     assert Message.objects.get(queue_id=reply.rpartition(" ")[2]).client == "127.0.0.1"
 
 
-@pytest.mark.parametrize("octets", [b"", b"PROXY TCP4", b"EHLO client.example\r\n", b"\r\n\r\n"])
-def test_proxy_without_a_header_is_cut_without_a_word(proxied: Opener, octets: bytes):
+@pytest.mark.parametrize(
+    ("octets", "reply"),
+    [
+        (b"", replies.IDLE),
+        (b"PROXY TCP4", replies.IDLE),
+        (b"\r\n\r\n", replies.IDLE),
+        (b"EHLO client.example\r\n", replies.UNINTRODUCED),
+    ],
+)
+def test_proxy_without_a_header_is_cut_with_421(proxied: Opener, octets: bytes, reply: Reply):
     with proxied(handshake_seconds=0.3).open() as wire:
         wire.write(octets)
+        assert wire.reply_or_end() == str(reply)
         assert wire.reply_or_end() == ""
 
 
