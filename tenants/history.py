@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth.models import Group, User
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from tenants.models import Address, SubaddressRule, Target
+from tenants.models import Account, AccountGroup, Address, SubaddressRule, Target
 from tenants.octets import print_octets
 
 NEWEST = 300
@@ -62,8 +63,15 @@ class Source:
 
 
 def sources_of(model: type[models.Model], pk: Any) -> list[Source]:
-    """The events of one row; of an address also those of its targets and subaddress rules."""
+    """The events of one row; of an address also those of its targets and subaddress rules.
+
+    Of a user, what opens the panel: flags and groups, a role among them.
+    """
     concrete: Any = model._meta.concrete_model
+    if concrete is User:
+        groups: Any = AccountGroup.pgh_event_model
+        account: Any = Account.pgh_event_model  # type: ignore[attr-defined]
+        return [Source(account, Q(pgh_obj_id=pk)), Source(groups, Q(user_id=pk))]
     sources = [Source(concrete.pgh_event_model, Q(pgh_obj_id=pk))]
     if concrete is Address:
         rules: Any = SubaddressRule.pgh_event_model  # type: ignore[attr-defined]
@@ -93,7 +101,8 @@ def read(sources: Iterable[Source]) -> list[Edit]:
 
 def is_tracked(model: type[models.Model]) -> bool:
     """Whether triggers record this model's changes."""
-    return hasattr(model._meta.concrete_model, "pgh_event_model")
+    concrete = model._meta.concrete_model
+    return concrete is User or hasattr(concrete, "pgh_event_model")
 
 
 def noun_of(row: Any, model: type[models.Model]) -> str:
@@ -192,7 +201,9 @@ class _Names:
 
     def subject(self, event: Any) -> str:
         """A few words for the row an event is about."""
-        for name in ("key", "name", "detail", "forward_to", "kind"):
+        if group_id := getattr(event, "group_id", None):
+            return str(self._rows[Group].get(group_id, f"#{group_id}"))
+        for name in ("key", "name", "username", "detail", "forward_to", "kind"):
             if value := getattr(event, name, ""):
                 return str(value)
         return f"#{event.pgh_obj_id}"

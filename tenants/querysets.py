@@ -6,6 +6,7 @@ Every model names the way to its tenant in `tenant_path`; `visible_to` follows i
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from django.contrib.auth import get_permission_codename
 from django.db import models
 from django.db.models import F, Max, Q
 from django.db.models.functions import Collate
@@ -47,15 +48,21 @@ def reads(expression: Any, text: str) -> Q:
     return Q(Exact(by_code_point(expression), text))
 
 
+def may_view(user: Any, model: type[models.Model]) -> bool:
+    """Whether a member of staff may look at the rows of a model."""
+    codename = get_permission_codename("view", model._meta)
+    return bool(user.has_perm(f"{model._meta.app_label}.{codename}"))
+
+
 class TenantQuerySet(models.QuerySet[Any]):
     """Rows that belong to a tenant."""
 
     def visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> Self:
-        """What the user may see: staff everything, members their tenants', others nothing."""
+        """What the user may see: staff what their role views, members their tenants' rows."""
         if not user.is_authenticated or not user.is_active:
             return self.none()
         if getattr(user, "is_staff", False):
-            return self
+            return self if may_view(user, self.model) else self.none()
         path = self.model.tenant_path
         prefix = f"{path}__" if path else ""
         return self.filter(**{f"{prefix}memberships__user": user}).distinct()
@@ -126,7 +133,7 @@ class TargetQuerySet(TenantQuerySet):
         if not user.is_authenticated or not user.is_active:
             return self.none()
         if getattr(user, "is_staff", False):
-            return self
+            return self if may_view(user, self.model) else self.none()
         return self.filter(
             Q(address__domain__tenant__memberships__user=user)
             | Q(rule__address__domain__tenant__memberships__user=user)

@@ -6,6 +6,10 @@ from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.contrib.auth.models import User
 from django.test import Client
 
+from mailrouting.staff import establish_roles, give_role
+from tenants.changes import Actor
+from tenants.roles import Role
+
 
 def make_staff(
     username: str = "ops", *, is_superuser: bool = True, password: str | None = None
@@ -18,6 +22,14 @@ def make_staff(
         is_staff=True,
         is_superuser=is_superuser,
     )
+
+
+def make_member_of_staff(role: Role) -> User:
+    """A member of staff who holds the role, named after it."""
+    establish_roles()  # tests that empty the whole database take the groups with them
+    user = make_staff(role.lower(), is_superuser=False)
+    give_role(user, role, actor=Actor.system("test"))
+    return User.objects.get(pk=user.pk)
 
 
 def add_second_factor(user: User, *, secret: str = "") -> Authenticator:

@@ -8,184 +8,357 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('tenants', '0001_initial'),
+        ("tenants", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Body',
+            name="Body",
             fields=[
-                ('id', models.UUIDField(default=gateway.ids.uuid7, primary_key=True, serialize=False)),
-                ('expires_on', models.DateField()),
-                ('octets', models.BinaryField()),
+                (
+                    "id",
+                    models.UUIDField(default=gateway.ids.uuid7, primary_key=True, serialize=False),
+                ),
+                ("expires_on", models.DateField()),
+                ("octets", models.BinaryField()),
             ],
             options={
-                'db_table': 'gateway_body',
-                'managed': False,
+                "db_table": "gateway_body",
+                "managed": False,
             },
         ),
         migrations.CreateModel(
-            name='Counter',
+            name="Counter",
             fields=[
-                ('key', models.CharField(max_length=100, primary_key=True, serialize=False)),
-                ('minute', models.BigIntegerField(default=0)),
-                ('counts', django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), default=list, size=None)),
-                ('total', models.BigIntegerField(default=0)),
-                ('full_since', models.DateTimeField(blank=True, null=True)),
+                ("key", models.CharField(max_length=100, primary_key=True, serialize=False)),
+                ("minute", models.BigIntegerField(default=0)),
+                (
+                    "counts",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.IntegerField(), default=list, size=None
+                    ),
+                ),
+                ("total", models.BigIntegerField(default=0)),
+                ("full_since", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ('key',),
+                "ordering": ("key",),
             },
         ),
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.UUIDField(default=gateway.ids.uuid7, primary_key=True, serialize=False)),
-                ('kind', models.CharField(max_length=20)),
-                ('recipient', models.CharField(blank=True, max_length=320)),
-                ('destination', models.CharField(blank=True, max_length=300)),
-                ('rewrites_sender', models.BooleanField(default=False)),
-                ('null_sender', models.BooleanField(default=False)),
-                ('state', models.CharField(choices=[('pending', 'pending'), ('sending', 'sending'), ('deferred', 'deferred'), ('delivered', 'delivered'), ('failed', 'failed'), ('quarantined', 'quarantined'), ('held', 'held')], default='pending', max_length=12)),
-                ('attempts_made', models.PositiveIntegerField(default=0)),
-                ('crashes', models.PositiveSmallIntegerField(default=0)),
-                ('next_attempt_at', models.DateTimeField()),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('fence', models.PositiveBigIntegerField(default=0, help_text='Goes up with each claim; only its holder may settle.')),
-                ('last_reply', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField()),
-                ('settled_at', models.DateTimeField(blank=True, null=True)),
-                ('hop', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='tenants.nexthop')),
-                ('target', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='tenants.target')),
-                ('tenant', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='tenants.tenant')),
+                (
+                    "id",
+                    models.UUIDField(default=gateway.ids.uuid7, primary_key=True, serialize=False),
+                ),
+                ("kind", models.CharField(max_length=20)),
+                ("recipient", models.CharField(blank=True, max_length=320)),
+                ("destination", models.CharField(blank=True, max_length=300)),
+                ("rewrites_sender", models.BooleanField(default=False)),
+                ("null_sender", models.BooleanField(default=False)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "pending"),
+                            ("sending", "sending"),
+                            ("deferred", "deferred"),
+                            ("delivered", "delivered"),
+                            ("failed", "failed"),
+                            ("quarantined", "quarantined"),
+                            ("held", "held"),
+                        ],
+                        default="pending",
+                        max_length=12,
+                    ),
+                ),
+                ("attempts_made", models.PositiveIntegerField(default=0)),
+                ("crashes", models.PositiveSmallIntegerField(default=0)),
+                ("next_attempt_at", models.DateTimeField()),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                (
+                    "fence",
+                    models.PositiveBigIntegerField(
+                        default=0, help_text="Goes up with each claim; only its holder may settle."
+                    ),
+                ),
+                ("last_reply", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField()),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "hop",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="tenants.nexthop",
+                    ),
+                ),
+                (
+                    "target",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="tenants.target",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'deliveries',
-                'ordering': ('-id',),
+                "verbose_name_plural": "deliveries",
+                "ordering": ("-id",),
             },
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('started_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField()),
-                ('outcome', models.CharField(max_length=12)),
-                ('remote', models.CharField(blank=True, max_length=300)),
-                ('reply', models.TextField(blank=True)),
-                ('delivery', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='gateway.delivery')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("started_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField()),
+                ("outcome", models.CharField(max_length=12)),
+                ("remote", models.CharField(blank=True, max_length=300)),
+                ("reply", models.TextField(blank=True)),
+                (
+                    "delivery",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="attempts",
+                        to="gateway.delivery",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('delivery', 'number'),
+                "ordering": ("delivery", "number"),
             },
         ),
         migrations.CreateModel(
-            name='Message',
+            name="Message",
             fields=[
-                ('id', models.UUIDField(default=gateway.ids.uuid7, primary_key=True, serialize=False)),
-                ('queue_id', models.CharField(max_length=32)),
-                ('received_at', models.DateTimeField()),
-                ('sender', models.CharField(blank=True, help_text='Empty is the null sender <>.', max_length=320)),
-                ('client', models.GenericIPAddressField(null=True)),
-                ('helo', models.CharField(blank=True, max_length=255)),
-                ('protocol', models.CharField(max_length=16)),
-                ('smtputf8', models.BooleanField(default=False)),
-                ('size_octets', models.PositiveBigIntegerField()),
-                ('message_id', models.CharField(blank=True, max_length=998)),
-                ('digest', models.BinaryField(help_text='SHA-256 of envelope and content: tells a repeat.')),
-                ('body_id', models.UUIDField()),
-                ('body_expires_on', models.DateField()),
-                ('purged_at', models.DateTimeField(blank=True, null=True)),
+                (
+                    "id",
+                    models.UUIDField(default=gateway.ids.uuid7, primary_key=True, serialize=False),
+                ),
+                ("queue_id", models.CharField(max_length=32)),
+                ("received_at", models.DateTimeField()),
+                (
+                    "sender",
+                    models.CharField(
+                        blank=True, help_text="Empty is the null sender <>.", max_length=320
+                    ),
+                ),
+                ("client", models.GenericIPAddressField(null=True)),
+                ("helo", models.CharField(blank=True, max_length=255)),
+                ("protocol", models.CharField(max_length=16)),
+                ("smtputf8", models.BooleanField(default=False)),
+                ("size_octets", models.PositiveBigIntegerField()),
+                ("message_id", models.CharField(blank=True, max_length=998)),
+                (
+                    "digest",
+                    models.BinaryField(
+                        help_text="SHA-256 of envelope and content: tells a repeat."
+                    ),
+                ),
+                ("body_id", models.UUIDField()),
+                ("body_expires_on", models.DateField()),
+                ("purged_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ('-id',),
-                'indexes': [django.contrib.postgres.indexes.HashIndex(fields=['message_id'], name='message_by_message_id'), models.Index(fields=['body_expires_on'], name='message_body_day')],
-                'constraints': [models.UniqueConstraint(fields=('queue_id',), name='message_queue_id_once')],
+                "ordering": ("-id",),
+                "indexes": [
+                    django.contrib.postgres.indexes.HashIndex(
+                        fields=["message_id"], name="message_by_message_id"
+                    ),
+                    models.Index(fields=["body_expires_on"], name="message_body_day"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("queue_id",), name="message_queue_id_once")
+                ],
             },
         ),
         migrations.AddField(
-            model_name='delivery',
-            name='message',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='gateway.message'),
+            model_name="delivery",
+            name="message",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="deliveries",
+                to="gateway.message",
+            ),
         ),
         migrations.CreateModel(
-            name='RefusalCount',
+            name="RefusalCount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('domain_name', models.CharField(max_length=255)),
-                ('reason', models.CharField(max_length=40)),
-                ('minute', models.DateTimeField()),
-                ('count', models.PositiveBigIntegerField(default=0)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("domain_name", models.CharField(max_length=255)),
+                ("reason", models.CharField(max_length=40)),
+                ("minute", models.DateTimeField()),
+                ("count", models.PositiveBigIntegerField(default=0)),
             ],
             options={
-                'ordering': ('-minute', 'domain_name', 'reason'),
-                'constraints': [models.UniqueConstraint(fields=('domain_name', 'reason', 'minute'), name='refusal_count_once')],
+                "ordering": ("-minute", "domain_name", "reason"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("domain_name", "reason", "minute"), name="refusal_count_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='RoutingRecord',
+            name="RoutingRecord",
             fields=[
-                ('id', models.UUIDField(default=gateway.ids.uuid7, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField()),
-                ('queue_id', models.CharField(max_length=32)),
-                ('sender', models.CharField(blank=True, max_length=320)),
-                ('recipient', models.CharField(max_length=320)),
-                ('key', models.CharField(max_length=320)),
-                ('client', models.GenericIPAddressField(null=True)),
-                ('strategy', models.CharField(max_length=20)),
-                ('rule', models.CharField(max_length=400)),
-                ('detail', models.CharField(blank=True, max_length=64)),
-                ('token', models.CharField(help_text="Correlates the record with logs and the sender's own trace.", max_length=64)),
-                ('accepted', models.BooleanField()),
-                ('reason', models.CharField(max_length=40)),
-                ('reply', models.CharField(max_length=300)),
-                ('declared_octets', models.PositiveBigIntegerField(blank=True, null=True)),
-                ('trace', models.JSONField(default=list)),
-                ('address', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='tenants.address')),
-                ('domain', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='tenants.domain')),
-                ('message', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='records', to='gateway.message')),
-                ('tenant', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='tenants.tenant')),
+                (
+                    "id",
+                    models.UUIDField(default=gateway.ids.uuid7, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField()),
+                ("queue_id", models.CharField(max_length=32)),
+                ("sender", models.CharField(blank=True, max_length=320)),
+                ("recipient", models.CharField(max_length=320)),
+                ("key", models.CharField(max_length=320)),
+                ("client", models.GenericIPAddressField(null=True)),
+                ("strategy", models.CharField(max_length=20)),
+                ("rule", models.CharField(max_length=400)),
+                ("detail", models.CharField(blank=True, max_length=64)),
+                (
+                    "token",
+                    models.CharField(
+                        help_text="Correlates the record with logs and the sender's own trace.",
+                        max_length=64,
+                    ),
+                ),
+                ("accepted", models.BooleanField()),
+                ("reason", models.CharField(max_length=40)),
+                ("reply", models.CharField(max_length=300)),
+                ("declared_octets", models.PositiveBigIntegerField(blank=True, null=True)),
+                ("trace", models.JSONField(default=list)),
+                (
+                    "address",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="tenants.address",
+                    ),
+                ),
+                (
+                    "domain",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="tenants.domain",
+                    ),
+                ),
+                (
+                    "message",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="records",
+                        to="gateway.message",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('-id',),
+                "ordering": ("-id",),
             },
         ),
         migrations.AddField(
-            model_name='delivery',
-            name='record',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='gateway.routingrecord'),
+            model_name="delivery",
+            name="record",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="deliveries",
+                to="gateway.routingrecord",
+            ),
         ),
         migrations.AddIndex(
-            model_name='routingrecord',
-            index=models.Index(fields=['tenant', '-id'], name='record_by_tenant'),
+            model_name="routingrecord",
+            index=models.Index(fields=["tenant", "-id"], name="record_by_tenant"),
         ),
         migrations.AddIndex(
-            model_name='routingrecord',
-            index=models.Index(fields=['key', '-id'], name='record_by_key'),
+            model_name="routingrecord",
+            index=models.Index(fields=["key", "-id"], name="record_by_key"),
         ),
         migrations.AddIndex(
-            model_name='routingrecord',
-            index=models.Index(fields=['queue_id'], name='record_by_queue_id'),
+            model_name="routingrecord",
+            index=models.Index(fields=["queue_id"], name="record_by_queue_id"),
         ),
         migrations.AddIndex(
-            model_name='routingrecord',
-            index=models.Index(condition=models.Q(('accepted', False)), fields=['at'], name='record_refused_at'),
+            model_name="routingrecord",
+            index=models.Index(
+                condition=models.Q(("accepted", False)), fields=["at"], name="record_refused_at"
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state__in', ['pending', 'deferred'])), fields=['next_attempt_at'], name='delivery_due'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state__in", ["pending", "deferred"])),
+                fields=["next_attempt_at"],
+                name="delivery_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'sending')), fields=['lease_until'], name='delivery_leased'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state", "sending")),
+                fields=["lease_until"],
+                name="delivery_leased",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['tenant', '-id'], name='delivery_by_tenant'),
+            model_name="delivery",
+            index=models.Index(fields=["tenant", "-id"], name="delivery_by_tenant"),
         ),
     ]

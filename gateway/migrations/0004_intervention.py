@@ -8,34 +8,92 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('gateway', '0003_delivery_lane'),
+        ("gateway", "0003_delivery_lane"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Intervention',
+            name="Intervention",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('action', models.CharField(choices=[('retry', 'retry now'), ('hold', 'hold'), ('release', 'release'), ('fail', 'fail')], max_length=12)),
-                ('from_state', models.CharField(choices=[('pending', 'pending'), ('sending', 'sending'), ('deferred', 'deferred'), ('delivered', 'delivered'), ('failed', 'failed'), ('quarantined', 'quarantined'), ('held', 'held')], max_length=12, verbose_name='state before')),
-                ('actor', models.CharField(max_length=150)),
-                ('surface', models.CharField(max_length=20)),
-                ('client', models.GenericIPAddressField(null=True)),
-                ('request_id', models.CharField(blank=True, max_length=64)),
-                ('reason', models.CharField(blank=True, max_length=200)),
-                ('delivery', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='interventions', to='gateway.delivery')),
-                ('user', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField()),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("retry", "retry now"),
+                            ("hold", "hold"),
+                            ("release", "release"),
+                            ("fail", "fail"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "from_state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "pending"),
+                            ("sending", "sending"),
+                            ("deferred", "deferred"),
+                            ("delivered", "delivered"),
+                            ("failed", "failed"),
+                            ("quarantined", "quarantined"),
+                            ("held", "held"),
+                        ],
+                        max_length=12,
+                        verbose_name="state before",
+                    ),
+                ),
+                ("actor", models.CharField(max_length=150)),
+                ("surface", models.CharField(max_length=20)),
+                ("client", models.GenericIPAddressField(null=True)),
+                ("request_id", models.CharField(blank=True, max_length=64)),
+                ("reason", models.CharField(blank=True, max_length=200)),
+                (
+                    "delivery",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="interventions",
+                        to="gateway.delivery",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ('delivery', 'id'),
+                "ordering": ("delivery", "id"),
             },
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='intervention',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='ffb2aeff02fa5331b780106f586bd0a3990a7744', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_7f09e', table='gateway_intervention', when='BEFORE')),
+            model_name="intervention",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="ffb2aeff02fa5331b780106f586bd0a3990a7744",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_7f09e",
+                    table="gateway_intervention",
+                    when="BEFORE",
+                ),
+            ),
         ),
     ]

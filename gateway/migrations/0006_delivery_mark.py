@@ -4,15 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('gateway', '0005_message_due'),
+        ("gateway", "0005_message_due"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='delivery',
-            name='mark',
-            field=models.TextField(blank=True, db_default='', default='', help_text='Header lines that the message carries on top for this recipient.'),
+            model_name="delivery",
+            name="mark",
+            field=models.TextField(
+                blank=True,
+                db_default="",
+                default="",
+                help_text="Header lines that the message carries on top for this recipient.",
+            ),
         ),
     ]

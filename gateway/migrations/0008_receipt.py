@@ -4,22 +4,28 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('gateway', '0007_outage'),
+        ("gateway", "0007_outage"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Receipt',
+            name="Receipt",
             fields=[
-                ('key', models.UUIDField(help_text="The first half of the message's digest.", primary_key=True, serialize=False)),
-                ('queue_id', models.CharField(max_length=32)),
-                ('at', models.DateTimeField()),
+                (
+                    "key",
+                    models.UUIDField(
+                        help_text="The first half of the message's digest.",
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("queue_id", models.CharField(max_length=32)),
+                ("at", models.DateTimeField()),
             ],
             options={
-                'ordering': ('-at',),
-                'indexes': [models.Index(fields=['at'], name='receipt_at')],
+                "ordering": ("-at",),
+                "indexes": [models.Index(fields=["at"], name="receipt_at")],
             },
         ),
     ]

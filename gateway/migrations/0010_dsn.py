@@ -4,20 +4,33 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('gateway', '0009_rate_totals'),
+        ("gateway", "0009_rate_totals"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='delivery',
-            name='dsn',
-            field=models.CharField(blank=True, db_default='', default='', help_text='What the sender asked of delivery reports: NOTIFY and ORCPT, as written.', max_length=600, verbose_name='DSN'),
+            model_name="delivery",
+            name="dsn",
+            field=models.CharField(
+                blank=True,
+                db_default="",
+                default="",
+                help_text="What the sender asked of delivery reports: NOTIFY and ORCPT, as written.",
+                max_length=600,
+                verbose_name="DSN",
+            ),
         ),
         migrations.AddField(
-            model_name='message',
-            name='dsn',
-            field=models.CharField(blank=True, db_default='', default='', help_text='What its sender asked of delivery reports: RET and ENVID, as written.', max_length=150, verbose_name='DSN'),
+            model_name="message",
+            name="dsn",
+            field=models.CharField(
+                blank=True,
+                db_default="",
+                default="",
+                help_text="What its sender asked of delivery reports: RET and ENVID, as written.",
+                max_length=150,
+                verbose_name="DSN",
+            ),
         ),
     ]

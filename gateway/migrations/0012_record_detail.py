@@ -15,8 +15,6 @@ class Migration(migrations.Migration):
     operations = [
         AddIndexConcurrently(
             model_name="routingrecord",
-            index=models.Index(
-                fields=["detail"], condition=~Q(detail=""), name="record_by_detail"
-            ),
+            index=models.Index(fields=["detail"], condition=~Q(detail=""), name="record_by_detail"),
         ),
     ]

@@ -8,58 +8,112 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('gateway', '0012_record_detail'),
-        ('tenants', '0005_content_filter'),
+        ("gateway", "0012_record_detail"),
+        ("tenants", "0005_content_filter"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='BodyReading',
+            name="BodyReading",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('queue_id', models.CharField(max_length=32)),
-                ('at', models.DateTimeField()),
-                ('kind', models.CharField(choices=[('read', 'read as text'), ('download', 'downloaded')], max_length=10)),
-                ('actor', models.CharField(max_length=150)),
-                ('client', models.GenericIPAddressField(null=True)),
-                ('request_id', models.CharField(blank=True, max_length=64)),
-                ('reason', models.CharField(max_length=200)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("queue_id", models.CharField(max_length=32)),
+                ("at", models.DateTimeField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("read", "read as text"), ("download", "downloaded")],
+                        max_length=10,
+                    ),
+                ),
+                ("actor", models.CharField(max_length=150)),
+                ("client", models.GenericIPAddressField(null=True)),
+                ("request_id", models.CharField(blank=True, max_length=64)),
+                ("reason", models.CharField(max_length=200)),
             ],
             options={
-                'ordering': ('-id',),
-                'permissions': [('read_body', 'Can read what stands in messages'), ('download_body', 'Can download messages as they came')],
-                'default_permissions': ('view',),
+                "ordering": ("-id",),
+                "permissions": [
+                    ("read_body", "Can read what stands in messages"),
+                    ("download_body", "Can download messages as they came"),
+                ],
+                "default_permissions": ("view",),
             },
         ),
         migrations.AddField(
-            model_name='intervention',
-            name='detail',
-            field=models.CharField(blank=True, db_default='', default='', help_text='Where a rerouted delivery went before, and where it goes instead.', max_length=700),
+            model_name="intervention",
+            name="detail",
+            field=models.CharField(
+                blank=True,
+                db_default="",
+                default="",
+                help_text="Where a rerouted delivery went before, and where it goes instead.",
+                max_length=700,
+            ),
         ),
         migrations.AlterField(
-            model_name='intervention',
-            name='action',
-            field=models.CharField(choices=[('retry', 'retry now'), ('hold', 'hold'), ('release', 'release'), ('reroute', 'reroute'), ('fail', 'fail')], max_length=12),
+            model_name="intervention",
+            name="action",
+            field=models.CharField(
+                choices=[
+                    ("retry", "retry now"),
+                    ("hold", "hold"),
+                    ("release", "release"),
+                    ("reroute", "reroute"),
+                    ("fail", "fail"),
+                ],
+                max_length=12,
+            ),
         ),
         migrations.AddField(
-            model_name='bodyreading',
-            name='message',
-            field=models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='gateway.message'),
+            model_name="bodyreading",
+            name="message",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to="gateway.message",
+            ),
         ),
         migrations.AddField(
-            model_name='bodyreading',
-            name='user',
-            field=models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="bodyreading",
+            name="user",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddIndex(
-            model_name='bodyreading',
-            index=models.Index(fields=['message'], name='body_reading_by_message'),
+            model_name="bodyreading",
+            index=models.Index(fields=["message"], name="body_reading_by_message"),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='bodyreading',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='b9e5a3e0391e917b24f785cb53fba950f97097e8', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_be4c2', table='gateway_bodyreading', when='BEFORE')),
+            model_name="bodyreading",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="b9e5a3e0391e917b24f785cb53fba950f97097e8",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_be4c2",
+                    table="gateway_bodyreading",
+                    when="BEFORE",
+                ),
+            ),
         ),
     ]

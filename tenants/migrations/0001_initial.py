@@ -15,836 +15,2571 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('pghistory', '0007_auto_20250421_0444'),
+        ("pghistory", "0007_auto_20250421_0444"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Domain',
+            name="Domain",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='Stored as A-label: bücher.example is xn--bcher-kva.example.', max_length=255, verbose_name='domain')),
-                ('u_label', models.CharField(blank=True, editable=False, max_length=255, verbose_name='as people read it')),
-                ('environment', models.CharField(default='production', help_text='Domains of different environments never forward to each other.', max_length=40, validators=[django.core.validators.RegexValidator('^[a-z0-9-]+$', 'Use lower-case letters, digits and dashes.')])),
-                ('state', models.CharField(choices=[('pending', 'pending'), ('active', 'active'), ('degraded', 'degraded'), ('released', 'released')], default='pending', editable=False, max_length=16)),
-                ('state_since', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('verified_at', models.DateTimeField(blank=True, editable=False, help_text='When DNS first proved the claim.', null=True)),
-                ('token', models.CharField(default=tenants.models.domain.new_token, editable=False, max_length=64, unique=True)),
-                ('delimiters', models.CharField(blank=True, default='+', help_text='The first of these characters splits name+detail; empty turns subaddresses off.', max_length=4, validators=[tenants.models.domain.validate_delimiters], verbose_name='subaddress delimiters')),
-                ('local_part_pattern', models.CharField(blank=True, help_text='RE2 pattern for the whole local part, lower case; empty allows all.', max_length=200, validators=[tenants.models.fields.validate_pattern], verbose_name='allowed local parts')),
-                ('local_part_max_octets', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='longest local part (octets)')),
-                ('hides_disabled', models.BooleanField(default=False, help_text='Disabled and expired addresses answer as if they never existed.', verbose_name='disabled looks unknown')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="Stored as A-label: bücher.example is xn--bcher-kva.example.",
+                        max_length=255,
+                        verbose_name="domain",
+                    ),
+                ),
+                (
+                    "u_label",
+                    models.CharField(
+                        blank=True, editable=False, max_length=255, verbose_name="as people read it"
+                    ),
+                ),
+                (
+                    "environment",
+                    models.CharField(
+                        default="production",
+                        help_text="Domains of different environments never forward to each other.",
+                        max_length=40,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9-]+$", "Use lower-case letters, digits and dashes."
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "pending"),
+                            ("active", "active"),
+                            ("degraded", "degraded"),
+                            ("released", "released"),
+                        ],
+                        default="pending",
+                        editable=False,
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "state_since",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                (
+                    "verified_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        help_text="When DNS first proved the claim.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "token",
+                    models.CharField(
+                        default=tenants.models.domain.new_token,
+                        editable=False,
+                        max_length=64,
+                        unique=True,
+                    ),
+                ),
+                (
+                    "delimiters",
+                    models.CharField(
+                        blank=True,
+                        default="+",
+                        help_text="The first of these characters splits name+detail; empty turns subaddresses off.",
+                        max_length=4,
+                        validators=[tenants.models.domain.validate_delimiters],
+                        verbose_name="subaddress delimiters",
+                    ),
+                ),
+                (
+                    "local_part_pattern",
+                    models.CharField(
+                        blank=True,
+                        help_text="RE2 pattern for the whole local part, lower case; empty allows all.",
+                        max_length=200,
+                        validators=[tenants.models.fields.validate_pattern],
+                        verbose_name="allowed local parts",
+                    ),
+                ),
+                (
+                    "local_part_max_octets",
+                    models.PositiveSmallIntegerField(
+                        blank=True, null=True, verbose_name="longest local part (octets)"
+                    ),
+                ),
+                (
+                    "hides_disabled",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Disabled and expired addresses answer as if they never existed.",
+                        verbose_name="disabled looks unknown",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ('name', 'id'),
+                "ordering": ("name", "id"),
             },
         ),
         migrations.CreateModel(
-            name='Mailbox',
+            name="Mailbox",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('address', models.CharField(help_text='The recipient that the next hop is given, as name@example.com.', max_length=320)),
-                ('key', models.CharField(editable=False, max_length=320)),
-                ('name', models.CharField(blank=True, max_length=200)),
-                ('kind', models.CharField(choices=[('person', 'person'), ('team', 'team')], default='person', max_length=8)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "address",
+                    models.CharField(
+                        help_text="The recipient that the next hop is given, as name@example.com.",
+                        max_length=320,
+                    ),
+                ),
+                ("key", models.CharField(editable=False, max_length=320)),
+                ("name", models.CharField(blank=True, max_length=200)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("person", "person"), ("team", "team")],
+                        default="person",
+                        max_length=8,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'verbose_name_plural': 'mailboxes',
-                'ordering': ('address', 'id'),
+                "verbose_name_plural": "mailboxes",
+                "ordering": ("address", "id"),
             },
         ),
         migrations.CreateModel(
-            name='NextHop',
+            name="NextHop",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100)),
-                ('protocol', models.CharField(choices=[('smtp', 'SMTP'), ('lmtp', 'LMTP')], default='smtp', max_length=8)),
-                ('host', models.CharField(max_length=255)),
-                ('port', models.PositiveIntegerField(default=25, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(65535)])),
-                ('tls', models.CharField(choices=[('none', 'none'), ('opportunistic', 'STARTTLS when offered'), ('required', 'STARTTLS required'), ('implicit', 'TLS from the start')], default='opportunistic', max_length=16)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100)),
+                (
+                    "protocol",
+                    models.CharField(
+                        choices=[("smtp", "SMTP"), ("lmtp", "LMTP")], default="smtp", max_length=8
+                    ),
+                ),
+                ("host", models.CharField(max_length=255)),
+                (
+                    "port",
+                    models.PositiveIntegerField(
+                        default=25,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(65535),
+                        ],
+                    ),
+                ),
+                (
+                    "tls",
+                    models.CharField(
+                        choices=[
+                            ("none", "none"),
+                            ("opportunistic", "STARTTLS when offered"),
+                            ("required", "STARTTLS required"),
+                            ("implicit", "TLS from the start"),
+                        ],
+                        default="opportunistic",
+                        max_length=16,
+                    ),
+                ),
             ],
             options={
-                'ordering': ('name', 'id'),
+                "ordering": ("name", "id"),
             },
         ),
         migrations.CreateModel(
-            name='Plan',
+            name="Plan",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('max_domains', models.PositiveIntegerField(blank=True, null=True, verbose_name='domains')),
-                ('max_addresses', models.PositiveIntegerField(blank=True, null=True, verbose_name='addresses')),
-                ('max_message_octets', models.PositiveBigIntegerField(blank=True, null=True, verbose_name='largest message (octets)')),
-                ('messages_per_hour', models.PositiveIntegerField(blank=True, null=True, verbose_name='messages per hour')),
-                ('stored_octets', models.PositiveBigIntegerField(blank=True, null=True, verbose_name='stored octets')),
-                ('retention_days', models.PositiveSmallIntegerField(blank=True, help_text='How long bodies and stored inboxes are kept after delivery.', null=True, verbose_name='retention (days)')),
-                ('name', models.CharField(max_length=100, unique=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "max_domains",
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="domains"),
+                ),
+                (
+                    "max_addresses",
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="addresses"),
+                ),
+                (
+                    "max_message_octets",
+                    models.PositiveBigIntegerField(
+                        blank=True, null=True, verbose_name="largest message (octets)"
+                    ),
+                ),
+                (
+                    "messages_per_hour",
+                    models.PositiveIntegerField(
+                        blank=True, null=True, verbose_name="messages per hour"
+                    ),
+                ),
+                (
+                    "stored_octets",
+                    models.PositiveBigIntegerField(
+                        blank=True, null=True, verbose_name="stored octets"
+                    ),
+                ),
+                (
+                    "retention_days",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        help_text="How long bodies and stored inboxes are kept after delivery.",
+                        null=True,
+                        verbose_name="retention (days)",
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, unique=True)),
             ],
             options={
-                'ordering': ('name',),
+                "ordering": ("name",),
             },
         ),
         migrations.CreateModel(
-            name='PlanEvent',
+            name="PlanEvent",
             fields=[
-                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
-                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_label', models.TextField(help_text='The event label.')),
-                ('id', models.BigIntegerField()),
-                ('max_domains', models.PositiveIntegerField(blank=True, null=True, verbose_name='domains')),
-                ('max_addresses', models.PositiveIntegerField(blank=True, null=True, verbose_name='addresses')),
-                ('max_message_octets', models.PositiveBigIntegerField(blank=True, null=True, verbose_name='largest message (octets)')),
-                ('messages_per_hour', models.PositiveIntegerField(blank=True, null=True, verbose_name='messages per hour')),
-                ('stored_octets', models.PositiveBigIntegerField(blank=True, null=True, verbose_name='stored octets')),
-                ('retention_days', models.PositiveSmallIntegerField(blank=True, help_text='How long bodies and stored inboxes are kept after delivery.', null=True, verbose_name='retention (days)')),
-                ('name', models.CharField(max_length=100)),
+                ("pgh_id", models.AutoField(primary_key=True, serialize=False)),
+                ("pgh_created_at", models.DateTimeField(auto_now_add=True)),
+                ("pgh_label", models.TextField(help_text="The event label.")),
+                ("id", models.BigIntegerField()),
+                (
+                    "max_domains",
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="domains"),
+                ),
+                (
+                    "max_addresses",
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="addresses"),
+                ),
+                (
+                    "max_message_octets",
+                    models.PositiveBigIntegerField(
+                        blank=True, null=True, verbose_name="largest message (octets)"
+                    ),
+                ),
+                (
+                    "messages_per_hour",
+                    models.PositiveIntegerField(
+                        blank=True, null=True, verbose_name="messages per hour"
+                    ),
+                ),
+                (
+                    "stored_octets",
+                    models.PositiveBigIntegerField(
+                        blank=True, null=True, verbose_name="stored octets"
+                    ),
+                ),
+                (
+                    "retention_days",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        help_text="How long bodies and stored inboxes are kept after delivery.",
+                        null=True,
+                        verbose_name="retention (days)",
+                    ),
+                ),
+                ("name", models.CharField(max_length=100)),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='SendAsIdentity',
+            name="SendAsIdentity",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('address', models.CharField(help_text='The address that the mailbox sends as.', max_length=320)),
-                ('key', models.CharField(db_index=True, editable=False, max_length=320)),
-                ('state', models.CharField(choices=[('pending', 'pending'), ('verified', 'verified'), ('revoked', 'revoked')], default='pending', max_length=16)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "address",
+                    models.CharField(
+                        help_text="The address that the mailbox sends as.", max_length=320
+                    ),
+                ),
+                ("key", models.CharField(db_index=True, editable=False, max_length=320)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "pending"),
+                            ("verified", "verified"),
+                            ("revoked", "revoked"),
+                        ],
+                        default="pending",
+                        max_length=16,
+                    ),
+                ),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'verbose_name': 'send-as identity',
-                'verbose_name_plural': 'send-as identities',
-                'ordering': ('key', 'id'),
+                "verbose_name": "send-as identity",
+                "verbose_name_plural": "send-as identities",
+                "ordering": ("key", "id"),
             },
         ),
         migrations.CreateModel(
-            name='SendAsIdentityEvent',
+            name="SendAsIdentityEvent",
             fields=[
-                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
-                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_label', models.TextField(help_text='The event label.')),
-                ('id', models.BigIntegerField()),
-                ('address', models.CharField(help_text='The address that the mailbox sends as.', max_length=320)),
-                ('key', models.CharField(editable=False, max_length=320)),
-                ('state', models.CharField(choices=[('pending', 'pending'), ('verified', 'verified'), ('revoked', 'revoked')], default='pending', max_length=16)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("pgh_id", models.AutoField(primary_key=True, serialize=False)),
+                ("pgh_created_at", models.DateTimeField(auto_now_add=True)),
+                ("pgh_label", models.TextField(help_text="The event label.")),
+                ("id", models.BigIntegerField()),
+                (
+                    "address",
+                    models.CharField(
+                        help_text="The address that the mailbox sends as.", max_length=320
+                    ),
+                ),
+                ("key", models.CharField(editable=False, max_length=320)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "pending"),
+                            ("verified", "verified"),
+                            ("revoked", "revoked"),
+                        ],
+                        default="pending",
+                        max_length=16,
+                    ),
+                ),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='SubaddressRule',
+            name="SubaddressRule",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('detail', models.CharField(blank=True, help_text='What stands after the delimiter.', max_length=63)),
-                ('action', models.CharField(choices=[('deliver', 'deliver'), ('refuse', 'refuse'), ('retarget', 'retarget')], default='refuse', max_length=16)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "detail",
+                    models.CharField(
+                        blank=True, help_text="What stands after the delimiter.", max_length=63
+                    ),
+                ),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("deliver", "deliver"),
+                            ("refuse", "refuse"),
+                            ("retarget", "retarget"),
+                        ],
+                        default="refuse",
+                        max_length=16,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ('address', 'detail'),
+                "ordering": ("address", "detail"),
             },
         ),
         migrations.CreateModel(
-            name='SubaddressRuleEvent',
+            name="SubaddressRuleEvent",
             fields=[
-                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
-                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_label', models.TextField(help_text='The event label.')),
-                ('id', models.BigIntegerField()),
-                ('detail', models.CharField(blank=True, help_text='What stands after the delimiter.', max_length=63)),
-                ('action', models.CharField(choices=[('deliver', 'deliver'), ('refuse', 'refuse'), ('retarget', 'retarget')], default='refuse', max_length=16)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("pgh_id", models.AutoField(primary_key=True, serialize=False)),
+                ("pgh_created_at", models.DateTimeField(auto_now_add=True)),
+                ("pgh_label", models.TextField(help_text="The event label.")),
+                ("id", models.BigIntegerField()),
+                (
+                    "detail",
+                    models.CharField(
+                        blank=True, help_text="What stands after the delimiter.", max_length=63
+                    ),
+                ),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("deliver", "deliver"),
+                            ("refuse", "refuse"),
+                            ("retarget", "retarget"),
+                        ],
+                        default="refuse",
+                        max_length=16,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Target',
+            name="Target",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField(default=0, help_text='Lower ones come first.')),
-                ('kind', models.CharField(choices=tenants.models.target.kind_choices, default='mailbox', max_length=20)),
-                ('forward_to', models.CharField(blank=True, max_length=320)),
-                ('forward_key', models.CharField(blank=True, db_index=True, editable=False, max_length=320)),
-                ('options', models.JSONField(blank=True, default=dict, editable=False)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "position",
+                    models.PositiveSmallIntegerField(default=0, help_text="Lower ones come first."),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=tenants.models.target.kind_choices, default="mailbox", max_length=20
+                    ),
+                ),
+                ("forward_to", models.CharField(blank=True, max_length=320)),
+                (
+                    "forward_key",
+                    models.CharField(blank=True, db_index=True, editable=False, max_length=320),
+                ),
+                ("options", models.JSONField(blank=True, default=dict, editable=False)),
             ],
             options={
-                'ordering': ('position', 'id'),
+                "ordering": ("position", "id"),
             },
         ),
         migrations.CreateModel(
-            name='TargetEvent',
+            name="TargetEvent",
             fields=[
-                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
-                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_label', models.TextField(help_text='The event label.')),
-                ('id', models.BigIntegerField()),
-                ('position', models.PositiveSmallIntegerField(default=0, help_text='Lower ones come first.')),
-                ('kind', models.CharField(choices=tenants.models.target.kind_choices, default='mailbox', max_length=20)),
-                ('forward_to', models.CharField(blank=True, max_length=320)),
-                ('forward_key', models.CharField(blank=True, editable=False, max_length=320)),
-                ('options', models.JSONField(blank=True, default=dict, editable=False)),
+                ("pgh_id", models.AutoField(primary_key=True, serialize=False)),
+                ("pgh_created_at", models.DateTimeField(auto_now_add=True)),
+                ("pgh_label", models.TextField(help_text="The event label.")),
+                ("id", models.BigIntegerField()),
+                (
+                    "position",
+                    models.PositiveSmallIntegerField(default=0, help_text="Lower ones come first."),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=tenants.models.target.kind_choices, default="mailbox", max_length=20
+                    ),
+                ),
+                ("forward_to", models.CharField(blank=True, max_length=320)),
+                ("forward_key", models.CharField(blank=True, editable=False, max_length=320)),
+                ("options", models.JSONField(blank=True, default=dict, editable=False)),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Tenant',
+            name="Tenant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('max_domains', models.PositiveIntegerField(blank=True, null=True, verbose_name='domains')),
-                ('max_addresses', models.PositiveIntegerField(blank=True, null=True, verbose_name='addresses')),
-                ('max_message_octets', models.PositiveBigIntegerField(blank=True, null=True, verbose_name='largest message (octets)')),
-                ('messages_per_hour', models.PositiveIntegerField(blank=True, null=True, verbose_name='messages per hour')),
-                ('stored_octets', models.PositiveBigIntegerField(blank=True, null=True, verbose_name='stored octets')),
-                ('retention_days', models.PositiveSmallIntegerField(blank=True, help_text='How long bodies and stored inboxes are kept after delivery.', null=True, verbose_name='retention (days)')),
-                ('external_id', models.CharField(help_text="The tenant's id in your own systems.", max_length=100, unique=True, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9._:-]+$', 'Use letters, digits, dot, dash, colon, _.')])),
-                ('name', models.CharField(max_length=200)),
-                ('state', models.CharField(choices=[('active', 'active'), ('suspended', 'suspended'), ('abuse', 'suspended for abuse'), ('closed', 'closed')], default='active', max_length=16)),
-                ('state_since', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "max_domains",
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="domains"),
+                ),
+                (
+                    "max_addresses",
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="addresses"),
+                ),
+                (
+                    "max_message_octets",
+                    models.PositiveBigIntegerField(
+                        blank=True, null=True, verbose_name="largest message (octets)"
+                    ),
+                ),
+                (
+                    "messages_per_hour",
+                    models.PositiveIntegerField(
+                        blank=True, null=True, verbose_name="messages per hour"
+                    ),
+                ),
+                (
+                    "stored_octets",
+                    models.PositiveBigIntegerField(
+                        blank=True, null=True, verbose_name="stored octets"
+                    ),
+                ),
+                (
+                    "retention_days",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        help_text="How long bodies and stored inboxes are kept after delivery.",
+                        null=True,
+                        verbose_name="retention (days)",
+                    ),
+                ),
+                (
+                    "external_id",
+                    models.CharField(
+                        help_text="The tenant's id in your own systems.",
+                        max_length=100,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[A-Za-z0-9._:-]+$", "Use letters, digits, dot, dash, colon, _."
+                            )
+                        ],
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("active", "active"),
+                            ("suspended", "suspended"),
+                            ("abuse", "suspended for abuse"),
+                            ("closed", "closed"),
+                        ],
+                        default="active",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "state_since",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ('name', 'id'),
+                "ordering": ("name", "id"),
             },
         ),
         migrations.CreateModel(
-            name='TenantEvent',
+            name="TenantEvent",
             fields=[
-                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
-                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_label', models.TextField(help_text='The event label.')),
-                ('id', models.BigIntegerField()),
-                ('max_domains', models.PositiveIntegerField(blank=True, null=True, verbose_name='domains')),
-                ('max_addresses', models.PositiveIntegerField(blank=True, null=True, verbose_name='addresses')),
-                ('max_message_octets', models.PositiveBigIntegerField(blank=True, null=True, verbose_name='largest message (octets)')),
-                ('messages_per_hour', models.PositiveIntegerField(blank=True, null=True, verbose_name='messages per hour')),
-                ('stored_octets', models.PositiveBigIntegerField(blank=True, null=True, verbose_name='stored octets')),
-                ('retention_days', models.PositiveSmallIntegerField(blank=True, help_text='How long bodies and stored inboxes are kept after delivery.', null=True, verbose_name='retention (days)')),
-                ('external_id', models.CharField(help_text="The tenant's id in your own systems.", max_length=100, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9._:-]+$', 'Use letters, digits, dot, dash, colon, _.')])),
-                ('name', models.CharField(max_length=200)),
-                ('state', models.CharField(choices=[('active', 'active'), ('suspended', 'suspended'), ('abuse', 'suspended for abuse'), ('closed', 'closed')], default='active', max_length=16)),
-                ('state_since', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("pgh_id", models.AutoField(primary_key=True, serialize=False)),
+                ("pgh_created_at", models.DateTimeField(auto_now_add=True)),
+                ("pgh_label", models.TextField(help_text="The event label.")),
+                ("id", models.BigIntegerField()),
+                (
+                    "max_domains",
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="domains"),
+                ),
+                (
+                    "max_addresses",
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="addresses"),
+                ),
+                (
+                    "max_message_octets",
+                    models.PositiveBigIntegerField(
+                        blank=True, null=True, verbose_name="largest message (octets)"
+                    ),
+                ),
+                (
+                    "messages_per_hour",
+                    models.PositiveIntegerField(
+                        blank=True, null=True, verbose_name="messages per hour"
+                    ),
+                ),
+                (
+                    "stored_octets",
+                    models.PositiveBigIntegerField(
+                        blank=True, null=True, verbose_name="stored octets"
+                    ),
+                ),
+                (
+                    "retention_days",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        help_text="How long bodies and stored inboxes are kept after delivery.",
+                        null=True,
+                        verbose_name="retention (days)",
+                    ),
+                ),
+                (
+                    "external_id",
+                    models.CharField(
+                        help_text="The tenant's id in your own systems.",
+                        max_length=100,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[A-Za-z0-9._:-]+$", "Use letters, digits, dot, dash, colon, _."
+                            )
+                        ],
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("active", "active"),
+                            ("suspended", "suspended"),
+                            ("abuse", "suspended for abuse"),
+                            ("closed", "closed"),
+                        ],
+                        default="active",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "state_since",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Address',
+            name="Address",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('alias', 'alias'), ('role', 'role address')], default='alias', editable=False, max_length=8)),
-                ('local_part', models.CharField(help_text='What stands before the @.', max_length=64)),
-                ('key', models.CharField(editable=False, max_length=320)),
-                ('enabled', models.BooleanField(default=True, help_text='Off refuses the very next message.')),
-                ('purpose', models.CharField(blank=True, max_length=200)),
-                ('note', models.TextField(blank=True)),
-                ('expires_at', models.DateTimeField(blank=True, help_text='From this moment the address refuses mail.', null=True)),
-                ('expired_at', models.DateTimeField(blank=True, editable=False, help_text='When the address was switched off because its time was over.', null=True)),
-                ('allowed_senders', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=320), blank=True, default=list, help_text='Who may write here: name@example.com, @example.com or <>; empty means everyone.', size=None)),
-                ('max_message_octets', models.PositiveBigIntegerField(blank=True, null=True, verbose_name='largest message (octets)')),
-                ('rate_per_hour', models.PositiveIntegerField(blank=True, null=True, verbose_name='messages per hour')),
-                ('accepts_forwards_from', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=255), blank=True, default=list, help_text='Domains of other tenants whose addresses may forward here.', size=None)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('owner', models.ForeignKey(blank=True, help_text='Who answers for this address.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('domain', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='addresses', to='tenants.domain')),
-                ('holder', models.ForeignKey(blank=True, help_text="The mailbox that answers for the role; empty takes the domain's.", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='roles', to='tenants.mailbox')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("alias", "alias"), ("role", "role address")],
+                        default="alias",
+                        editable=False,
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "local_part",
+                    models.CharField(help_text="What stands before the @.", max_length=64),
+                ),
+                ("key", models.CharField(editable=False, max_length=320)),
+                (
+                    "enabled",
+                    models.BooleanField(
+                        default=True, help_text="Off refuses the very next message."
+                    ),
+                ),
+                ("purpose", models.CharField(blank=True, max_length=200)),
+                ("note", models.TextField(blank=True)),
+                (
+                    "expires_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="From this moment the address refuses mail.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "expired_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        help_text="When the address was switched off because its time was over.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "allowed_senders",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=320),
+                        blank=True,
+                        default=list,
+                        help_text="Who may write here: name@example.com, @example.com or <>; empty means everyone.",
+                        size=None,
+                    ),
+                ),
+                (
+                    "max_message_octets",
+                    models.PositiveBigIntegerField(
+                        blank=True, null=True, verbose_name="largest message (octets)"
+                    ),
+                ),
+                (
+                    "rate_per_hour",
+                    models.PositiveIntegerField(
+                        blank=True, null=True, verbose_name="messages per hour"
+                    ),
+                ),
+                (
+                    "accepts_forwards_from",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=255),
+                        blank=True,
+                        default=list,
+                        help_text="Domains of other tenants whose addresses may forward here.",
+                        size=None,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Who answers for this address.",
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "domain",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="addresses",
+                        to="tenants.domain",
+                    ),
+                ),
+                (
+                    "holder",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="The mailbox that answers for the role; empty takes the domain's.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="roles",
+                        to="tenants.mailbox",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'addresses',
-                'ordering': ('key', 'id'),
+                "verbose_name_plural": "addresses",
+                "ordering": ("key", "id"),
             },
         ),
         migrations.CreateModel(
-            name='Alias',
-            fields=[
-            ],
+            name="Alias",
+            fields=[],
             options={
-                'verbose_name_plural': 'aliases',
-                'proxy': True,
-                'indexes': [],
-                'constraints': [],
+                "verbose_name_plural": "aliases",
+                "proxy": True,
+                "indexes": [],
+                "constraints": [],
             },
-            bases=('tenants.address',),
+            bases=("tenants.address",),
         ),
         migrations.CreateModel(
-            name='RoleAddress',
-            fields=[
-            ],
+            name="RoleAddress",
+            fields=[],
             options={
-                'verbose_name_plural': 'role addresses',
-                'proxy': True,
-                'indexes': [],
-                'constraints': [],
+                "verbose_name_plural": "role addresses",
+                "proxy": True,
+                "indexes": [],
+                "constraints": [],
             },
-            bases=('tenants.address',),
+            bases=("tenants.address",),
         ),
         migrations.CreateModel(
-            name='DomainCheck',
+            name="DomainCheck",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('ownership', 'ownership TXT'), ('mx', 'MX'), ('spf', 'SPF'), ('dkim', 'DKIM'), ('dmarc', 'DMARC')], max_length=16)),
-                ('record_name', models.CharField(max_length=255)),
-                ('record_type', models.CharField(max_length=10)),
-                ('expected', models.TextField(blank=True)),
-                ('state', models.CharField(choices=[('present', 'present'), ('absent', 'absent'), ('wrong', 'wrong'), ('unknown', 'unknown')], default='unknown', max_length=16)),
-                ('found', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), blank=True, default=list, size=None)),
-                ('evidence', models.JSONField(blank=True, default=list)),
-                ('advice', models.TextField(blank=True)),
-                ('since', models.DateTimeField(default=django.utils.timezone.now)),
-                ('checked_at', models.DateTimeField(blank=True, null=True)),
-                ('times_in_row', models.PositiveIntegerField(default=0, help_text='Checks that found the standing state, one after the other.')),
-                ('standing', models.CharField(choices=[('present', 'present'), ('absent', 'absent'), ('wrong', 'wrong'), ('unknown', 'unknown')], default='unknown', editable=False, help_text='The last state that was not unknown; since and times in row are about it.', max_length=16)),
-                ('unknown_times', models.PositiveIntegerField(default=0, help_text='Checks since then that could not tell.')),
-                ('domain', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='checks', to='tenants.domain')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("ownership", "ownership TXT"),
+                            ("mx", "MX"),
+                            ("spf", "SPF"),
+                            ("dkim", "DKIM"),
+                            ("dmarc", "DMARC"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("record_name", models.CharField(max_length=255)),
+                ("record_type", models.CharField(max_length=10)),
+                ("expected", models.TextField(blank=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("present", "present"),
+                            ("absent", "absent"),
+                            ("wrong", "wrong"),
+                            ("unknown", "unknown"),
+                        ],
+                        default="unknown",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "found",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(), blank=True, default=list, size=None
+                    ),
+                ),
+                ("evidence", models.JSONField(blank=True, default=list)),
+                ("advice", models.TextField(blank=True)),
+                ("since", models.DateTimeField(default=django.utils.timezone.now)),
+                ("checked_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "times_in_row",
+                    models.PositiveIntegerField(
+                        default=0,
+                        help_text="Checks that found the standing state, one after the other.",
+                    ),
+                ),
+                (
+                    "standing",
+                    models.CharField(
+                        choices=[
+                            ("present", "present"),
+                            ("absent", "absent"),
+                            ("wrong", "wrong"),
+                            ("unknown", "unknown"),
+                        ],
+                        default="unknown",
+                        editable=False,
+                        help_text="The last state that was not unknown; since and times in row are about it.",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "unknown_times",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Checks since then that could not tell."
+                    ),
+                ),
+                (
+                    "domain",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="checks",
+                        to="tenants.domain",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('domain', 'id'),
+                "ordering": ("domain", "id"),
             },
         ),
         migrations.AddField(
-            model_name='domain',
-            name='default_role_holder',
-            field=models.ForeignKey(blank=True, help_text='Gets postmaster@ and abuse@ where no row says otherwise; empty stores them.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.mailbox'),
+            model_name="domain",
+            name="default_role_holder",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="Gets postmaster@ and abuse@ where no row says otherwise; empty stores them.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="tenants.mailbox",
+            ),
         ),
         migrations.CreateModel(
-            name='AddressEvent',
+            name="AddressEvent",
             fields=[
-                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
-                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_label', models.TextField(help_text='The event label.')),
-                ('id', models.BigIntegerField()),
-                ('kind', models.CharField(choices=[('alias', 'alias'), ('role', 'role address')], default='alias', editable=False, max_length=8)),
-                ('local_part', models.CharField(help_text='What stands before the @.', max_length=64)),
-                ('key', models.CharField(editable=False, max_length=320)),
-                ('enabled', models.BooleanField(default=True, help_text='Off refuses the very next message.')),
-                ('purpose', models.CharField(blank=True, max_length=200)),
-                ('note', models.TextField(blank=True)),
-                ('expires_at', models.DateTimeField(blank=True, help_text='From this moment the address refuses mail.', null=True)),
-                ('expired_at', models.DateTimeField(blank=True, editable=False, help_text='When the address was switched off because its time was over.', null=True)),
-                ('allowed_senders', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=320), blank=True, default=list, help_text='Who may write here: name@example.com, @example.com or <>; empty means everyone.', size=None)),
-                ('max_message_octets', models.PositiveBigIntegerField(blank=True, null=True, verbose_name='largest message (octets)')),
-                ('rate_per_hour', models.PositiveIntegerField(blank=True, null=True, verbose_name='messages per hour')),
-                ('accepts_forwards_from', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=255), blank=True, default=list, help_text='Domains of other tenants whose addresses may forward here.', size=None)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('owner', models.ForeignKey(blank=True, db_constraint=False, help_text='Who answers for this address.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL)),
-                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
-                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='events', to='tenants.address')),
-                ('domain', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.domain')),
-                ('holder', models.ForeignKey(blank=True, db_constraint=False, help_text="The mailbox that answers for the role; empty takes the domain's.", null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.mailbox')),
+                ("pgh_id", models.AutoField(primary_key=True, serialize=False)),
+                ("pgh_created_at", models.DateTimeField(auto_now_add=True)),
+                ("pgh_label", models.TextField(help_text="The event label.")),
+                ("id", models.BigIntegerField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("alias", "alias"), ("role", "role address")],
+                        default="alias",
+                        editable=False,
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "local_part",
+                    models.CharField(help_text="What stands before the @.", max_length=64),
+                ),
+                ("key", models.CharField(editable=False, max_length=320)),
+                (
+                    "enabled",
+                    models.BooleanField(
+                        default=True, help_text="Off refuses the very next message."
+                    ),
+                ),
+                ("purpose", models.CharField(blank=True, max_length=200)),
+                ("note", models.TextField(blank=True)),
+                (
+                    "expires_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="From this moment the address refuses mail.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "expired_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        help_text="When the address was switched off because its time was over.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "allowed_senders",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=320),
+                        blank=True,
+                        default=list,
+                        help_text="Who may write here: name@example.com, @example.com or <>; empty means everyone.",
+                        size=None,
+                    ),
+                ),
+                (
+                    "max_message_octets",
+                    models.PositiveBigIntegerField(
+                        blank=True, null=True, verbose_name="largest message (octets)"
+                    ),
+                ),
+                (
+                    "rate_per_hour",
+                    models.PositiveIntegerField(
+                        blank=True, null=True, verbose_name="messages per hour"
+                    ),
+                ),
+                (
+                    "accepts_forwards_from",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=255),
+                        blank=True,
+                        default=list,
+                        help_text="Domains of other tenants whose addresses may forward here.",
+                        size=None,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        help_text="Who answers for this address.",
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        related_query_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "pgh_context",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="pghistory.context",
+                    ),
+                ),
+                (
+                    "pgh_obj",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="events",
+                        to="tenants.address",
+                    ),
+                ),
+                (
+                    "domain",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        related_query_name="+",
+                        to="tenants.domain",
+                    ),
+                ),
+                (
+                    "holder",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        help_text="The mailbox that answers for the role; empty takes the domain's.",
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        related_query_name="+",
+                        to="tenants.mailbox",
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Membership',
+            name="Membership",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('owner', 'owner'), ('admin', 'admin'), ('editor', 'editor'), ('viewer', 'viewer')], default='viewer', max_length=16)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("owner", "owner"),
+                            ("admin", "admin"),
+                            ("editor", "editor"),
+                            ("viewer", "viewer"),
+                        ],
+                        default="viewer",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ('tenant', 'user'),
+                "ordering": ("tenant", "user"),
             },
         ),
         migrations.CreateModel(
-            name='MembershipEvent',
+            name="MembershipEvent",
             fields=[
-                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
-                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_label', models.TextField(help_text='The event label.')),
-                ('id', models.BigIntegerField()),
-                ('role', models.CharField(choices=[('owner', 'owner'), ('admin', 'admin'), ('editor', 'editor'), ('viewer', 'viewer')], default='viewer', max_length=16)),
-                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
-                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='events', to='tenants.membership')),
-                ('user', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL)),
+                ("pgh_id", models.AutoField(primary_key=True, serialize=False)),
+                ("pgh_created_at", models.DateTimeField(auto_now_add=True)),
+                ("pgh_label", models.TextField(help_text="The event label.")),
+                ("id", models.BigIntegerField()),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("owner", "owner"),
+                            ("admin", "admin"),
+                            ("editor", "editor"),
+                            ("viewer", "viewer"),
+                        ],
+                        default="viewer",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "pgh_context",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="pghistory.context",
+                    ),
+                ),
+                (
+                    "pgh_obj",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="events",
+                        to="tenants.membership",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        related_query_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='MailboxEvent',
+            name="MailboxEvent",
             fields=[
-                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
-                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_label', models.TextField(help_text='The event label.')),
-                ('id', models.BigIntegerField()),
-                ('address', models.CharField(help_text='The recipient that the next hop is given, as name@example.com.', max_length=320)),
-                ('key', models.CharField(editable=False, max_length=320)),
-                ('name', models.CharField(blank=True, max_length=200)),
-                ('kind', models.CharField(choices=[('person', 'person'), ('team', 'team')], default='person', max_length=8)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
-                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='events', to='tenants.mailbox')),
-                ('next_hop', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.nexthop')),
+                ("pgh_id", models.AutoField(primary_key=True, serialize=False)),
+                ("pgh_created_at", models.DateTimeField(auto_now_add=True)),
+                ("pgh_label", models.TextField(help_text="The event label.")),
+                ("id", models.BigIntegerField()),
+                (
+                    "address",
+                    models.CharField(
+                        help_text="The recipient that the next hop is given, as name@example.com.",
+                        max_length=320,
+                    ),
+                ),
+                ("key", models.CharField(editable=False, max_length=320)),
+                ("name", models.CharField(blank=True, max_length=200)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("person", "person"), ("team", "team")],
+                        default="person",
+                        max_length=8,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "pgh_context",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="pghistory.context",
+                    ),
+                ),
+                (
+                    "pgh_obj",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="events",
+                        to="tenants.mailbox",
+                    ),
+                ),
+                (
+                    "next_hop",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        related_query_name="+",
+                        to="tenants.nexthop",
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.AddField(
-            model_name='mailbox',
-            name='next_hop',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='mailboxes', to='tenants.nexthop'),
+            model_name="mailbox",
+            name="next_hop",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="mailboxes",
+                to="tenants.nexthop",
+            ),
         ),
         migrations.CreateModel(
-            name='DomainEvent',
+            name="DomainEvent",
             fields=[
-                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
-                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_label', models.TextField(help_text='The event label.')),
-                ('id', models.BigIntegerField()),
-                ('name', models.CharField(help_text='Stored as A-label: bücher.example is xn--bcher-kva.example.', max_length=255, verbose_name='domain')),
-                ('u_label', models.CharField(blank=True, editable=False, max_length=255, verbose_name='as people read it')),
-                ('environment', models.CharField(default='production', help_text='Domains of different environments never forward to each other.', max_length=40, validators=[django.core.validators.RegexValidator('^[a-z0-9-]+$', 'Use lower-case letters, digits and dashes.')])),
-                ('state', models.CharField(choices=[('pending', 'pending'), ('active', 'active'), ('degraded', 'degraded'), ('released', 'released')], default='pending', editable=False, max_length=16)),
-                ('state_since', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('verified_at', models.DateTimeField(blank=True, editable=False, help_text='When DNS first proved the claim.', null=True)),
-                ('token', models.CharField(default=tenants.models.domain.new_token, editable=False, max_length=64)),
-                ('delimiters', models.CharField(blank=True, default='+', help_text='The first of these characters splits name+detail; empty turns subaddresses off.', max_length=4, validators=[tenants.models.domain.validate_delimiters], verbose_name='subaddress delimiters')),
-                ('local_part_pattern', models.CharField(blank=True, help_text='RE2 pattern for the whole local part, lower case; empty allows all.', max_length=200, validators=[tenants.models.fields.validate_pattern], verbose_name='allowed local parts')),
-                ('local_part_max_octets', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='longest local part (octets)')),
-                ('hides_disabled', models.BooleanField(default=False, help_text='Disabled and expired addresses answer as if they never existed.', verbose_name='disabled looks unknown')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
-                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='events', to='tenants.domain')),
-                ('default_role_holder', models.ForeignKey(blank=True, db_constraint=False, help_text='Gets postmaster@ and abuse@ where no row says otherwise; empty stores them.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.mailbox')),
-                ('smarthost', models.ForeignKey(blank=True, db_constraint=False, help_text="The relay for this domain's forwards; empty takes the installation's.", null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.nexthop')),
+                ("pgh_id", models.AutoField(primary_key=True, serialize=False)),
+                ("pgh_created_at", models.DateTimeField(auto_now_add=True)),
+                ("pgh_label", models.TextField(help_text="The event label.")),
+                ("id", models.BigIntegerField()),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="Stored as A-label: bücher.example is xn--bcher-kva.example.",
+                        max_length=255,
+                        verbose_name="domain",
+                    ),
+                ),
+                (
+                    "u_label",
+                    models.CharField(
+                        blank=True, editable=False, max_length=255, verbose_name="as people read it"
+                    ),
+                ),
+                (
+                    "environment",
+                    models.CharField(
+                        default="production",
+                        help_text="Domains of different environments never forward to each other.",
+                        max_length=40,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9-]+$", "Use lower-case letters, digits and dashes."
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "pending"),
+                            ("active", "active"),
+                            ("degraded", "degraded"),
+                            ("released", "released"),
+                        ],
+                        default="pending",
+                        editable=False,
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "state_since",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                (
+                    "verified_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        help_text="When DNS first proved the claim.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "token",
+                    models.CharField(
+                        default=tenants.models.domain.new_token, editable=False, max_length=64
+                    ),
+                ),
+                (
+                    "delimiters",
+                    models.CharField(
+                        blank=True,
+                        default="+",
+                        help_text="The first of these characters splits name+detail; empty turns subaddresses off.",
+                        max_length=4,
+                        validators=[tenants.models.domain.validate_delimiters],
+                        verbose_name="subaddress delimiters",
+                    ),
+                ),
+                (
+                    "local_part_pattern",
+                    models.CharField(
+                        blank=True,
+                        help_text="RE2 pattern for the whole local part, lower case; empty allows all.",
+                        max_length=200,
+                        validators=[tenants.models.fields.validate_pattern],
+                        verbose_name="allowed local parts",
+                    ),
+                ),
+                (
+                    "local_part_max_octets",
+                    models.PositiveSmallIntegerField(
+                        blank=True, null=True, verbose_name="longest local part (octets)"
+                    ),
+                ),
+                (
+                    "hides_disabled",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Disabled and expired addresses answer as if they never existed.",
+                        verbose_name="disabled looks unknown",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "pgh_context",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="pghistory.context",
+                    ),
+                ),
+                (
+                    "pgh_obj",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="events",
+                        to="tenants.domain",
+                    ),
+                ),
+                (
+                    "default_role_holder",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        help_text="Gets postmaster@ and abuse@ where no row says otherwise; empty stores them.",
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        related_query_name="+",
+                        to="tenants.mailbox",
+                    ),
+                ),
+                (
+                    "smarthost",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        help_text="The relay for this domain's forwards; empty takes the installation's.",
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        related_query_name="+",
+                        to="tenants.nexthop",
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.AddField(
-            model_name='domain',
-            name='smarthost',
-            field=models.ForeignKey(blank=True, help_text="The relay for this domain's forwards; empty takes the installation's.", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.nexthop'),
+            model_name="domain",
+            name="smarthost",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="The relay for this domain's forwards; empty takes the installation's.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="tenants.nexthop",
+            ),
         ),
         migrations.CreateModel(
-            name='NextHopEvent',
+            name="NextHopEvent",
             fields=[
-                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
-                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_label', models.TextField(help_text='The event label.')),
-                ('id', models.BigIntegerField()),
-                ('name', models.CharField(max_length=100)),
-                ('protocol', models.CharField(choices=[('smtp', 'SMTP'), ('lmtp', 'LMTP')], default='smtp', max_length=8)),
-                ('host', models.CharField(max_length=255)),
-                ('port', models.PositiveIntegerField(default=25, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(65535)])),
-                ('tls', models.CharField(choices=[('none', 'none'), ('opportunistic', 'STARTTLS when offered'), ('required', 'STARTTLS required'), ('implicit', 'TLS from the start')], default='opportunistic', max_length=16)),
-                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
-                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='events', to='tenants.nexthop')),
+                ("pgh_id", models.AutoField(primary_key=True, serialize=False)),
+                ("pgh_created_at", models.DateTimeField(auto_now_add=True)),
+                ("pgh_label", models.TextField(help_text="The event label.")),
+                ("id", models.BigIntegerField()),
+                ("name", models.CharField(max_length=100)),
+                (
+                    "protocol",
+                    models.CharField(
+                        choices=[("smtp", "SMTP"), ("lmtp", "LMTP")], default="smtp", max_length=8
+                    ),
+                ),
+                ("host", models.CharField(max_length=255)),
+                (
+                    "port",
+                    models.PositiveIntegerField(
+                        default=25,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(65535),
+                        ],
+                    ),
+                ),
+                (
+                    "tls",
+                    models.CharField(
+                        choices=[
+                            ("none", "none"),
+                            ("opportunistic", "STARTTLS when offered"),
+                            ("required", "STARTTLS required"),
+                            ("implicit", "TLS from the start"),
+                        ],
+                        default="opportunistic",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "pgh_context",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="pghistory.context",
+                    ),
+                ),
+                (
+                    "pgh_obj",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="events",
+                        to="tenants.nexthop",
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='plan',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_planevent" ("id", "max_addresses", "max_domains", "max_message_octets", "messages_per_hour", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "retention_days", "stored_octets") SELECT new_values."id", new_values."max_addresses", new_values."max_domains", new_values."max_message_octets", new_values."messages_per_hour", new_values."name", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."retention_days", new_values."stored_octets" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='60698a498bf5b168f820f47417f94240e2529c92', level='STATEMENT', operation='INSERT', pgid='pgtrigger_insert_insert_561f9', referencing='REFERENCING NEW TABLE AS new_values ', table='tenants_plan', when='AFTER')),
+            model_name="plan",
+            trigger=pgtrigger.compiler.Trigger(
+                name="insert_insert",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_planevent" ("id", "max_addresses", "max_domains", "max_message_octets", "messages_per_hour", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "retention_days", "stored_octets") SELECT new_values."id", new_values."max_addresses", new_values."max_domains", new_values."max_message_octets", new_values."messages_per_hour", new_values."name", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."retention_days", new_values."stored_octets" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="60698a498bf5b168f820f47417f94240e2529c92",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_insert_insert_561f9",
+                    referencing="REFERENCING NEW TABLE AS new_values ",
+                    table="tenants_plan",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='plan',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_planevent" ("id", "max_addresses", "max_domains", "max_message_octets", "messages_per_hour", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "retention_days", "stored_octets") SELECT new_values."id", new_values."max_addresses", new_values."max_domains", new_values."max_message_octets", new_values."messages_per_hour", new_values."name", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."retention_days", new_values."stored_octets" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='0d12154c5b4918baa7ef1e0326745f6a7da91a1a', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_update_update_bdd9b', referencing='REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ', table='tenants_plan', when='AFTER')),
+            model_name="plan",
+            trigger=pgtrigger.compiler.Trigger(
+                name="update_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_planevent" ("id", "max_addresses", "max_domains", "max_message_octets", "messages_per_hour", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "retention_days", "stored_octets") SELECT new_values."id", new_values."max_addresses", new_values."max_domains", new_values."max_message_octets", new_values."messages_per_hour", new_values."name", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."retention_days", new_values."stored_octets" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="0d12154c5b4918baa7ef1e0326745f6a7da91a1a",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_update_update_bdd9b",
+                    referencing="REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ",
+                    table="tenants_plan",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='plan',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_planevent" ("id", "max_addresses", "max_domains", "max_message_octets", "messages_per_hour", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "retention_days", "stored_octets") SELECT old_values."id", old_values."max_addresses", old_values."max_domains", old_values."max_message_octets", old_values."messages_per_hour", old_values."name", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."retention_days", old_values."stored_octets" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;', hash='8c3a93c3ca9e5f64f92a27bd02574fd22db1fb3a', level='STATEMENT', operation='DELETE', pgid='pgtrigger_delete_delete_53bdc', referencing='REFERENCING OLD TABLE AS old_values ', table='tenants_plan', when='AFTER')),
+            model_name="plan",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delete_delete",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_planevent" ("id", "max_addresses", "max_domains", "max_message_octets", "messages_per_hour", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "retention_days", "stored_octets") SELECT old_values."id", old_values."max_addresses", old_values."max_domains", old_values."max_message_octets", old_values."messages_per_hour", old_values."name", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."retention_days", old_values."stored_octets" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;',
+                    hash="8c3a93c3ca9e5f64f92a27bd02574fd22db1fb3a",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_delete_delete_53bdc",
+                    referencing="REFERENCING OLD TABLE AS old_values ",
+                    table="tenants_plan",
+                    when="AFTER",
+                ),
+            ),
         ),
         migrations.AddField(
-            model_name='planevent',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
+            model_name="planevent",
+            name="pgh_context",
+            field=models.ForeignKey(
+                db_constraint=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to="pghistory.context",
+            ),
         ),
         migrations.AddField(
-            model_name='planevent',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='events', to='tenants.plan'),
+            model_name="planevent",
+            name="pgh_obj",
+            field=models.ForeignKey(
+                db_constraint=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="events",
+                to="tenants.plan",
+            ),
         ),
         migrations.AddField(
-            model_name='sendasidentity',
-            name='granted_by',
-            field=models.ForeignKey(blank=True, help_text='The owner who grants it, where the address does not route to the mailbox.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="sendasidentity",
+            name="granted_by",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="The owner who grants it, where the address does not route to the mailbox.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='sendasidentity',
-            name='mailbox',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='identities', to='tenants.mailbox'),
+            model_name="sendasidentity",
+            name="mailbox",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="identities",
+                to="tenants.mailbox",
+            ),
         ),
         migrations.AddField(
-            model_name='sendasidentityevent',
-            name='granted_by',
-            field=models.ForeignKey(blank=True, db_constraint=False, help_text='The owner who grants it, where the address does not route to the mailbox.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="sendasidentityevent",
+            name="granted_by",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                help_text="The owner who grants it, where the address does not route to the mailbox.",
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                related_query_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='sendasidentityevent',
-            name='mailbox',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.mailbox'),
+            model_name="sendasidentityevent",
+            name="mailbox",
+            field=models.ForeignKey(
+                db_constraint=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                related_query_name="+",
+                to="tenants.mailbox",
+            ),
         ),
         migrations.AddField(
-            model_name='sendasidentityevent',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
+            model_name="sendasidentityevent",
+            name="pgh_context",
+            field=models.ForeignKey(
+                db_constraint=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to="pghistory.context",
+            ),
         ),
         migrations.AddField(
-            model_name='sendasidentityevent',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='events', to='tenants.sendasidentity'),
+            model_name="sendasidentityevent",
+            name="pgh_obj",
+            field=models.ForeignKey(
+                db_constraint=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="events",
+                to="tenants.sendasidentity",
+            ),
         ),
         migrations.AddField(
-            model_name='subaddressrule',
-            name='address',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='rules', to='tenants.address'),
+            model_name="subaddressrule",
+            name="address",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="rules",
+                to="tenants.address",
+            ),
         ),
         migrations.AddField(
-            model_name='subaddressruleevent',
-            name='address',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.address'),
+            model_name="subaddressruleevent",
+            name="address",
+            field=models.ForeignKey(
+                db_constraint=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                related_query_name="+",
+                to="tenants.address",
+            ),
         ),
         migrations.AddField(
-            model_name='subaddressruleevent',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
+            model_name="subaddressruleevent",
+            name="pgh_context",
+            field=models.ForeignKey(
+                db_constraint=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to="pghistory.context",
+            ),
         ),
         migrations.AddField(
-            model_name='subaddressruleevent',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='events', to='tenants.subaddressrule'),
+            model_name="subaddressruleevent",
+            name="pgh_obj",
+            field=models.ForeignKey(
+                db_constraint=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="events",
+                to="tenants.subaddressrule",
+            ),
         ),
         migrations.AddField(
-            model_name='target',
-            name='address',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='targets', to='tenants.address'),
+            model_name="target",
+            name="address",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="targets",
+                to="tenants.address",
+            ),
         ),
         migrations.AddField(
-            model_name='target',
-            name='mailbox',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='targets', to='tenants.mailbox'),
+            model_name="target",
+            name="mailbox",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="targets",
+                to="tenants.mailbox",
+            ),
         ),
         migrations.AddField(
-            model_name='target',
-            name='rule',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='targets', to='tenants.subaddressrule'),
+            model_name="target",
+            name="rule",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="targets",
+                to="tenants.subaddressrule",
+            ),
         ),
         migrations.AddField(
-            model_name='targetevent',
-            name='address',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.address'),
+            model_name="targetevent",
+            name="address",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                related_query_name="+",
+                to="tenants.address",
+            ),
         ),
         migrations.AddField(
-            model_name='targetevent',
-            name='mailbox',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.mailbox'),
+            model_name="targetevent",
+            name="mailbox",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                related_query_name="+",
+                to="tenants.mailbox",
+            ),
         ),
         migrations.AddField(
-            model_name='targetevent',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
+            model_name="targetevent",
+            name="pgh_context",
+            field=models.ForeignKey(
+                db_constraint=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to="pghistory.context",
+            ),
         ),
         migrations.AddField(
-            model_name='targetevent',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='events', to='tenants.target'),
+            model_name="targetevent",
+            name="pgh_obj",
+            field=models.ForeignKey(
+                db_constraint=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="events",
+                to="tenants.target",
+            ),
         ),
         migrations.AddField(
-            model_name='targetevent',
-            name='rule',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.subaddressrule'),
+            model_name="targetevent",
+            name="rule",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                related_query_name="+",
+                to="tenants.subaddressrule",
+            ),
         ),
         migrations.AddField(
-            model_name='tenant',
-            name='plan',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tenants', to='tenants.plan'),
+            model_name="tenant",
+            name="plan",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="tenants",
+                to="tenants.plan",
+            ),
         ),
         migrations.AddField(
-            model_name='nexthopevent',
-            name='tenant',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.tenant'),
+            model_name="nexthopevent",
+            name="tenant",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                related_query_name="+",
+                to="tenants.tenant",
+            ),
         ),
         migrations.AddField(
-            model_name='nexthop',
-            name='tenant',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='next_hops', to='tenants.tenant'),
+            model_name="nexthop",
+            name="tenant",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="next_hops",
+                to="tenants.tenant",
+            ),
         ),
         migrations.AddField(
-            model_name='membershipevent',
-            name='tenant',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.tenant'),
+            model_name="membershipevent",
+            name="tenant",
+            field=models.ForeignKey(
+                db_constraint=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                related_query_name="+",
+                to="tenants.tenant",
+            ),
         ),
         migrations.AddField(
-            model_name='membership',
-            name='tenant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='tenants.tenant'),
+            model_name="membership",
+            name="tenant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="memberships",
+                to="tenants.tenant",
+            ),
         ),
         migrations.AddField(
-            model_name='mailboxevent',
-            name='tenant',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.tenant'),
+            model_name="mailboxevent",
+            name="tenant",
+            field=models.ForeignKey(
+                db_constraint=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                related_query_name="+",
+                to="tenants.tenant",
+            ),
         ),
         migrations.AddField(
-            model_name='mailbox',
-            name='tenant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='mailboxes', to='tenants.tenant'),
+            model_name="mailbox",
+            name="tenant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="mailboxes",
+                to="tenants.tenant",
+            ),
         ),
         migrations.AddField(
-            model_name='domainevent',
-            name='tenant',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.tenant'),
+            model_name="domainevent",
+            name="tenant",
+            field=models.ForeignKey(
+                db_constraint=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                related_query_name="+",
+                to="tenants.tenant",
+            ),
         ),
         migrations.AddField(
-            model_name='domain',
-            name='tenant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='domains', to='tenants.tenant'),
+            model_name="domain",
+            name="tenant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="domains",
+                to="tenants.tenant",
+            ),
         ),
         migrations.AddField(
-            model_name='tenantevent',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
+            model_name="tenantevent",
+            name="pgh_context",
+            field=models.ForeignKey(
+                db_constraint=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to="pghistory.context",
+            ),
         ),
         migrations.AddField(
-            model_name='tenantevent',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='events', to='tenants.tenant'),
+            model_name="tenantevent",
+            name="pgh_obj",
+            field=models.ForeignKey(
+                db_constraint=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="events",
+                to="tenants.tenant",
+            ),
         ),
         migrations.AddField(
-            model_name='tenantevent',
-            name='plan',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='tenants.plan'),
+            model_name="tenantevent",
+            name="plan",
+            field=models.ForeignKey(
+                db_constraint=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                related_query_name="+",
+                to="tenants.plan",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='domaincheck',
-            constraint=models.UniqueConstraint(fields=('domain', 'kind', 'record_name'), name='domain_check_once', violation_error_code='kind', violation_error_message='The domain has a check of this record already.'),
+            model_name="domaincheck",
+            constraint=models.UniqueConstraint(
+                fields=("domain", "kind", "record_name"),
+                name="domain_check_once",
+                violation_error_code="kind",
+                violation_error_message="The domain has a check of this record already.",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='addressevent',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='cbba15c29e46d8bde657e9ab1ca738ddd0bca519', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_7ba02', table='tenants_addressevent', when='BEFORE')),
+            model_name="addressevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="cbba15c29e46d8bde657e9ab1ca738ddd0bca519",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_7ba02",
+                    table="tenants_addressevent",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddIndex(
-            model_name='address',
-            index=models.Index(condition=models.Q(('enabled', True)), fields=['expires_at'], name='address_to_expire'),
+            model_name="address",
+            index=models.Index(
+                condition=models.Q(("enabled", True)),
+                fields=["expires_at"],
+                name="address_to_expire",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='address',
-            constraint=models.UniqueConstraint(fields=('key', 'domain'), name='address_once_by_domain', violation_error_code='local_part', violation_error_message='This address exists already on the domain.'),
+            model_name="address",
+            constraint=models.UniqueConstraint(
+                fields=("key", "domain"),
+                name="address_once_by_domain",
+                violation_error_code="local_part",
+                violation_error_message="This address exists already on the domain.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='address',
-            constraint=models.CheckConstraint(condition=models.Q(('kind', gateway.routing.facts.AddressKind['ROLE']), models.Q(('holder', None), ('kind', gateway.routing.facts.AddressKind['ALIAS'])), _connector='OR'), name='address_holder_is_a_role_s', violation_error_code='holder', violation_error_message='Only a role address has a holder.'),
+            model_name="address",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("kind", gateway.routing.facts.AddressKind["ROLE"]),
+                    models.Q(
+                        ("holder", None), ("kind", gateway.routing.facts.AddressKind["ALIAS"])
+                    ),
+                    _connector="OR",
+                ),
+                name="address_holder_is_a_role_s",
+                violation_error_code="holder",
+                violation_error_message="Only a role address has a holder.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='address',
-            constraint=models.CheckConstraint(condition=models.Q(('key', ''), _negated=True), name='address_key_set', violation_error_code='local_part', violation_error_message='Write what stands before the @.'),
+            model_name="address",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("key", ""), _negated=True),
+                name="address_key_set",
+                violation_error_code="local_part",
+                violation_error_message="Write what stands before the @.",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='address',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_addressevent" ("accepts_forwards_from", "allowed_senders", "created_at", "domain_id", "enabled", "expired_at", "expires_at", "holder_id", "id", "key", "kind", "local_part", "max_message_octets", "note", "owner_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "purpose", "rate_per_hour") SELECT new_values."accepts_forwards_from", new_values."allowed_senders", new_values."created_at", new_values."domain_id", new_values."enabled", new_values."expired_at", new_values."expires_at", new_values."holder_id", new_values."id", new_values."key", new_values."kind", new_values."local_part", new_values."max_message_octets", new_values."note", new_values."owner_id", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."purpose", new_values."rate_per_hour" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='8efb77b73ded37f3acb77df873f11f11cea08157', level='STATEMENT', operation='INSERT', pgid='pgtrigger_insert_insert_fa16e', referencing='REFERENCING NEW TABLE AS new_values ', table='tenants_address', when='AFTER')),
+            model_name="address",
+            trigger=pgtrigger.compiler.Trigger(
+                name="insert_insert",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_addressevent" ("accepts_forwards_from", "allowed_senders", "created_at", "domain_id", "enabled", "expired_at", "expires_at", "holder_id", "id", "key", "kind", "local_part", "max_message_octets", "note", "owner_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "purpose", "rate_per_hour") SELECT new_values."accepts_forwards_from", new_values."allowed_senders", new_values."created_at", new_values."domain_id", new_values."enabled", new_values."expired_at", new_values."expires_at", new_values."holder_id", new_values."id", new_values."key", new_values."kind", new_values."local_part", new_values."max_message_octets", new_values."note", new_values."owner_id", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."purpose", new_values."rate_per_hour" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="8efb77b73ded37f3acb77df873f11f11cea08157",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_insert_insert_fa16e",
+                    referencing="REFERENCING NEW TABLE AS new_values ",
+                    table="tenants_address",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='address',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_addressevent" ("accepts_forwards_from", "allowed_senders", "created_at", "domain_id", "enabled", "expired_at", "expires_at", "holder_id", "id", "key", "kind", "local_part", "max_message_octets", "note", "owner_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "purpose", "rate_per_hour") SELECT new_values."accepts_forwards_from", new_values."allowed_senders", new_values."created_at", new_values."domain_id", new_values."enabled", new_values."expired_at", new_values."expires_at", new_values."holder_id", new_values."id", new_values."key", new_values."kind", new_values."local_part", new_values."max_message_octets", new_values."note", new_values."owner_id", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."purpose", new_values."rate_per_hour" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='77d1fe1daf1543c53a917be430c04eeb34fc08ae', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_update_update_d415b', referencing='REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ', table='tenants_address', when='AFTER')),
+            model_name="address",
+            trigger=pgtrigger.compiler.Trigger(
+                name="update_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_addressevent" ("accepts_forwards_from", "allowed_senders", "created_at", "domain_id", "enabled", "expired_at", "expires_at", "holder_id", "id", "key", "kind", "local_part", "max_message_octets", "note", "owner_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "purpose", "rate_per_hour") SELECT new_values."accepts_forwards_from", new_values."allowed_senders", new_values."created_at", new_values."domain_id", new_values."enabled", new_values."expired_at", new_values."expires_at", new_values."holder_id", new_values."id", new_values."key", new_values."kind", new_values."local_part", new_values."max_message_octets", new_values."note", new_values."owner_id", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."purpose", new_values."rate_per_hour" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="77d1fe1daf1543c53a917be430c04eeb34fc08ae",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_update_update_d415b",
+                    referencing="REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ",
+                    table="tenants_address",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='address',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_addressevent" ("accepts_forwards_from", "allowed_senders", "created_at", "domain_id", "enabled", "expired_at", "expires_at", "holder_id", "id", "key", "kind", "local_part", "max_message_octets", "note", "owner_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "purpose", "rate_per_hour") SELECT old_values."accepts_forwards_from", old_values."allowed_senders", old_values."created_at", old_values."domain_id", old_values."enabled", old_values."expired_at", old_values."expires_at", old_values."holder_id", old_values."id", old_values."key", old_values."kind", old_values."local_part", old_values."max_message_octets", old_values."note", old_values."owner_id", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."purpose", old_values."rate_per_hour" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;', hash='942d755945f6a60a18f398ceedb1b5ebe1c97cf8', level='STATEMENT', operation='DELETE', pgid='pgtrigger_delete_delete_3dba2', referencing='REFERENCING OLD TABLE AS old_values ', table='tenants_address', when='AFTER')),
+            model_name="address",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delete_delete",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_addressevent" ("accepts_forwards_from", "allowed_senders", "created_at", "domain_id", "enabled", "expired_at", "expires_at", "holder_id", "id", "key", "kind", "local_part", "max_message_octets", "note", "owner_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "purpose", "rate_per_hour") SELECT old_values."accepts_forwards_from", old_values."allowed_senders", old_values."created_at", old_values."domain_id", old_values."enabled", old_values."expired_at", old_values."expires_at", old_values."holder_id", old_values."id", old_values."key", old_values."kind", old_values."local_part", old_values."max_message_octets", old_values."note", old_values."owner_id", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."purpose", old_values."rate_per_hour" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;',
+                    hash="942d755945f6a60a18f398ceedb1b5ebe1c97cf8",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_delete_delete_3dba2",
+                    referencing="REFERENCING OLD TABLE AS old_values ",
+                    table="tenants_address",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='planevent',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='4edbfbd7a6997c5b02a6e0912a19bba06b74df73', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_050e6', table='tenants_planevent', when='BEFORE')),
+            model_name="planevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="4edbfbd7a6997c5b02a6e0912a19bba06b74df73",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_050e6",
+                    table="tenants_planevent",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sendasidentity',
-            constraint=models.UniqueConstraint(fields=('mailbox', 'key'), name='identity_once_by_mailbox', violation_error_code='address', violation_error_message='The mailbox has this identity already.'),
+            model_name="sendasidentity",
+            constraint=models.UniqueConstraint(
+                fields=("mailbox", "key"),
+                name="identity_once_by_mailbox",
+                violation_error_code="address",
+                violation_error_message="The mailbox has this identity already.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sendasidentity',
-            constraint=models.CheckConstraint(condition=models.Q(('key', ''), _negated=True), name='identity_key_set', violation_error_code='address', violation_error_message='Write the address to send as.'),
+            model_name="sendasidentity",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("key", ""), _negated=True),
+                name="identity_key_set",
+                violation_error_code="address",
+                violation_error_message="Write the address to send as.",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='sendasidentity',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_sendasidentityevent" ("address", "created_at", "expires_at", "granted_by_id", "id", "key", "mailbox_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "state") SELECT new_values."address", new_values."created_at", new_values."expires_at", new_values."granted_by_id", new_values."id", new_values."key", new_values."mailbox_id", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."state" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='89582f5a05900eb3bf49edf7adc6dac368551bc2', level='STATEMENT', operation='INSERT', pgid='pgtrigger_insert_insert_51418', referencing='REFERENCING NEW TABLE AS new_values ', table='tenants_sendasidentity', when='AFTER')),
+            model_name="sendasidentity",
+            trigger=pgtrigger.compiler.Trigger(
+                name="insert_insert",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_sendasidentityevent" ("address", "created_at", "expires_at", "granted_by_id", "id", "key", "mailbox_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "state") SELECT new_values."address", new_values."created_at", new_values."expires_at", new_values."granted_by_id", new_values."id", new_values."key", new_values."mailbox_id", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."state" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="89582f5a05900eb3bf49edf7adc6dac368551bc2",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_insert_insert_51418",
+                    referencing="REFERENCING NEW TABLE AS new_values ",
+                    table="tenants_sendasidentity",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='sendasidentity',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_sendasidentityevent" ("address", "created_at", "expires_at", "granted_by_id", "id", "key", "mailbox_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "state") SELECT new_values."address", new_values."created_at", new_values."expires_at", new_values."granted_by_id", new_values."id", new_values."key", new_values."mailbox_id", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."state" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='48aea82a52c50fa4203c336dd2facaa73e1f1962', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_update_update_1cb28', referencing='REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ', table='tenants_sendasidentity', when='AFTER')),
+            model_name="sendasidentity",
+            trigger=pgtrigger.compiler.Trigger(
+                name="update_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_sendasidentityevent" ("address", "created_at", "expires_at", "granted_by_id", "id", "key", "mailbox_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "state") SELECT new_values."address", new_values."created_at", new_values."expires_at", new_values."granted_by_id", new_values."id", new_values."key", new_values."mailbox_id", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."state" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="48aea82a52c50fa4203c336dd2facaa73e1f1962",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_update_update_1cb28",
+                    referencing="REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ",
+                    table="tenants_sendasidentity",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='sendasidentity',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_sendasidentityevent" ("address", "created_at", "expires_at", "granted_by_id", "id", "key", "mailbox_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "state") SELECT old_values."address", old_values."created_at", old_values."expires_at", old_values."granted_by_id", old_values."id", old_values."key", old_values."mailbox_id", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."state" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;', hash='484c09f16d7bd38434fa3dcf251a9c544190e637', level='STATEMENT', operation='DELETE', pgid='pgtrigger_delete_delete_aedd4', referencing='REFERENCING OLD TABLE AS old_values ', table='tenants_sendasidentity', when='AFTER')),
+            model_name="sendasidentity",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delete_delete",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_sendasidentityevent" ("address", "created_at", "expires_at", "granted_by_id", "id", "key", "mailbox_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "state") SELECT old_values."address", old_values."created_at", old_values."expires_at", old_values."granted_by_id", old_values."id", old_values."key", old_values."mailbox_id", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."state" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;',
+                    hash="484c09f16d7bd38434fa3dcf251a9c544190e637",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_delete_delete_aedd4",
+                    referencing="REFERENCING OLD TABLE AS old_values ",
+                    table="tenants_sendasidentity",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='sendasidentityevent',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='358a8828eabcf2f742c157f0572f2d3e664e5809', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_74203', table='tenants_sendasidentityevent', when='BEFORE')),
+            model_name="sendasidentityevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="358a8828eabcf2f742c157f0572f2d3e664e5809",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_74203",
+                    table="tenants_sendasidentityevent",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='subaddressrule',
-            constraint=models.UniqueConstraint(fields=('address', 'detail'), name='subaddress_rule_once', violation_error_code='detail', violation_error_message='The address has a rule for this detail already.'),
+            model_name="subaddressrule",
+            constraint=models.UniqueConstraint(
+                fields=("address", "detail"),
+                name="subaddress_rule_once",
+                violation_error_code="detail",
+                violation_error_message="The address has a rule for this detail already.",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='subaddressrule',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_subaddressruleevent" ("action", "address_id", "created_at", "detail", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") SELECT new_values."action", new_values."address_id", new_values."created_at", new_values."detail", new_values."id", _pgh_attached_context.value, NOW(), \'insert\', new_values."id" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='072b4613d5c9290aba6306c505be549e0bf4e6c3', level='STATEMENT', operation='INSERT', pgid='pgtrigger_insert_insert_3b5b8', referencing='REFERENCING NEW TABLE AS new_values ', table='tenants_subaddressrule', when='AFTER')),
+            model_name="subaddressrule",
+            trigger=pgtrigger.compiler.Trigger(
+                name="insert_insert",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_subaddressruleevent" ("action", "address_id", "created_at", "detail", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") SELECT new_values."action", new_values."address_id", new_values."created_at", new_values."detail", new_values."id", _pgh_attached_context.value, NOW(), \'insert\', new_values."id" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="072b4613d5c9290aba6306c505be549e0bf4e6c3",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_insert_insert_3b5b8",
+                    referencing="REFERENCING NEW TABLE AS new_values ",
+                    table="tenants_subaddressrule",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='subaddressrule',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_subaddressruleevent" ("action", "address_id", "created_at", "detail", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") SELECT new_values."action", new_values."address_id", new_values."created_at", new_values."detail", new_values."id", _pgh_attached_context.value, NOW(), \'update\', new_values."id" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='4a5357e6ffde40b264f3482a148667094cbe4263', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_update_update_dd516', referencing='REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ', table='tenants_subaddressrule', when='AFTER')),
+            model_name="subaddressrule",
+            trigger=pgtrigger.compiler.Trigger(
+                name="update_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_subaddressruleevent" ("action", "address_id", "created_at", "detail", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") SELECT new_values."action", new_values."address_id", new_values."created_at", new_values."detail", new_values."id", _pgh_attached_context.value, NOW(), \'update\', new_values."id" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="4a5357e6ffde40b264f3482a148667094cbe4263",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_update_update_dd516",
+                    referencing="REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ",
+                    table="tenants_subaddressrule",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='subaddressrule',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_subaddressruleevent" ("action", "address_id", "created_at", "detail", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") SELECT old_values."action", old_values."address_id", old_values."created_at", old_values."detail", old_values."id", _pgh_attached_context.value, NOW(), \'delete\', old_values."id" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;', hash='f84c77dcc6aa101c1d14490474eafdc023e82373', level='STATEMENT', operation='DELETE', pgid='pgtrigger_delete_delete_99f63', referencing='REFERENCING OLD TABLE AS old_values ', table='tenants_subaddressrule', when='AFTER')),
+            model_name="subaddressrule",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delete_delete",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_subaddressruleevent" ("action", "address_id", "created_at", "detail", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") SELECT old_values."action", old_values."address_id", old_values."created_at", old_values."detail", old_values."id", _pgh_attached_context.value, NOW(), \'delete\', old_values."id" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;',
+                    hash="f84c77dcc6aa101c1d14490474eafdc023e82373",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_delete_delete_99f63",
+                    referencing="REFERENCING OLD TABLE AS old_values ",
+                    table="tenants_subaddressrule",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='subaddressruleevent',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='89521297e25422ba29bd84e6fa19b938f729287e', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_6129a', table='tenants_subaddressruleevent', when='BEFORE')),
+            model_name="subaddressruleevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="89521297e25422ba29bd84e6fa19b938f729287e",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_6129a",
+                    table="tenants_subaddressruleevent",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='target',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('address', None), ('rule__isnull', False)), models.Q(('address__isnull', False), ('rule', None)), _connector='OR'), name='target_of_one_parent', violation_error_code='address', violation_error_message='A target belongs to an address or to a subaddress rule.'),
+            model_name="target",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("address", None), ("rule__isnull", False)),
+                    models.Q(("address__isnull", False), ("rule", None)),
+                    _connector="OR",
+                ),
+                name="target_of_one_parent",
+                violation_error_code="address",
+                violation_error_message="A target belongs to an address or to a subaddress rule.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='target',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'mailbox'), _negated=True), ('mailbox__isnull', False), _connector='OR'), name='target_mailbox_set', violation_error_code='mailbox', violation_error_message='Choose the mailbox that this target delivers to.'),
+            model_name="target",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "mailbox"), _negated=True),
+                    ("mailbox__isnull", False),
+                    _connector="OR",
+                ),
+                name="target_mailbox_set",
+                violation_error_code="mailbox",
+                violation_error_message="Choose the mailbox that this target delivers to.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='target',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'forward'), _negated=True), models.Q(('forward_key', ''), _negated=True), _connector='OR'), name='target_forward_set', violation_error_code='forward_to', violation_error_message='Write the address that this target forwards to.'),
+            model_name="target",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "forward"), _negated=True),
+                    models.Q(("forward_key", ""), _negated=True),
+                    _connector="OR",
+                ),
+                name="target_forward_set",
+                violation_error_code="forward_to",
+                violation_error_message="Write the address that this target forwards to.",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='target',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_targetevent" ("address_id", "forward_key", "forward_to", "id", "kind", "mailbox_id", "options", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "position", "rule_id") SELECT new_values."address_id", new_values."forward_key", new_values."forward_to", new_values."id", new_values."kind", new_values."mailbox_id", new_values."options", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."position", new_values."rule_id" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='16ad145ece2648d8e4f76002b7522eb4ba53962a', level='STATEMENT', operation='INSERT', pgid='pgtrigger_insert_insert_d0c7e', referencing='REFERENCING NEW TABLE AS new_values ', table='tenants_target', when='AFTER')),
+            model_name="target",
+            trigger=pgtrigger.compiler.Trigger(
+                name="insert_insert",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_targetevent" ("address_id", "forward_key", "forward_to", "id", "kind", "mailbox_id", "options", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "position", "rule_id") SELECT new_values."address_id", new_values."forward_key", new_values."forward_to", new_values."id", new_values."kind", new_values."mailbox_id", new_values."options", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."position", new_values."rule_id" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="16ad145ece2648d8e4f76002b7522eb4ba53962a",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_insert_insert_d0c7e",
+                    referencing="REFERENCING NEW TABLE AS new_values ",
+                    table="tenants_target",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='target',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_targetevent" ("address_id", "forward_key", "forward_to", "id", "kind", "mailbox_id", "options", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "position", "rule_id") SELECT new_values."address_id", new_values."forward_key", new_values."forward_to", new_values."id", new_values."kind", new_values."mailbox_id", new_values."options", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."position", new_values."rule_id" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='5fc8393f3a74f32bc414e3ea15a2dd3ac56cdb67', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_update_update_87f78', referencing='REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ', table='tenants_target', when='AFTER')),
+            model_name="target",
+            trigger=pgtrigger.compiler.Trigger(
+                name="update_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_targetevent" ("address_id", "forward_key", "forward_to", "id", "kind", "mailbox_id", "options", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "position", "rule_id") SELECT new_values."address_id", new_values."forward_key", new_values."forward_to", new_values."id", new_values."kind", new_values."mailbox_id", new_values."options", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."position", new_values."rule_id" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="5fc8393f3a74f32bc414e3ea15a2dd3ac56cdb67",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_update_update_87f78",
+                    referencing="REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ",
+                    table="tenants_target",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='target',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_targetevent" ("address_id", "forward_key", "forward_to", "id", "kind", "mailbox_id", "options", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "position", "rule_id") SELECT old_values."address_id", old_values."forward_key", old_values."forward_to", old_values."id", old_values."kind", old_values."mailbox_id", old_values."options", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."position", old_values."rule_id" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;', hash='7d50662f8ca8e392f51ea3ae8078ef2502b28246', level='STATEMENT', operation='DELETE', pgid='pgtrigger_delete_delete_339a9', referencing='REFERENCING OLD TABLE AS old_values ', table='tenants_target', when='AFTER')),
+            model_name="target",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delete_delete",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_targetevent" ("address_id", "forward_key", "forward_to", "id", "kind", "mailbox_id", "options", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "position", "rule_id") SELECT old_values."address_id", old_values."forward_key", old_values."forward_to", old_values."id", old_values."kind", old_values."mailbox_id", old_values."options", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."position", old_values."rule_id" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;',
+                    hash="7d50662f8ca8e392f51ea3ae8078ef2502b28246",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_delete_delete_339a9",
+                    referencing="REFERENCING OLD TABLE AS old_values ",
+                    table="tenants_target",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='targetevent',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='962a72cafc60ad5352ffd7c28d15c9ca28ec56d3', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_e259d', table='tenants_targetevent', when='BEFORE')),
+            model_name="targetevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="962a72cafc60ad5352ffd7c28d15c9ca28ec56d3",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_e259d",
+                    table="tenants_targetevent",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='tenant',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['active', 'suspended', 'abuse', 'closed'])), name='tenant_state_known', violation_error_code='state', violation_error_message='Choose one of the tenant states.'),
+            model_name="tenant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state__in", ["active", "suspended", "abuse", "closed"])),
+                name="tenant_state_known",
+                violation_error_code="state",
+                violation_error_message="Choose one of the tenant states.",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='tenant',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_tenantevent" ("created_at", "external_id", "id", "max_addresses", "max_domains", "max_message_octets", "messages_per_hour", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "plan_id", "retention_days", "state", "state_since", "stored_octets") SELECT new_values."created_at", new_values."external_id", new_values."id", new_values."max_addresses", new_values."max_domains", new_values."max_message_octets", new_values."messages_per_hour", new_values."name", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."plan_id", new_values."retention_days", new_values."state", new_values."state_since", new_values."stored_octets" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='8d1abfde534d9afa331500a928a97b611046cb7b', level='STATEMENT', operation='INSERT', pgid='pgtrigger_insert_insert_0f00f', referencing='REFERENCING NEW TABLE AS new_values ', table='tenants_tenant', when='AFTER')),
+            model_name="tenant",
+            trigger=pgtrigger.compiler.Trigger(
+                name="insert_insert",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_tenantevent" ("created_at", "external_id", "id", "max_addresses", "max_domains", "max_message_octets", "messages_per_hour", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "plan_id", "retention_days", "state", "state_since", "stored_octets") SELECT new_values."created_at", new_values."external_id", new_values."id", new_values."max_addresses", new_values."max_domains", new_values."max_message_octets", new_values."messages_per_hour", new_values."name", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."plan_id", new_values."retention_days", new_values."state", new_values."state_since", new_values."stored_octets" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="8d1abfde534d9afa331500a928a97b611046cb7b",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_insert_insert_0f00f",
+                    referencing="REFERENCING NEW TABLE AS new_values ",
+                    table="tenants_tenant",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='tenant',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_tenantevent" ("created_at", "external_id", "id", "max_addresses", "max_domains", "max_message_octets", "messages_per_hour", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "plan_id", "retention_days", "state", "state_since", "stored_octets") SELECT new_values."created_at", new_values."external_id", new_values."id", new_values."max_addresses", new_values."max_domains", new_values."max_message_octets", new_values."messages_per_hour", new_values."name", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."plan_id", new_values."retention_days", new_values."state", new_values."state_since", new_values."stored_octets" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='2b8481c13af8873d4bca0979a6d667d6ec943e39', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_update_update_8ddba', referencing='REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ', table='tenants_tenant', when='AFTER')),
+            model_name="tenant",
+            trigger=pgtrigger.compiler.Trigger(
+                name="update_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_tenantevent" ("created_at", "external_id", "id", "max_addresses", "max_domains", "max_message_octets", "messages_per_hour", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "plan_id", "retention_days", "state", "state_since", "stored_octets") SELECT new_values."created_at", new_values."external_id", new_values."id", new_values."max_addresses", new_values."max_domains", new_values."max_message_octets", new_values."messages_per_hour", new_values."name", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."plan_id", new_values."retention_days", new_values."state", new_values."state_since", new_values."stored_octets" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="2b8481c13af8873d4bca0979a6d667d6ec943e39",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_update_update_8ddba",
+                    referencing="REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ",
+                    table="tenants_tenant",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='tenant',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_tenantevent" ("created_at", "external_id", "id", "max_addresses", "max_domains", "max_message_octets", "messages_per_hour", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "plan_id", "retention_days", "state", "state_since", "stored_octets") SELECT old_values."created_at", old_values."external_id", old_values."id", old_values."max_addresses", old_values."max_domains", old_values."max_message_octets", old_values."messages_per_hour", old_values."name", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."plan_id", old_values."retention_days", old_values."state", old_values."state_since", old_values."stored_octets" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;', hash='a3028d5cdbac46b4d1fb5c51beea8edfc35fa5b4', level='STATEMENT', operation='DELETE', pgid='pgtrigger_delete_delete_e3c84', referencing='REFERENCING OLD TABLE AS old_values ', table='tenants_tenant', when='AFTER')),
+            model_name="tenant",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delete_delete",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_tenantevent" ("created_at", "external_id", "id", "max_addresses", "max_domains", "max_message_octets", "messages_per_hour", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "plan_id", "retention_days", "state", "state_since", "stored_octets") SELECT old_values."created_at", old_values."external_id", old_values."id", old_values."max_addresses", old_values."max_domains", old_values."max_message_octets", old_values."messages_per_hour", old_values."name", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."plan_id", old_values."retention_days", old_values."state", old_values."state_since", old_values."stored_octets" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;',
+                    hash="a3028d5cdbac46b4d1fb5c51beea8edfc35fa5b4",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_delete_delete_e3c84",
+                    referencing="REFERENCING OLD TABLE AS old_values ",
+                    table="tenants_tenant",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='nexthopevent',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='866affd261e8ec94a436601469fa0828bea90d92', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_cbfe0', table='tenants_nexthopevent', when='BEFORE')),
+            model_name="nexthopevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="866affd261e8ec94a436601469fa0828bea90d92",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_cbfe0",
+                    table="tenants_nexthopevent",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='nexthop',
-            constraint=models.UniqueConstraint(fields=('tenant', 'name'), name='next_hop_named_once', nulls_distinct=False, violation_error_code='name', violation_error_message='A next hop of this name exists already.'),
+            model_name="nexthop",
+            constraint=models.UniqueConstraint(
+                fields=("tenant", "name"),
+                name="next_hop_named_once",
+                nulls_distinct=False,
+                violation_error_code="name",
+                violation_error_message="A next hop of this name exists already.",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='nexthop',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_nexthopevent" ("host", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "port", "protocol", "tenant_id", "tls") SELECT new_values."host", new_values."id", new_values."name", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."port", new_values."protocol", new_values."tenant_id", new_values."tls" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='b2d77d115587694e7626f5b4b7d450fc365ae883', level='STATEMENT', operation='INSERT', pgid='pgtrigger_insert_insert_5136f', referencing='REFERENCING NEW TABLE AS new_values ', table='tenants_nexthop', when='AFTER')),
+            model_name="nexthop",
+            trigger=pgtrigger.compiler.Trigger(
+                name="insert_insert",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_nexthopevent" ("host", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "port", "protocol", "tenant_id", "tls") SELECT new_values."host", new_values."id", new_values."name", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."port", new_values."protocol", new_values."tenant_id", new_values."tls" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="b2d77d115587694e7626f5b4b7d450fc365ae883",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_insert_insert_5136f",
+                    referencing="REFERENCING NEW TABLE AS new_values ",
+                    table="tenants_nexthop",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='nexthop',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_nexthopevent" ("host", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "port", "protocol", "tenant_id", "tls") SELECT new_values."host", new_values."id", new_values."name", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."port", new_values."protocol", new_values."tenant_id", new_values."tls" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='756753b3a10a2029d32f22ecb4b7b1276922cd3a', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_update_update_753d0', referencing='REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ', table='tenants_nexthop', when='AFTER')),
+            model_name="nexthop",
+            trigger=pgtrigger.compiler.Trigger(
+                name="update_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_nexthopevent" ("host", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "port", "protocol", "tenant_id", "tls") SELECT new_values."host", new_values."id", new_values."name", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."port", new_values."protocol", new_values."tenant_id", new_values."tls" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="756753b3a10a2029d32f22ecb4b7b1276922cd3a",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_update_update_753d0",
+                    referencing="REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ",
+                    table="tenants_nexthop",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='nexthop',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_nexthopevent" ("host", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "port", "protocol", "tenant_id", "tls") SELECT old_values."host", old_values."id", old_values."name", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."port", old_values."protocol", old_values."tenant_id", old_values."tls" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;', hash='f6864521665e3603c41148a6772bfbab2f4148d5', level='STATEMENT', operation='DELETE', pgid='pgtrigger_delete_delete_50e3c', referencing='REFERENCING OLD TABLE AS old_values ', table='tenants_nexthop', when='AFTER')),
+            model_name="nexthop",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delete_delete",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_nexthopevent" ("host", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "port", "protocol", "tenant_id", "tls") SELECT old_values."host", old_values."id", old_values."name", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."port", old_values."protocol", old_values."tenant_id", old_values."tls" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;',
+                    hash="f6864521665e3603c41148a6772bfbab2f4148d5",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_delete_delete_50e3c",
+                    referencing="REFERENCING OLD TABLE AS old_values ",
+                    table="tenants_nexthop",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='membershipevent',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='ebc4220487ad8e722ff3decd26f74b5803020496', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_bd3f0', table='tenants_membershipevent', when='BEFORE')),
+            model_name="membershipevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="ebc4220487ad8e722ff3decd26f74b5803020496",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_bd3f0",
+                    table="tenants_membershipevent",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='membership',
-            constraint=models.UniqueConstraint(fields=('tenant', 'user'), name='membership_once', violation_error_code='user', violation_error_message='This user is a member of the tenant already.'),
+            model_name="membership",
+            constraint=models.UniqueConstraint(
+                fields=("tenant", "user"),
+                name="membership_once",
+                violation_error_code="user",
+                violation_error_message="This user is a member of the tenant already.",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='membership',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_membershipevent" ("id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "role", "tenant_id", "user_id") SELECT new_values."id", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."role", new_values."tenant_id", new_values."user_id" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='39cde5158e47e6f18f2ebe2381d8472d416404b1', level='STATEMENT', operation='INSERT', pgid='pgtrigger_insert_insert_65f0e', referencing='REFERENCING NEW TABLE AS new_values ', table='tenants_membership', when='AFTER')),
+            model_name="membership",
+            trigger=pgtrigger.compiler.Trigger(
+                name="insert_insert",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_membershipevent" ("id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "role", "tenant_id", "user_id") SELECT new_values."id", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."role", new_values."tenant_id", new_values."user_id" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="39cde5158e47e6f18f2ebe2381d8472d416404b1",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_insert_insert_65f0e",
+                    referencing="REFERENCING NEW TABLE AS new_values ",
+                    table="tenants_membership",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='membership',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_membershipevent" ("id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "role", "tenant_id", "user_id") SELECT new_values."id", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."role", new_values."tenant_id", new_values."user_id" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='0809872ef07a3e34f6246423ef1fe03876c37b04', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_update_update_38ec7', referencing='REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ', table='tenants_membership', when='AFTER')),
+            model_name="membership",
+            trigger=pgtrigger.compiler.Trigger(
+                name="update_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_membershipevent" ("id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "role", "tenant_id", "user_id") SELECT new_values."id", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."role", new_values."tenant_id", new_values."user_id" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="0809872ef07a3e34f6246423ef1fe03876c37b04",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_update_update_38ec7",
+                    referencing="REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ",
+                    table="tenants_membership",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='membership',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_membershipevent" ("id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "role", "tenant_id", "user_id") SELECT old_values."id", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."role", old_values."tenant_id", old_values."user_id" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;', hash='c63e09d3bb4cb9c7bcb78a6dd360073bac6bb6e5', level='STATEMENT', operation='DELETE', pgid='pgtrigger_delete_delete_efc03', referencing='REFERENCING OLD TABLE AS old_values ', table='tenants_membership', when='AFTER')),
+            model_name="membership",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delete_delete",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_membershipevent" ("id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "role", "tenant_id", "user_id") SELECT old_values."id", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."role", old_values."tenant_id", old_values."user_id" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;',
+                    hash="c63e09d3bb4cb9c7bcb78a6dd360073bac6bb6e5",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_delete_delete_efc03",
+                    referencing="REFERENCING OLD TABLE AS old_values ",
+                    table="tenants_membership",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='mailboxevent',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='5e6d520421b92561dbf6af1534591b4bd1e18af6', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_492ff', table='tenants_mailboxevent', when='BEFORE')),
+            model_name="mailboxevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="5e6d520421b92561dbf6af1534591b4bd1e18af6",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_492ff",
+                    table="tenants_mailboxevent",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='mailbox',
-            constraint=models.UniqueConstraint(fields=('tenant', 'key'), name='mailbox_once_by_tenant', violation_error_code='address', violation_error_message='The tenant has this mailbox already.'),
+            model_name="mailbox",
+            constraint=models.UniqueConstraint(
+                fields=("tenant", "key"),
+                name="mailbox_once_by_tenant",
+                violation_error_code="address",
+                violation_error_message="The tenant has this mailbox already.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='mailbox',
-            constraint=models.CheckConstraint(condition=models.Q(('key', ''), _negated=True), name='mailbox_key_set', violation_error_code='address', violation_error_message="Write the mailbox's address."),
+            model_name="mailbox",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("key", ""), _negated=True),
+                name="mailbox_key_set",
+                violation_error_code="address",
+                violation_error_message="Write the mailbox's address.",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='mailbox',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_mailboxevent" ("address", "created_at", "id", "key", "kind", "name", "next_hop_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tenant_id") SELECT new_values."address", new_values."created_at", new_values."id", new_values."key", new_values."kind", new_values."name", new_values."next_hop_id", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."tenant_id" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='e474ec284be81f5a2652150c62ec3f938610d07b', level='STATEMENT', operation='INSERT', pgid='pgtrigger_insert_insert_5154c', referencing='REFERENCING NEW TABLE AS new_values ', table='tenants_mailbox', when='AFTER')),
+            model_name="mailbox",
+            trigger=pgtrigger.compiler.Trigger(
+                name="insert_insert",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_mailboxevent" ("address", "created_at", "id", "key", "kind", "name", "next_hop_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tenant_id") SELECT new_values."address", new_values."created_at", new_values."id", new_values."key", new_values."kind", new_values."name", new_values."next_hop_id", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."tenant_id" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="e474ec284be81f5a2652150c62ec3f938610d07b",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_insert_insert_5154c",
+                    referencing="REFERENCING NEW TABLE AS new_values ",
+                    table="tenants_mailbox",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='mailbox',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_mailboxevent" ("address", "created_at", "id", "key", "kind", "name", "next_hop_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tenant_id") SELECT new_values."address", new_values."created_at", new_values."id", new_values."key", new_values."kind", new_values."name", new_values."next_hop_id", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."tenant_id" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='45d5d8373db2881496da266747fb25fea894f0ab', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_update_update_ecca6', referencing='REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ', table='tenants_mailbox', when='AFTER')),
+            model_name="mailbox",
+            trigger=pgtrigger.compiler.Trigger(
+                name="update_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_mailboxevent" ("address", "created_at", "id", "key", "kind", "name", "next_hop_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tenant_id") SELECT new_values."address", new_values."created_at", new_values."id", new_values."key", new_values."kind", new_values."name", new_values."next_hop_id", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."tenant_id" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="45d5d8373db2881496da266747fb25fea894f0ab",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_update_update_ecca6",
+                    referencing="REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ",
+                    table="tenants_mailbox",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='mailbox',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_mailboxevent" ("address", "created_at", "id", "key", "kind", "name", "next_hop_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tenant_id") SELECT old_values."address", old_values."created_at", old_values."id", old_values."key", old_values."kind", old_values."name", old_values."next_hop_id", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."tenant_id" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;', hash='8e7a7368b7861c96a47f68e37703c8e6603193ff', level='STATEMENT', operation='DELETE', pgid='pgtrigger_delete_delete_66876', referencing='REFERENCING OLD TABLE AS old_values ', table='tenants_mailbox', when='AFTER')),
+            model_name="mailbox",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delete_delete",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_mailboxevent" ("address", "created_at", "id", "key", "kind", "name", "next_hop_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tenant_id") SELECT old_values."address", old_values."created_at", old_values."id", old_values."key", old_values."kind", old_values."name", old_values."next_hop_id", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."tenant_id" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;',
+                    hash="8e7a7368b7861c96a47f68e37703c8e6603193ff",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_delete_delete_66876",
+                    referencing="REFERENCING OLD TABLE AS old_values ",
+                    table="tenants_mailbox",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='domainevent',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='e189900686d098caee1ab9b959e75a17898e16ae', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_a34c8', table='tenants_domainevent', when='BEFORE')),
+            model_name="domainevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="e189900686d098caee1ab9b959e75a17898e16ae",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_a34c8",
+                    table="tenants_domainevent",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='domain',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', (gateway.routing.facts.DomainState['ACTIVE'], gateway.routing.facts.DomainState['DEGRADED']))), fields=('name',), name='domain_verified_once', violation_error_code='name', violation_error_message='Another claim of this domain is verified already.'),
+            model_name="domain",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(
+                    (
+                        "state__in",
+                        (
+                            gateway.routing.facts.DomainState["ACTIVE"],
+                            gateway.routing.facts.DomainState["DEGRADED"],
+                        ),
+                    )
+                ),
+                fields=("name",),
+                name="domain_verified_once",
+                violation_error_code="name",
+                violation_error_message="Another claim of this domain is verified already.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='domain',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', gateway.routing.facts.DomainState['RELEASED']), _negated=True), fields=('tenant', 'name'), name='domain_claimed_once_by_tenant', violation_error_code='name', violation_error_message='The tenant has claimed this domain already.'),
+            model_name="domain",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(
+                    ("state", gateway.routing.facts.DomainState["RELEASED"]), _negated=True
+                ),
+                fields=("tenant", "name"),
+                name="domain_claimed_once_by_tenant",
+                violation_error_code="name",
+                violation_error_message="The tenant has claimed this domain already.",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='domain',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_domainevent" ("created_at", "default_role_holder_id", "delimiters", "environment", "hides_disabled", "id", "local_part_max_octets", "local_part_pattern", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "smarthost_id", "state", "state_since", "tenant_id", "token", "u_label", "verified_at") SELECT new_values."created_at", new_values."default_role_holder_id", new_values."delimiters", new_values."environment", new_values."hides_disabled", new_values."id", new_values."local_part_max_octets", new_values."local_part_pattern", new_values."name", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."smarthost_id", new_values."state", new_values."state_since", new_values."tenant_id", new_values."token", new_values."u_label", new_values."verified_at" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='b04f87428b2285f7ae9014916a158e5011093a3c', level='STATEMENT', operation='INSERT', pgid='pgtrigger_insert_insert_2685a', referencing='REFERENCING NEW TABLE AS new_values ', table='tenants_domain', when='AFTER')),
+            model_name="domain",
+            trigger=pgtrigger.compiler.Trigger(
+                name="insert_insert",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_domainevent" ("created_at", "default_role_holder_id", "delimiters", "environment", "hides_disabled", "id", "local_part_max_octets", "local_part_pattern", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "smarthost_id", "state", "state_since", "tenant_id", "token", "u_label", "verified_at") SELECT new_values."created_at", new_values."default_role_holder_id", new_values."delimiters", new_values."environment", new_values."hides_disabled", new_values."id", new_values."local_part_max_octets", new_values."local_part_pattern", new_values."name", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."smarthost_id", new_values."state", new_values."state_since", new_values."tenant_id", new_values."token", new_values."u_label", new_values."verified_at" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="b04f87428b2285f7ae9014916a158e5011093a3c",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_insert_insert_2685a",
+                    referencing="REFERENCING NEW TABLE AS new_values ",
+                    table="tenants_domain",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='domain',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_domainevent" ("created_at", "default_role_holder_id", "delimiters", "environment", "hides_disabled", "id", "local_part_max_octets", "local_part_pattern", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "smarthost_id", "state", "state_since", "tenant_id", "token", "u_label", "verified_at") SELECT new_values."created_at", new_values."default_role_holder_id", new_values."delimiters", new_values."environment", new_values."hides_disabled", new_values."id", new_values."local_part_max_octets", new_values."local_part_pattern", new_values."name", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."smarthost_id", new_values."state", new_values."state_since", new_values."tenant_id", new_values."token", new_values."u_label", new_values."verified_at" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='43789964db7710e6b226fb2b5c49bf5678951cef', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_update_update_3d1ad', referencing='REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ', table='tenants_domain', when='AFTER')),
+            model_name="domain",
+            trigger=pgtrigger.compiler.Trigger(
+                name="update_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_domainevent" ("created_at", "default_role_holder_id", "delimiters", "environment", "hides_disabled", "id", "local_part_max_octets", "local_part_pattern", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "smarthost_id", "state", "state_since", "tenant_id", "token", "u_label", "verified_at") SELECT new_values."created_at", new_values."default_role_holder_id", new_values."delimiters", new_values."environment", new_values."hides_disabled", new_values."id", new_values."local_part_max_octets", new_values."local_part_pattern", new_values."name", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."smarthost_id", new_values."state", new_values."state_since", new_values."tenant_id", new_values."token", new_values."u_label", new_values."verified_at" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="43789964db7710e6b226fb2b5c49bf5678951cef",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_update_update_3d1ad",
+                    referencing="REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ",
+                    table="tenants_domain",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='domain',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_domainevent" ("created_at", "default_role_holder_id", "delimiters", "environment", "hides_disabled", "id", "local_part_max_octets", "local_part_pattern", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "smarthost_id", "state", "state_since", "tenant_id", "token", "u_label", "verified_at") SELECT old_values."created_at", old_values."default_role_holder_id", old_values."delimiters", old_values."environment", old_values."hides_disabled", old_values."id", old_values."local_part_max_octets", old_values."local_part_pattern", old_values."name", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."smarthost_id", old_values."state", old_values."state_since", old_values."tenant_id", old_values."token", old_values."u_label", old_values."verified_at" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;', hash='ada3632ffb3d5099966cae49c93f7b5b426136d2', level='STATEMENT', operation='DELETE', pgid='pgtrigger_delete_delete_b2da4', referencing='REFERENCING OLD TABLE AS old_values ', table='tenants_domain', when='AFTER')),
+            model_name="domain",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delete_delete",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_domainevent" ("created_at", "default_role_holder_id", "delimiters", "environment", "hides_disabled", "id", "local_part_max_octets", "local_part_pattern", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "smarthost_id", "state", "state_since", "tenant_id", "token", "u_label", "verified_at") SELECT old_values."created_at", old_values."default_role_holder_id", old_values."delimiters", old_values."environment", old_values."hides_disabled", old_values."id", old_values."local_part_max_octets", old_values."local_part_pattern", old_values."name", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."smarthost_id", old_values."state", old_values."state_since", old_values."tenant_id", old_values."token", old_values."u_label", old_values."verified_at" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;',
+                    hash="ada3632ffb3d5099966cae49c93f7b5b426136d2",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_delete_delete_b2da4",
+                    referencing="REFERENCING OLD TABLE AS old_values ",
+                    table="tenants_domain",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='tenantevent',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='362ddd33837ad2cb285c1e084c8fc25051cb0cd6', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_ac45c', table='tenants_tenantevent', when='BEFORE')),
+            model_name="tenantevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="362ddd33837ad2cb285c1e084c8fc25051cb0cd6",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_ac45c",
+                    table="tenants_tenantevent",
+                    when="BEFORE",
+                ),
+            ),
         ),
     ]

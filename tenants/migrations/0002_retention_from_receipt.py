@@ -4,30 +4,49 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('tenants', '0001_initial'),
+        ("tenants", "0001_initial"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='plan',
-            name='retention_days',
-            field=models.PositiveSmallIntegerField(blank=True, help_text='Days from receipt for which bodies and stored inboxes are kept (what still waits for delivery, longer). Messages and routing records stay at least as long.', null=True, verbose_name='retention (days)'),
+            model_name="plan",
+            name="retention_days",
+            field=models.PositiveSmallIntegerField(
+                blank=True,
+                help_text="Days from receipt for which bodies and stored inboxes are kept (what still waits for delivery, longer). Messages and routing records stay at least as long.",
+                null=True,
+                verbose_name="retention (days)",
+            ),
         ),
         migrations.AlterField(
-            model_name='planevent',
-            name='retention_days',
-            field=models.PositiveSmallIntegerField(blank=True, help_text='Days from receipt for which bodies and stored inboxes are kept (what still waits for delivery, longer). Messages and routing records stay at least as long.', null=True, verbose_name='retention (days)'),
+            model_name="planevent",
+            name="retention_days",
+            field=models.PositiveSmallIntegerField(
+                blank=True,
+                help_text="Days from receipt for which bodies and stored inboxes are kept (what still waits for delivery, longer). Messages and routing records stay at least as long.",
+                null=True,
+                verbose_name="retention (days)",
+            ),
         ),
         migrations.AlterField(
-            model_name='tenant',
-            name='retention_days',
-            field=models.PositiveSmallIntegerField(blank=True, help_text='Days from receipt for which bodies and stored inboxes are kept (what still waits for delivery, longer). Messages and routing records stay at least as long.', null=True, verbose_name='retention (days)'),
+            model_name="tenant",
+            name="retention_days",
+            field=models.PositiveSmallIntegerField(
+                blank=True,
+                help_text="Days from receipt for which bodies and stored inboxes are kept (what still waits for delivery, longer). Messages and routing records stay at least as long.",
+                null=True,
+                verbose_name="retention (days)",
+            ),
         ),
         migrations.AlterField(
-            model_name='tenantevent',
-            name='retention_days',
-            field=models.PositiveSmallIntegerField(blank=True, help_text='Days from receipt for which bodies and stored inboxes are kept (what still waits for delivery, longer). Messages and routing records stay at least as long.', null=True, verbose_name='retention (days)'),
+            model_name="tenantevent",
+            name="retention_days",
+            field=models.PositiveSmallIntegerField(
+                blank=True,
+                help_text="Days from receipt for which bodies and stored inboxes are kept (what still waits for delivery, longer). Messages and routing records stay at least as long.",
+                null=True,
+                verbose_name="retention (days)",
+            ),
         ),
     ]

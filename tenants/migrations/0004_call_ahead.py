@@ -6,44 +6,89 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('tenants', '0003_sender_authentication'),
+        ("tenants", "0003_sender_authentication"),
     ]
 
     operations = [
         pgtrigger.migrations.RemoveTrigger(
-            model_name='nexthop',
-            name='insert_insert',
+            model_name="nexthop",
+            name="insert_insert",
         ),
         pgtrigger.migrations.RemoveTrigger(
-            model_name='nexthop',
-            name='update_update',
+            model_name="nexthop",
+            name="update_update",
         ),
         pgtrigger.migrations.RemoveTrigger(
-            model_name='nexthop',
-            name='delete_delete',
+            model_name="nexthop",
+            name="delete_delete",
         ),
         migrations.AddField(
-            model_name='nexthop',
-            name='calls_ahead',
-            field=models.BooleanField(db_default=False, default=False, help_text='Before the gateway accepts mail for a mailbox here, it asks this server whether it takes mail for that mailbox, and refuses the recipient where the server says that it does not. Mail is accepted as usual while the server does not answer. Only for servers that refuse unknown recipients themselves.', verbose_name='asked about each recipient'),
+            model_name="nexthop",
+            name="calls_ahead",
+            field=models.BooleanField(
+                db_default=False,
+                default=False,
+                help_text="Before the gateway accepts mail for a mailbox here, it asks this server whether it takes mail for that mailbox, and refuses the recipient where the server says that it does not. Mail is accepted as usual while the server does not answer. Only for servers that refuse unknown recipients themselves.",
+                verbose_name="asked about each recipient",
+            ),
         ),
         migrations.AddField(
-            model_name='nexthopevent',
-            name='calls_ahead',
-            field=models.BooleanField(db_default=False, default=False, help_text='Before the gateway accepts mail for a mailbox here, it asks this server whether it takes mail for that mailbox, and refuses the recipient where the server says that it does not. Mail is accepted as usual while the server does not answer. Only for servers that refuse unknown recipients themselves.', verbose_name='asked about each recipient'),
+            model_name="nexthopevent",
+            name="calls_ahead",
+            field=models.BooleanField(
+                db_default=False,
+                default=False,
+                help_text="Before the gateway accepts mail for a mailbox here, it asks this server whether it takes mail for that mailbox, and refuses the recipient where the server says that it does not. Mail is accepted as usual while the server does not answer. Only for servers that refuse unknown recipients themselves.",
+                verbose_name="asked about each recipient",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='nexthop',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_nexthopevent" ("calls_ahead", "host", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "port", "protocol", "tenant_id", "tls") SELECT new_values."calls_ahead", new_values."host", new_values."id", new_values."name", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."port", new_values."protocol", new_values."tenant_id", new_values."tls" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='40844bc95231b8b6759d622120956d654a10d48d', level='STATEMENT', operation='INSERT', pgid='pgtrigger_insert_insert_5136f', referencing='REFERENCING NEW TABLE AS new_values ', table='tenants_nexthop', when='AFTER')),
+            model_name="nexthop",
+            trigger=pgtrigger.compiler.Trigger(
+                name="insert_insert",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_nexthopevent" ("calls_ahead", "host", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "port", "protocol", "tenant_id", "tls") SELECT new_values."calls_ahead", new_values."host", new_values."id", new_values."name", _pgh_attached_context.value, NOW(), \'insert\', new_values."id", new_values."port", new_values."protocol", new_values."tenant_id", new_values."tls" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="40844bc95231b8b6759d622120956d654a10d48d",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_insert_insert_5136f",
+                    referencing="REFERENCING NEW TABLE AS new_values ",
+                    table="tenants_nexthop",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='nexthop',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_nexthopevent" ("calls_ahead", "host", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "port", "protocol", "tenant_id", "tls") SELECT new_values."calls_ahead", new_values."host", new_values."id", new_values."name", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."port", new_values."protocol", new_values."tenant_id", new_values."tls" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;', hash='1ed3640a4a1592ceee2c67cb688e97ccd541af38', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_update_update_753d0', referencing='REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ', table='tenants_nexthop', when='AFTER')),
+            model_name="nexthop",
+            trigger=pgtrigger.compiler.Trigger(
+                name="update_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_nexthopevent" ("calls_ahead", "host", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "port", "protocol", "tenant_id", "tls") SELECT new_values."calls_ahead", new_values."host", new_values."id", new_values."name", _pgh_attached_context.value, NOW(), \'update\', new_values."id", new_values."port", new_values."protocol", new_values."tenant_id", new_values."tls" FROM ( SELECT new_values.* FROM old_values JOIN new_values ON (old_values."id") = (new_values."id") WHERE (old_values.* IS DISTINCT FROM new_values.*) ) AS new_values, _pgh_attached_context; RETURN NULL;',
+                    hash="1ed3640a4a1592ceee2c67cb688e97ccd541af38",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_update_update_753d0",
+                    referencing="REFERENCING OLD TABLE AS old_values  NEW TABLE AS new_values ",
+                    table="tenants_nexthop",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='nexthop',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_nexthopevent" ("calls_ahead", "host", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "port", "protocol", "tenant_id", "tls") SELECT old_values."calls_ahead", old_values."host", old_values."id", old_values."name", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."port", old_values."protocol", old_values."tenant_id", old_values."tls" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;', hash='4e9517fd14ad3c994b8549ee0062210defaa052a', level='STATEMENT', operation='DELETE', pgid='pgtrigger_delete_delete_50e3c', referencing='REFERENCING OLD TABLE AS old_values ', table='tenants_nexthop', when='AFTER')),
+            model_name="nexthop",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delete_delete",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "tenants_nexthopevent" ("calls_ahead", "host", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "port", "protocol", "tenant_id", "tls") SELECT old_values."calls_ahead", old_values."host", old_values."id", old_values."name", _pgh_attached_context.value, NOW(), \'delete\', old_values."id", old_values."port", old_values."protocol", old_values."tenant_id", old_values."tls" FROM ( SELECT old_values.* FROM old_values  ) AS old_values, _pgh_attached_context; RETURN NULL;',
+                    hash="4e9517fd14ad3c994b8549ee0062210defaa052a",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_delete_delete_50e3c",
+                    referencing="REFERENCING OLD TABLE AS old_values ",
+                    table="tenants_nexthop",
+                    when="AFTER",
+                ),
+            ),
         ),
     ]

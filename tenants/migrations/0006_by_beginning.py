@@ -34,8 +34,6 @@ class Migration(migrations.Migration):
         ),
         AddIndexConcurrently(
             model_name="tenant",
-            index=models.Index(
-                Collate(Lower("name"), "C"), models.F("id"), name="tenant_by_name"
-            ),
+            index=models.Index(Collate(Lower("name"), "C"), models.F("id"), name="tenant_by_name"),
         ),
     ]

@@ -7,81 +7,214 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('tenants', '0006_by_beginning'),
+        ("tenants", "0006_by_beginning"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Job',
+            name="Job",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=40)),
-                ('title', models.CharField(max_length=200)),
-                ('parameters', models.JSONField(blank=True, default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder)),
-                ('phase', models.CharField(choices=[('check', 'check'), ('apply', 'apply')], default='check', max_length=8)),
-                ('state', models.CharField(choices=[('draft', 'draft'), ('queued', 'queued'), ('running', 'running'), ('ready', 'ready to start'), ('done', 'done'), ('failed', 'failed'), ('cancelled', 'cancelled')], default='draft', max_length=12)),
-                ('actor_name', models.CharField(blank=True, max_length=150)),
-                ('surface', models.CharField(max_length=16)),
-                ('request_id', models.CharField(blank=True, max_length=64)),
-                ('client', models.CharField(blank=True, max_length=64)),
-                ('reason', models.CharField(blank=True, max_length=200)),
-                ('permission', models.CharField(help_text='What a user needs to start, cancel and undo it.', max_length=100)),
-                ('total', models.PositiveIntegerField(default=0)),
-                ('handled', models.PositiveIntegerField(default=0, help_text='Rows of this phase so far.')),
-                ('changed', models.PositiveIntegerField(default=0)),
-                ('unchanged', models.PositiveIntegerField(default=0)),
-                ('refused', models.PositiveIntegerField(default=0)),
-                ('cursor', models.PositiveBigIntegerField(default=0, help_text='The last item handled.')),
-                ('result', models.JSONField(blank=True, default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('fence', models.PositiveIntegerField(default=0)),
-                ('crashes', models.PositiveSmallIntegerField(default=0, help_text='Workers that ended since the last row was handled.')),
-                ('undoes', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='undone_by', to='tenants.job')),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='asked for by')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("kind", models.CharField(max_length=40)),
+                ("title", models.CharField(max_length=200)),
+                (
+                    "parameters",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        encoder=django.core.serializers.json.DjangoJSONEncoder,
+                    ),
+                ),
+                (
+                    "phase",
+                    models.CharField(
+                        choices=[("check", "check"), ("apply", "apply")],
+                        default="check",
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("draft", "draft"),
+                            ("queued", "queued"),
+                            ("running", "running"),
+                            ("ready", "ready to start"),
+                            ("done", "done"),
+                            ("failed", "failed"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        default="draft",
+                        max_length=12,
+                    ),
+                ),
+                ("actor_name", models.CharField(blank=True, max_length=150)),
+                ("surface", models.CharField(max_length=16)),
+                ("request_id", models.CharField(blank=True, max_length=64)),
+                ("client", models.CharField(blank=True, max_length=64)),
+                ("reason", models.CharField(blank=True, max_length=200)),
+                (
+                    "permission",
+                    models.CharField(
+                        help_text="What a user needs to start, cancel and undo it.", max_length=100
+                    ),
+                ),
+                ("total", models.PositiveIntegerField(default=0)),
+                (
+                    "handled",
+                    models.PositiveIntegerField(default=0, help_text="Rows of this phase so far."),
+                ),
+                ("changed", models.PositiveIntegerField(default=0)),
+                ("unchanged", models.PositiveIntegerField(default=0)),
+                ("refused", models.PositiveIntegerField(default=0)),
+                (
+                    "cursor",
+                    models.PositiveBigIntegerField(default=0, help_text="The last item handled."),
+                ),
+                (
+                    "result",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        encoder=django.core.serializers.json.DjangoJSONEncoder,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("fence", models.PositiveIntegerField(default=0)),
+                (
+                    "crashes",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="Workers that ended since the last row was handled."
+                    ),
+                ),
+                (
+                    "undoes",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="undone_by",
+                        to="tenants.job",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="asked for by",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('-id',),
+                "ordering": ("-id",),
             },
         ),
         migrations.CreateModel(
-            name='JobItem',
+            name="JobItem",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('model', models.CharField(blank=True, max_length=60)),
-                ('row_pk', models.BigIntegerField(blank=True, null=True)),
-                ('label', models.CharField(blank=True, max_length=320)),
-                ('payload', models.JSONField(blank=True, default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder)),
-                ('forecast', models.CharField(blank=True, choices=[('changed', 'changed'), ('unchanged', 'is so already'), ('refused', 'refused')], max_length=9)),
-                ('outcome', models.CharField(blank=True, choices=[('changed', 'changed'), ('unchanged', 'is so already'), ('refused', 'refused')], max_length=9)),
-                ('note', models.TextField(blank=True, help_text='Why it is refused, or what there is to say.')),
-                ('touched', models.JSONField(blank=True, default=list)),
-                ('context', models.UUIDField(blank=True, null=True)),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='tenants.job')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("model", models.CharField(blank=True, max_length=60)),
+                ("row_pk", models.BigIntegerField(blank=True, null=True)),
+                ("label", models.CharField(blank=True, max_length=320)),
+                (
+                    "payload",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        encoder=django.core.serializers.json.DjangoJSONEncoder,
+                    ),
+                ),
+                (
+                    "forecast",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("changed", "changed"),
+                            ("unchanged", "is so already"),
+                            ("refused", "refused"),
+                        ],
+                        max_length=9,
+                    ),
+                ),
+                (
+                    "outcome",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("changed", "changed"),
+                            ("unchanged", "is so already"),
+                            ("refused", "refused"),
+                        ],
+                        max_length=9,
+                    ),
+                ),
+                (
+                    "note",
+                    models.TextField(
+                        blank=True, help_text="Why it is refused, or what there is to say."
+                    ),
+                ),
+                ("touched", models.JSONField(blank=True, default=list)),
+                ("context", models.UUIDField(blank=True, null=True)),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="items",
+                        to="tenants.job",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('id',),
+                "ordering": ("id",),
             },
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('state__in', ('queued', 'running'))), fields=['id'], name='job_open'),
+            model_name="job",
+            index=models.Index(
+                condition=models.Q(("state__in", ("queued", "running"))),
+                fields=["id"],
+                name="job_open",
+            ),
         ),
         migrations.AddIndex(
-            model_name='jobitem',
-            index=models.Index(fields=['job', 'id'], name='job_item_order'),
+            model_name="jobitem",
+            index=models.Index(fields=["job", "id"], name="job_item_order"),
         ),
         migrations.AddIndex(
-            model_name='jobitem',
-            index=models.Index(condition=models.Q(('outcome', 'refused')), fields=['job', 'id'], name='job_item_refused'),
+            model_name="jobitem",
+            index=models.Index(
+                condition=models.Q(("outcome", "refused")),
+                fields=["job", "id"],
+                name="job_item_refused",
+            ),
         ),
         migrations.AddIndex(
-            model_name='jobitem',
-            index=models.Index(condition=models.Q(('forecast', 'refused')), fields=['job', 'id'], name='job_item_foretold'),
+            model_name="jobitem",
+            index=models.Index(
+                condition=models.Q(("forecast", "refused")),
+                fields=["job", "id"],
+                name="job_item_foretold",
+            ),
         ),
     ]

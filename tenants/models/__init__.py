@@ -10,10 +10,13 @@ from tenants.models.domain import Domain, DomainCheck
 from tenants.models.identity import SendAsIdentity
 from tenants.models.job import Job, JobItem
 from tenants.models.mailbox import Mailbox, NextHop
+from tenants.models.staff import Account, AccountGroup
 from tenants.models.target import Target
 from tenants.models.tenant import Membership, Plan, Tenant
 
 __all__ = [
+    "Account",
+    "AccountGroup",
     "Address",
     "Alias",
     "Domain",

@@ -3,7 +3,7 @@
 Event rows are append-only in the database (PGHISTORY_APPEND_ONLY).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import pghistory
@@ -22,10 +22,32 @@ def tracked_by(*indexes: models.Index) -> Callable[[Model], Model]:
     """As `tracked`, with these indexes on the table of events."""
 
     def track(model: Model) -> Model:
-        trackers = (pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent())
         about = {"indexes": [*indexes]} if indexes else {}
         level = pgtrigger.Statement
-        decorated: Model = pghistory.track(*trackers, level=level, meta=about)(model)
+        decorated: Model = pghistory.track(*_trackers(), level=level, meta=about)(model)
         return decorated
 
     return track
+
+
+def tracked_elsewhere(*, fields: Sequence[str] | None = None) -> Callable[[Model], Model]:
+    """As `tracked`, for a proxy of another app's model; the events are kept in this one.
+
+    Without `fields` all are recorded, with them a change of the others leaves no event.
+    """
+
+    def track(model: Model) -> Model:
+        decorated: Model = pghistory.track(
+            *_trackers(),
+            fields=list(fields) if fields else None,
+            model_name=f"{model.__name__}Event",
+            app_label="tenants",
+            level=pgtrigger.Statement,
+        )(model)
+        return decorated
+
+    return track
+
+
+def _trackers() -> tuple[pghistory.Tracker, ...]:
+    return (pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent())

@@ -136,6 +136,10 @@ class Tenant(Limits):
     class Meta:
         ordering = ("name", "id")
         indexes = [models.Index(by_code_point(Lower("name")), "id", name="tenant_by_name")]
+        permissions = [
+            ("export_rows", "Can export rows"),
+            ("erase_person", "Can erase a person's data"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(state__in=[state.value for state in TenantState]),

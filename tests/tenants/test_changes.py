@@ -11,6 +11,7 @@ from pghistory.models import Context
 from tenants import changes, models
 from tenants.changes import Actor
 from tenants.models import Address, Alias, Domain, Mailbox, Target, Tenant
+from tenants.roles import Role
 from tests.world import (
     ACTOR,
     World,
@@ -237,14 +238,18 @@ def test_members_see_their_tenant_s_rows_and_nobody_else_s(world):
         assert rows.visible_to(world.outsider).count() == 0, row
 
 
-def test_staff_see_everything_and_nobody_sees_anything_unless_signed_in(world):
+def test_staff_see_what_their_role_views_and_nobody_sees_anything_unless_signed_in(world):
     from django.contrib.auth.models import AnonymousUser
 
-    world.outsider.is_staff = True
+    from tests.staff import make_member_of_staff, make_staff
+
+    auditor = make_member_of_staff(Role.AUDITOR)
+    nobody = make_staff("nobody", is_superuser=False)
     for row in rows_of_a(world):
         rows = type(row)._default_manager.filter(pk=row.pk)
 
-        assert rows.visible_to(world.outsider).exists()
+        assert rows.visible_to(auditor).exists()
+        assert not rows.visible_to(nobody).exists()
         assert not rows.visible_to(AnonymousUser()).exists()
 
 

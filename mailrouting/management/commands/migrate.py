@@ -1,5 +1,7 @@
 """Django's migrate, which waits only shortly for a table that running gateways use.
 
+Afterwards the groups behind the roles hold what the roles may do, new tables included.
+
 A statement that waits for its lock holds up whoever comes after it: every look-up and every
 message. So it gives up soon, nothing of that migration has happened, and it is run again.
 """
@@ -8,8 +10,10 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections
 from psycopg.errors import LockNotAvailable
+
+from mailrouting.staff import establish_roles
 
 LOCK_TIMEOUT_MS = 2000
 
@@ -30,3 +34,6 @@ class Command(migrate.Command):
             finally:
                 if not connections[options["database"]].needs_rollback:
                     cursor.execute("RESET lock_timeout")
+            is_dry = options["plan"] or options["check_unapplied"]
+            if not is_dry and "auth_group" in connection.introspection.table_names(cursor):
+                establish_roles()

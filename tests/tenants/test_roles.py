@@ -1,0 +1,239 @@
+"""Every address of the admin, and every action of its lists, for each role: one case for each.
+
+What follows from a model is derived (its list, its pages, its history); whatever else there is
+needs a line in OWN_PAGES or OWN_ACTIONS, and a new one without it fails.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin import ModelAdmin
+from django.contrib.auth.models import User
+from django.db.models import Model
+from django.test import Client, RequestFactory
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from pghistory.models import Context
+
+from tenants.roles import Role
+from tests import world as make
+from tests.pages import registered, url_of
+from tests.staff import client_of, make_member_of_staff, make_staff
+from tests.world import World
+
+MODEL_PAGES = ("changelist", "add", "change", "delete", "history")
+GET, POST = "get", "post"
+EVERYBODY = "auditor operator"
+# The tables that others than superusers look at, and those that operators write.
+WRITTEN_BY_OPERATORS = ("tenants",)
+SEEN = ("tenants", "gateway", "django_celery_beat", "auth.User", "auth.Group", "mfa.Authenticator")
+
+# Name of the URL, its arguments, how it is asked, and who besides superusers may.
+OWN_PAGES: dict[str, tuple[Callable[[World], list[Any]], str, str]] = {
+    "index": (lambda w: [], GET, EVERYBODY),
+    "search": (lambda w: [], GET, EVERYBODY),
+    "explain": (lambda w: [], GET, EVERYBODY),
+    "password_change": (lambda w: [], GET, EVERYBODY),
+    "password_change_done": (lambda w: [], GET, EVERYBODY),
+    "tenants_domain_check_now": (lambda w: [w.domain.pk], POST, "operator"),
+    "tenants_domain_release": (lambda w: [w.domain.pk], POST, "operator"),
+    "tenants_tenant_suspend": (lambda w: [w.a.pk], POST, "operator"),
+    "tenants_tenant_suspend-for-abuse": (lambda w: [w.a.pk], POST, "operator"),
+    "tenants_tenant_close": (lambda w: [w.a.pk], POST, "operator"),
+    "tenants_tenant_resume": (lambda w: [w.a.pk], POST, "operator"),
+    "gateway_delivery_intervene": (lambda w: ["retry_now"], POST, "operator"),
+    "auth_user_password_change": (lambda w: [w.owner.pk], GET, ""),
+}
+# Open to everybody who is signed in, and to nobody's harm: no rows are behind them.
+OPEN = {"login", "logout", "jsi18n", "view_on_site", "app_list", "autocomplete"}
+# Of whoever is staff at all: what stands there goes by permissions in turn.
+ALWAYS = ("index", "search", "password_change", "password_change_done")
+# Name of the action, and who besides superusers may.
+OWN_ACTIONS: dict[str, str] = {
+    "delete_selected": "operator",
+    "enable": "operator",
+    "disable": "operator",
+    "retry_now": "operator",
+    "hold": "operator",
+    "reroute": "operator",
+    "release": "operator",
+    "fail": "operator",
+    "enable_tasks": "",
+    "disable_tasks": "",
+    "run_tasks": "",
+    "toggle_tasks": "",
+    "make_verified": "",
+}
+
+
+NAMES = {role.name.lower(): role.lower() for role in Role} | {"none": "none"}
+
+
+@pytest.fixture
+def clients(world: World) -> dict[str, Client]:
+    """A browser for each role, and one of a member of staff without any."""
+    make.make_alias(world.domain, "x")
+    made = {role.name.lower(): client_of(make_member_of_staff(role)) for role in Role}
+    return made | {"none": client_of(make_staff("none", is_superuser=False))}
+
+
+def admin_patterns() -> Iterator[URLPattern]:
+    """Every URL below /admin/."""
+
+    def walk(patterns: Any) -> Iterator[URLPattern]:
+        for each in patterns:
+            if isinstance(each, URLResolver):
+                yield from walk(each.url_patterns)
+            else:
+                yield each
+
+    inside = [each for each in get_resolver().url_patterns if str(each.pattern) == "admin/"]
+    return walk(inside)
+
+
+def derived_names() -> set[str]:
+    return {
+        f"{model._meta.app_label}_{model._meta.model_name}_{page}"
+        for model in registered()
+        for page in MODEL_PAGES
+    }
+
+
+def may_see(who: str, model: type[Model]) -> bool:
+    if who == "superuser":
+        return True
+    is_seen = model._meta.app_label in SEEN or model._meta.label in SEEN
+    return who in ("auditor", "operator") and is_seen
+
+
+def is_written_by(who: str, model: type[Model], page: str) -> bool:
+    """Superusers write what pages allow at all; operators that of the control plane."""
+    if who == "superuser":
+        return True
+    return who == "operator" and model._meta.app_label in WRITTEN_BY_OPERATORS
+
+
+def pages_of(model: type[Model]) -> ModelAdmin:
+    return admin.site._registry[model]
+
+
+def key_of(model: type[Model]) -> Any:
+    """A row that is there, or the key of none: who may not is told so before that is noticed."""
+    row = model._base_manager.order_by("-pk").first()
+    return row.pk if row is not None else 0
+
+
+def test_every_url_has_a_case() -> None:
+    known = derived_names() | set(OWN_PAGES) | OPEN | {None}  # None: a redirect of an old address
+    names = {pattern.name for pattern in admin_patterns()}
+    assert names - known == set()
+    assert set(OWN_PAGES) - names == set()
+
+
+@pytest.mark.parametrize("who", ["auditor", "operator", "superuser", "none"])
+def test_lists_and_pages_open_by_role(world: World, clients: dict[str, Client], who: str) -> None:
+    for model in registered():
+        for page in ("changelist", "change", "history"):
+            args = [] if page == "changelist" else [key_of(model)]
+            if page == "history" and args == [0]:
+                continue  # Django says that there is no such row, and asks for nothing before
+            response = clients[who].get(url_of(model, page, *args))
+            denied = response.status_code in (403, 404)
+            assert denied is not may_see(who, model), (model, page, response.status_code)
+
+
+@pytest.mark.parametrize("who", ["auditor", "operator", "none"])
+def test_adding_changing_and_deleting_go_by_role(
+    world: World, clients: dict[str, Client], who: str
+) -> None:
+    for model in registered():
+        for page in ("add", "change", "delete"):
+            if is_written_by(who, model, page):
+                continue
+            args = [] if page == "add" else [key_of(model)]
+            response = clients[who].post(url_of(model, page, *args), {"post": "yes"})
+            assert response.status_code == 403, (model, page)
+
+
+def test_an_operator_opens_every_form_of_the_control_plane(
+    world: World, clients: dict[str, Client]
+) -> None:
+    for model in registered():
+        request = RequestFactory().get("/")
+        request.user = User.objects.get(is_superuser=True)  # type: ignore[assignment]
+        if model._meta.app_label in WRITTEN_BY_OPERATORS and pages_of(model).has_add_permission(
+            request
+        ):
+            assert clients["operator"].get(url_of(model, "add")).status_code == 200, model
+
+
+@pytest.mark.parametrize("who", ["auditor", "operator", "superuser", "none"])
+@pytest.mark.parametrize("name", OWN_PAGES)
+def test_pages_of_their_own_open_by_role(
+    world: World, clients: dict[str, Client], name: str, who: str
+) -> None:
+    args, method, allowed = OWN_PAGES[name]
+    url = reverse(f"admin:{name}", args=args(world))
+    response = getattr(clients[who], method)(url)
+    may = who == "superuser" or who in allowed.split() or (name in ALWAYS and who == "none")
+    assert (response.status_code != 403) is may, response.status_code
+    assert response.status_code < 500
+
+
+def actions_of(user: User) -> Iterator[tuple[type[Model], str]]:
+    request = RequestFactory().get("/")
+    request.user = user  # type: ignore[assignment]
+    for model in registered():
+        for name in pages_of(model).get_actions(request):
+            yield model, name
+
+
+def test_every_action_of_a_list_has_a_case(world: World, clients: dict[str, Client]) -> None:
+    everything = {name for _, name in actions_of(User.objects.get(is_superuser=True))}
+    assert everything == set(OWN_ACTIONS)
+
+
+@pytest.mark.parametrize("who", ["auditor", "operator", "none"])
+def test_lists_offer_actions_by_role(world: World, clients: dict[str, Client], who: str) -> None:
+    member = User.objects.get(username=NAMES[who])
+    for model, name in actions_of(member):
+        assert who in OWN_ACTIONS[name].split(), (model, name)
+        is_mail = model._meta.app_label == "gateway"
+        assert is_mail or model._meta.app_label in WRITTEN_BY_OPERATORS, (model, name)
+
+
+def test_actions_that_are_sent_all_the_same_change_nothing(
+    world: World, clients: dict[str, Client]
+) -> None:
+    everything = list(actions_of(User.objects.get(is_superuser=True)))
+    before = Context.objects.count()
+    for model, name in everything:
+        if "auditor" in OWN_ACTIONS[name].split():
+            continue
+        data = {"action": name, "_selected_action": [key_of(model)], "post": "yes"}
+        for who in ("auditor", "none"):
+            sent = data | {"confirmed": "yes", "change_reason": "because"}
+            clients[who].post(url_of(model, "changelist"), sent)
+    assert Context.objects.count() == before
+
+
+@pytest.mark.parametrize("who", ["auditor", "operator", "superuser", "none"])
+def test_autocomplete_finds_what_the_role_sees(
+    world: World, clients: dict[str, Client], who: str
+) -> None:
+    asked = 0
+    for model in registered():
+        for name in pages_of(model).autocomplete_fields:
+            field = model._meta.get_field(name)
+            query = {
+                "app_label": model._meta.app_label,
+                "model_name": model._meta.model_name,
+                "field_name": name,
+                "term": "",
+            }
+            response = clients[who].get(reverse("admin:autocomplete"), query)
+            may = may_see(who, field.related_model)  # type: ignore[arg-type]
+            assert (response.status_code == 200) is may, (model, name)
+            asked += 1
+    assert asked
