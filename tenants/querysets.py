@@ -122,6 +122,10 @@ class AddressQuerySet(TenantQuerySet):
         """Enabled, though the time they were bound to is over."""
         return self.filter(enabled=True, expires_at__lte=now)
 
+    def counted(self, tenant: Any) -> Self:
+        """What counts against a tenant's plan: all but those of released domains."""
+        return self.of_tenant(tenant).exclude(domain__state=DomainState.RELEASED)
+
     def without_target(self) -> Self:
         """Aliases that deliver nowhere."""
         return self.filter(kind=AddressKind.ALIAS, targets=None)

@@ -33,12 +33,14 @@ class Outcome:
     """What came of one item.
 
     `note` is the reason of a refusal, or what else there is to say. `touched` are the rows whose
-    history holds the change, where it is not the item's own row alone.
+    history holds the change, where it is not the item's own row alone. `learnt` is added to the
+    item's payload.
     """
 
     result: str
     note: str = ""
     touched: tuple[models.Model, ...] = ()
+    learnt: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,14 @@ class Kind(Protocol):
     the lease.
     """
 
-    name: str
-    chunk_rows: int
-    undone_by: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def chunk_rows(self) -> int: ...
+
+    @property
+    def undone_by(self) -> str: ...
 
     def apply(self, items: Sequence[JobItem], work: Work) -> Sequence[Outcome]: ...
 

@@ -1,1 +1,5 @@
 """Every module that registers kinds of jobs, so that any process that works them off knows all."""
+
+from tenants.jobs import importing
+
+__all__ = ["importing"]

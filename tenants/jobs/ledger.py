@@ -173,10 +173,13 @@ def note(job: Job, items: Sequence[JobItem], outcomes: Sequence[Outcome], edit: 
     for item, outcome in zip(items, outcomes, strict=True):
         setattr(item, "forecast" if is_check else "outcome", outcome.result)
         item.note = outcome.note
+        item.payload = {**item.payload, **outcome.learnt}
         if not is_check and outcome.result == CHANGED:
             item.context = edit
             item.touched = [[row._meta.label_lower, row.pk] for row in outcome.touched]
     fields = ["forecast", "note"] if is_check else ["outcome", "note", "context", "touched"]
+    if any(outcome.learnt for outcome in outcomes):
+        fields.append("payload")
     JobItem.objects.bulk_update(items, fields)
     _advance(job, items, [outcome.result for outcome in outcomes])
 

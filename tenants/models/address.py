@@ -302,10 +302,10 @@ class Address(Ruled):
         if self.pk:
             return
         tenant = self.domain.tenant
-        limit = tenant.limit("max_addresses")
-        held = Address.objects.of_tenant(tenant).exclude(domain__state=Domain.State.RELEASED)
-        if limit is not None and held.count() >= limit:
-            raise ValidationError({"domain": f"The tenant's plan allows {limit} addresses."})
+        if tenant.limit("max_addresses") is None:
+            return
+        if sentence := tenant.beyond_plan("addresses", Address.objects.counted(tenant).count()):
+            raise ValidationError({"domain": sentence})
 
     def _check_owner(self) -> None:
         tenant = self.domain.tenant

@@ -186,11 +186,10 @@ class Domain(Ruled):
             )
 
     def _check_limit(self) -> None:
-        if self.pk or not self.tenant_id:
+        if self.pk or not self.tenant_id or self.tenant.limit("max_domains") is None:
             return
-        limit = self.tenant.limit("max_domains")
-        if limit is not None and self.tenant.domains.claimed().count() >= limit:
-            raise ValidationError({"tenant": f"The tenant's plan allows {limit} domains."})
+        if sentence := self.tenant.beyond_plan("domains", self.tenant.domains.claimed().count()):
+            raise ValidationError({"tenant": sentence})
 
     def _check_holder(self) -> None:
         holder, hop = self.default_role_holder, self.smarthost

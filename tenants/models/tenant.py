@@ -160,6 +160,12 @@ class Tenant(Limits):
         own: int | None = getattr(self, name)
         return own if own is not None else getattr(self.plan, name)
 
+    def beyond_plan(self, what: str, held: int) -> str:
+        """The sentence that refuses one more than `held` domains or addresses; empty for none."""
+        limit = self.limit(f"max_{what}")
+        is_over = limit is not None and held >= limit
+        return f"The tenant's plan allows {limit} {what}." if is_over else ""
+
     def clean(self) -> None:
         """A change of state is stamped with its time: suspension counts its 72 hours from it."""
         super().clean()

@@ -92,11 +92,17 @@ def test_a_row_is_unchanged_where_all_it_gives_is_there(
 
 def test_differences_are_told_as_cells_show_them() -> None:
     after = BEFORE | {"enabled": False, "targets": ("inbox",)}
+    given = row(1, Kind.ALIAS, "a@a.example", targets="inbox")
 
-    assert compare(Kind.ALIAS, BEFORE, after) == (
+    assert compare(given, BEFORE, after) == (
         Difference("targets", "mailbox b@a.example, inbox", "inbox"),
         Difference("enabled", "yes", "no"),
     )
-    assert compare(Kind.ALIAS, None, {"targets": ("inbox",), "note": ""}) == (
-        Difference("targets", "", "inbox"),
+
+
+def test_of_a_new_row_what_it_gives_is_told() -> None:
+    given = row(1, Kind.ALIAS, "a@a.example", targets="inbox", note="")
+
+    assert compare(given, None, BEFORE) == (
+        Difference("targets", "", "mailbox b@a.example, inbox"),
     )
