@@ -99,8 +99,15 @@ UNFOLD: dict[str, Any] = {
     "SHOW_BACK_BUTTON": False,
     "BORDER_RADIUS": "6px",
     "COLORS": {"primary": PRIMARY},
-    "STYLES": [lambda request: static("tenants/panel.css")],
-    "SCRIPTS": [lambda request: static("tenants/panel.js")],
+    "STYLES": [
+        lambda request: static("tenants/panel.css"),
+        lambda request: static("gateway/search.css"),
+        lambda request: static("gateway/explain.css"),
+    ],
+    "SCRIPTS": [
+        lambda request: static("tenants/panel.js"),
+        lambda request: static("gateway/search.js"),
+    ],
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": NAVIGATION},
     "ACCOUNT": {
         "navigation": [

@@ -75,10 +75,12 @@ def sources_of(model: type[models.Model], pk: Any) -> list[Source]:
     sources = [Source(concrete.pgh_event_model, Q(pgh_obj_id=pk))]
     if concrete is Address:
         rules: Any = SubaddressRule.pgh_event_model  # type: ignore[attr-defined]
-        rule_ids = rules.objects.filter(address_id=pk).values("pgh_obj_id")
         sources.append(Source(rules, Q(address_id=pk)))
-        targets = Q(address_id=pk) | Q(rule_id__in=rule_ids)
-        sources.append(Source(Target.pgh_event_model, targets))  # type: ignore[attr-defined]
+        targets: Any = Target.pgh_event_model  # type: ignore[attr-defined]
+        sources.append(Source(targets, Q(address_id=pk)))
+        # Apart, since one condition with both would be looked for in the whole table.
+        rule_ids = rules.objects.filter(address_id=pk).values_list("pgh_obj_id", flat=True)
+        sources.append(Source(targets, Q(rule_id__in=set(rule_ids))))
     if concrete is SubaddressRule:
         sources.append(Source(Target.pgh_event_model, Q(rule_id=pk)))  # type: ignore[attr-defined]
     return sources
@@ -94,7 +96,7 @@ def read(sources: Iterable[Source]) -> list[Edit]:
     edits: dict[Any, Edit] = {}
     for event, before in events:
         key = event.pgh_context_id or (event.pgh_created_at, type(event))
-        edit = edits.setdefault(key, _edit(event))
+        edit = edits.setdefault(key, edit_of(event))
         edit.rows.append(_row_change(event, before, names))
     return list(edits.values())
 
@@ -131,7 +133,8 @@ def _with_predecessors(source: Source) -> list[tuple[Any, Any]]:
     return pairs
 
 
-def _edit(event: Any) -> Edit:
+def edit_of(event: Any) -> Edit:
+    """Who made the change that an event records, when and why, without its rows."""
     if event.pgh_context is None:
         return Edit(event.pgh_created_at, actor="outside the panel", is_outside=True)
     about = event.pgh_context.metadata

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from gateway.admin.shown import STATE_COLOURS, badge, explain_url, link
+from gateway.admin.shown import STATE_COLOURS, badge, link, replay_url
 from gateway.models import Delivery, RoutingRecord
 from tenants.admin.base import ReadOnlyAdmin
 
@@ -60,9 +60,8 @@ class DecidedAdmin(EventAdmin):
         raise NotImplementedError
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        record = self.record_of(row)
-        url = explain_url(record.recipient, record.sender, record.declared_octets)
-        return {**super().page_context(request, row), "explain_url": url}
+        url = replay_url(self.record_of(row))
+        return {**super().page_context(request, row), "replay_url": url}
 
 
 class ReadOnlyInline(TabularInline):

@@ -1,6 +1,10 @@
-"""The Explain page: an envelope in by GET, so that every answer is a link; reply and trace out."""
+"""The Explain page: an envelope in by GET, so that every answer is a link; reply and trace out.
+
+Filled in from a routing record it is a replay: what is said now beside what was said then.
+"""
 
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin
@@ -9,14 +13,20 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
+from gateway import replay
+from gateway.admin.shown import reply_colour
+from gateway.admin.words import in_words
 from gateway.explain import Explanation, explain, size_limit
+from gateway.models import Delivery, RoutingRecord
+from gateway.routing.decision import Step
 from gateway.routing.facts import LookupFailed
-from gateway.routing.replies import TROUBLE, Reply
+from gateway.routing.replies import TROUBLE
 from tenants.admin.forms import OctetsField
 from tenants.models import Address, Domain, Tenant
 from tenants.octets import print_octets
 
 VIEW = "gateway.view_routingrecord"
+VIEW_DELIVERIES = "gateway.view_delivery"
 
 
 class ExplainForm(forms.Form):
@@ -48,7 +58,8 @@ def explain_view(request: HttpRequest) -> HttpResponse:
     """Wrapped by the admin site, which asks for staff with a second factor."""
     if not request.user.has_perm(VIEW):
         raise PermissionDenied
-    form = ExplainForm(request.GET or None)
+    record = _record(request)
+    form = ExplainForm(_envelope(request, record))
     context = {
         **admin.site.each_context(request),
         "title": "Explain",
@@ -56,8 +67,38 @@ def explain_view(request: HttpRequest) -> HttpResponse:
         "form": form,
         **(_explained(form) if form.is_bound and form.is_valid() else {}),
     }
+    context |= _compared(context.get("explanation"), record, request) if record else {}
     request.current_app = admin.site.name
     return TemplateResponse(request, "admin/panel/explain.html", context)
+
+
+def _record(request: HttpRequest) -> RoutingRecord | None:
+    """The record that is replayed; None where there is none, or the envelope is another by now."""
+    try:
+        pk = UUID(request.GET.get("record", ""))
+    except ValueError:
+        return None
+    rows = RoutingRecord.objects.visible_to(request.user)
+    record: RoutingRecord | None = rows.select_related("message").filter(pk=pk).first()
+    return record if record is not None and _is_of(request, record) else None
+
+
+def _is_of(request: HttpRequest, record: RoutingRecord) -> bool:
+    """Whether what is asked is still about the record's envelope."""
+    asked = request.GET.get("recipient", record.recipient), request.GET.get("sender", record.sender)
+    return asked == (record.recipient, record.sender)
+
+
+def _envelope(request: HttpRequest, record: RoutingRecord | None) -> Any:
+    """What the form is filled with; None leaves it empty."""
+    if record is None or "recipient" in request.GET:
+        return request.GET if "recipient" in request.GET else None
+    octets = record.declared_octets
+    return {
+        "recipient": record.recipient,
+        "sender": record.sender,
+        "size": "" if octets is None else print_octets(octets),
+    }
 
 
 def _explained(form: ExplainForm) -> dict[str, Any]:
@@ -71,13 +112,34 @@ def _explained(form: ExplainForm) -> dict[str, Any]:
         return {"reply": TROUBLE, "colour": "warning", "trouble": trouble}
     if explanation.field:
         form.add_error(explanation.field, f"The gateway would answer: {explanation.reply}")
+    decision = explanation.decision
     return {
         "explanation": explanation,
         "reply": explanation.reply,
-        "colour": _colour(explanation.reply),
-        "limit": print_octets(size_limit(explanation.decision)) if explanation.decision else None,
+        "colour": reply_colour(explanation.reply),
+        "limit": print_octets(size_limit(decision)) if decision else None,
+        "steps": _told(decision.trace) if decision else (),
         **_rows(explanation),
     }
+
+
+def _told(trace: tuple[Step, ...]) -> list[tuple[Step, str]]:
+    """Each step with its sentence."""
+    return [(step, in_words(step)) for step in trace]
+
+
+def _compared(
+    explanation: Explanation | None, record: RoutingRecord, request: HttpRequest
+) -> dict[str, Any]:
+    """Then and now; a directory that failed now leaves nothing to compare."""
+    if explanation is None or explanation.decision is None:
+        return {"record": record}
+    deliveries: Any = Delivery.objects.none()
+    if request.user.has_perm(VIEW_DELIVERIES):
+        deliveries = Delivery.objects.visible_to(request.user).filter(record=record)
+    then, later = replay.told_then(record, deliveries)
+    now = replay.told_now(explanation.decision)
+    return {"record": record, "comparison": replay.compare(then, now, later)}
 
 
 def _rows(explanation: Explanation) -> dict[str, Any]:
@@ -90,9 +152,3 @@ def _rows(explanation: Explanation) -> dict[str, Any]:
         "domain": Domain.objects.filter(pk__in=[decision.domain_id]).first(),
         "address": Address.objects.filter(pk__in=[decision.address_id]).first(),
     }
-
-
-def _colour(reply: Reply) -> str:
-    if reply.is_accepted:
-        return "success"
-    return "warning" if reply.is_temporary else "danger"

@@ -6,6 +6,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 
+from gateway.models import RoutingRecord
+from gateway.routing.replies import Reply
+
 STATE_COLOURS = {
     "pending": "info",
     "sending": "info",
@@ -35,9 +38,19 @@ def null_sender(sender: str) -> str:
     return sender or "<>"
 
 
-def explain_url(recipient: str, sender: str = "", octets: int | None = None) -> str:
+def explain_url(recipient: str, sender: str = "") -> str:
     """Explain, pre-filled."""
     query = {"recipient": recipient, "sender": sender}
-    if octets is not None:
-        query["size"] = str(octets)
     return f"{reverse('admin:explain')}?{urlencode(query)}"
+
+
+def replay_url(record: RoutingRecord) -> str:
+    """Explain, pre-filled with a record's envelope, to be compared with what was said then."""
+    return f"{reverse('admin:explain')}?record={record.pk}"
+
+
+def reply_colour(reply: Reply) -> str:
+    """Green for accepted, amber for later, red for never."""
+    if reply.is_accepted:
+        return "success"
+    return "warning" if reply.is_temporary else "danger"

@@ -139,7 +139,7 @@ def _find_its_record(panel: Panel, reply: str) -> None:
 
 
 def _explain_it(panel: Panel, reply: str) -> None:
-    panel.follow("Explain this")
+    panel.follow("Replay this")
     assert panel.page.get_by_label("Recipient").input_value() == ALIAS
     assert panel.page.get_by_label("Sender").input_value() == mail.SENDER
     assert panel.page.locator(".panel-reply").inner_text() == reply
