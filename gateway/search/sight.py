@@ -1,4 +1,4 @@
-"""What a user may see of what is found: rows of the pages that are open to them, of their tenants."""
+"""What a user may see of what is found: rows whose pages are open to them, of their tenants."""
 
 from dataclasses import dataclass
 from typing import Any
