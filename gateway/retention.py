@@ -18,9 +18,11 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 from psycopg import sql
 
-from gateway.models import Intervention
+from gateway.models import BodyReading, Intervention, Message
 from tenants import lock
 from tenants.models import Plan, Tenant
 
@@ -185,6 +187,7 @@ def purge() -> Purged | None:
             for prefix, table in _COUNTED.items()
         )
         pruned = sum(_repeat_statement(text, age=age) for text in _PRUNE.values())
+        pruned += _repeat(lambda _cursor: _forget_readings(age))
         window = timedelta(seconds=settings.GATEWAY_REPEAT_SECONDS)
         pruned += _repeat_statement(_PRUNE_RECEIPTS, age=window)
     purged = Purged(made, dropped, kept, released, removed, forgotten, pruned)
@@ -291,6 +294,17 @@ def _remove(cursor: CursorWrapper, age: timedelta) -> int:
         Intervention.objects.filter(delivery__message__in=ids).delete()
     cursor.execute(_REMOVE, {"ids": ids})
     return len(ids)
+
+
+def _forget_readings(age: timedelta) -> int:
+    """Remove who read messages that are gone, once that is as long ago as records are kept."""
+    gone = ~Exists(Message.objects.filter(pk=OuterRef("message")))
+    old = BodyReading.objects.filter(gone, at__lt=Now() - age).order_by("pk")
+    with pgtrigger.ignore("gateway.BodyReading:append_only"):
+        count, _ = BodyReading.objects.filter(
+            pk__in=list(old.values_list("pk", flat=True)[:CHUNK])
+        ).delete()
+    return count
 
 
 def _lock(cursor: CursorWrapper, statement: str, parameters: dict[str, Any]) -> list[UUID]:

@@ -1,18 +1,16 @@
-"""Routing records and messages: read-only, newest first, with trace and what came of each."""
+"""Routing records and messages: read-only, newest first, with the whole trail of each."""
+
+from typing import Any
 
 from django.contrib import admin
-from django.utils.html import format_html, format_html_join
-from django.utils.text import slugify
+from django.http import HttpRequest
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
 from unfold.decorators import display
 
-from gateway.admin.event import (
-    DecidedAdmin,
-    DeliveryColumns,
-    EventAdmin,
-    ReadOnlyInline,
-    links_to,
-)
+from gateway import trail
+from gateway.admin.body import READ, BodyMixin, readings_of
+from gateway.admin.event import DecidedAdmin, EventAdmin, links_to
 from gateway.admin.filters import (
     ReasonFilter,
     ReceivedFilter,
@@ -20,33 +18,17 @@ from gateway.admin.filters import (
     find_messages,
     find_records,
 )
-from gateway.admin.shown import badge, link, null_sender
-from gateway.models import Delivery, Message, RoutingRecord
+from gateway.admin.shown import badge, null_sender
+from gateway.models import Message, RoutingRecord
 from tenants.octets import print_octets
 
-# Steps of a trace that an inspection of the sender leaves.
-CHECKS = ("SPF", "DKIM", "DMARC")
 
-
-class RecordInline(ReadOnlyInline):
-    model = RoutingRecord
-    fields = ("page", "rule", "reply")
-    readonly_fields = fields
-    verbose_name_plural = "recipients"
-
-    @display(description="recipient")
-    def page(self, record: RoutingRecord) -> str:
-        return link(record, record.recipient)
-
-
-class DeliveryInline(DeliveryColumns, ReadOnlyInline):
-    model = Delivery
-    fields = ("page", "kind", "state_label", "attempts_made", "last_reply")
-    readonly_fields = fields
-
-    @display(description="delivery")
-    def page(self, delivery: Delivery) -> str:
-        return link(delivery, self.where(delivery))
+def _about_body(request: HttpRequest, message: Message | None) -> dict[str, Any]:
+    """Whether this user may read what stands in the message, and who did."""
+    if message is None:
+        return {}
+    may_read = request.user.has_perm(READ) and message.purged_at is None
+    return {"readings": readings_of(message), "may_read_body": may_read}
 
 
 @admin.register(RoutingRecord)
@@ -61,7 +43,7 @@ class RoutingRecordAdmin(DecidedAdmin):
     )
     search_fields = ("key",)
     search_help_text = "Beginning of a recipient, a queue id or a Message-ID"
-    inlines = (DeliveryInline,)
+    change_form_outer_before_template = "admin/panel/record_page.html"
     empty_hint = (
         "Each recipient that the gateway decides leaves a record here. Send a message to it."
     )
@@ -70,7 +52,6 @@ class RoutingRecordAdmin(DecidedAdmin):
             "Answer",
             {"fields": (("reply_line", "answer"), ("rule", "strategy"), ("reason", "detail"))},
         ),
-        ("Trace", {"fields": ("steps",)}),
         (
             "Envelope",
             {
@@ -92,6 +73,10 @@ class RoutingRecordAdmin(DecidedAdmin):
 
     def record_of(self, event: RoutingRecord) -> RoutingRecord:
         return event
+
+    def page_context(self, request: HttpRequest, row: RoutingRecord) -> dict[str, Any]:
+        about = _about_body(request, row.message)
+        return {**super().page_context(request, row), "trail": trail.of_record(row), **about}
 
     @display(description="sender")
     def from_whom(self, record: RoutingRecord) -> str:
@@ -115,29 +100,18 @@ class RoutingRecordAdmin(DecidedAdmin):
 
     @display(description="sender checks")
     def results(self, record: RoutingRecord) -> str:
-        """What SPF, DKIM and DMARC came to; the trace says why."""
-        found = [f"{name} {outcome}" for name, outcome, _ in record.trace if name in CHECKS]
-        return ", ".join(found) or "not asked for"
-
-    @display(description="steps")
-    def steps(self, record: RoutingRecord) -> str:
-        """The trace as the gateway wrote it down: name, outcome and note of each step."""
-        lines = ((slugify(outcome), name, outcome, note) for name, outcome, note in record.trace)
-        step = (
-            '<li class="panel-step-{}"><strong>{}</strong>: {} '
-            '<span class="panel-quiet">{}</span></li>'
-        )
-        return format_html('<ol class="panel-steps">{}</ol>', format_html_join("", step, lines))
+        """What SPF, DKIM and DMARC came to; the trail says why."""
+        return ", ".join(trail.checks_of(record)) or "not asked for"
 
 
 @admin.register(Message)
-class MessageAdmin(EventAdmin):
+class MessageAdmin(BodyMixin, EventAdmin):
     list_display = ("received_at", "queue_id", "from_whom", "client", "size", "message_id")
     list_display_links = ("received_at", "queue_id")
     list_filter = (ReceivedFilter,)
     search_fields = ("queue_id",)
     search_help_text = "Queue id, Message-ID, or the beginning of a recipient"
-    inlines = (RecordInline, DeliveryInline)
+    change_form_outer_before_template = "admin/panel/message_page.html"
     empty_hint = "Accepted messages are listed here."
     fieldsets = (
         (
@@ -148,6 +122,10 @@ class MessageAdmin(EventAdmin):
         ("Body", {"fields": ("body_expires_on", "purged_at")}),
     )
     find = staticmethod(find_messages)
+
+    def page_context(self, request: HttpRequest, row: Message) -> dict[str, Any]:
+        shown = {"trail": trail.of_message(row), **_about_body(request, row)}
+        return {**super().page_context(request, row), **shown}
 
     @display(description="sender")
     def from_whom(self, message: Message) -> str:
