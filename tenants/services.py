@@ -18,7 +18,9 @@ from tenants.dns import (
     DnspythonResolver,
     Expected,
     Finding,
+    HttpsPolicyFetcher,
     Kind,
+    PolicyFetcher,
     Resolver,
     Standing,
     State,
@@ -239,14 +241,31 @@ def configured_resolver(*, lifetime_seconds: float = 30.0) -> Resolver:
     )
 
 
-def check_domain(domain: Domain, *, actor: Actor, resolver: Resolver, now: datetime) -> Domain:
+def configured_policies(*, timeout_seconds: float = 5.0) -> PolicyFetcher:
+    """Fetches MTA-STS policy files, within so many seconds each."""
+    return HttpsPolicyFetcher(
+        timeout_seconds=timeout_seconds,
+        allow_private_addresses=settings.DNS_ALLOW_PRIVATE_ADDRESSES,
+    )
+
+
+def check_domain(
+    domain: Domain,
+    *,
+    actor: Actor,
+    resolver: Resolver,
+    now: datetime,
+    policies: PolicyFetcher | None = None,
+) -> Domain:
     """Ask DNS for every record, note what was found, and let it move the domain's state.
+
+    Without `policies` the file behind an MTA-STS record is not fetched.
 
     The row as it stands afterwards comes back. Where the state may not change (another claim is
     verified, or the name is in quarantine) the ownership record's advice says why. The network is
     asked before anything is locked.
     """
-    findings = observe(expected_of(domain), resolver)
+    findings = observe(expected_of(domain), resolver, policies)
     with changes.attributed(actor, reason="DNS check"):
         changes.lock(domain)
         fresh = Domain.objects.get(pk=domain.pk)
@@ -294,7 +313,8 @@ def _standing(check: DomainCheck) -> Standing:
 def _note(check: DomainCheck, finding: Finding, standing: Standing, now: datetime) -> None:
     check.record_type, check.expected = finding.expected.rdtype, finding.expected.value
     check.state, check.found = finding.state, list(finding.found)
-    check.evidence, check.advice = list(finding.evidence), finding.advice
+    check.evidence = list(finding.evidence)
+    check.advice, check.note = finding.advice, finding.note
     check.standing, check.since = standing.state, standing.since
     check.times_in_row, check.unknown_times = standing.times_in_row, standing.unknown_times
     check.checked_at = now

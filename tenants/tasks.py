@@ -42,7 +42,8 @@ def check_domain_dns(domain_id: int) -> None:
             return
         actor = Actor.system("reconcile DNS", surface="task")
         resolver = services.configured_resolver()
-        services.check_domain(domain, actor=actor, resolver=resolver, now=now)
+        policies = services.configured_policies()
+        services.check_domain(domain, actor=actor, resolver=resolver, policies=policies, now=now)
 
 
 @shared_task(ignore_result=True)

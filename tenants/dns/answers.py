@@ -61,6 +61,29 @@ class ServerAnswer:
     alias: str = ""
 
 
+RESOLVER = NameServer("resolver")
+"""Stands for whichever recursive resolver answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyAnswer:
+    """What became of the request for an MTA-STS policy file.
+
+    Absent means that a sender would find no valid file there, failed that it could not be told.
+    """
+
+    outcome: Outcome
+    text: str = ""
+    reason: str = ""
+
+
+class PolicyFetcher(Protocol):
+    """A way to fetch policy files."""
+
+    def fetch(self, domain: str, lookup: "Lookup") -> PolicyAnswer:
+        """The policy file of a domain. Raises nothing."""
+
+
 class Lookup(Protocol):
     """The questions of one check of one domain, under one deadline."""
 
@@ -72,6 +95,9 @@ class Lookup(Protocol):
 
     def query(self, server: NameServer, name: str, rdtype: str) -> ServerAnswer:
         """What this very server says; aliases are followed. Raises nothing."""
+
+    def resolve(self, name: str, rdtype: str) -> ServerAnswer:
+        """What a recursive resolver says, as a sender's would. Raises nothing."""
 
 
 class Resolver(Protocol):

@@ -4,12 +4,16 @@ Rule of this file: one value per record kind, made of the domain and the platfor
 own names alone. No look-up, no clock; whoever shows or judges a record starts here.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 TXT_STRING_OCTETS = 255
 """Longest single string of a TXT record (RFC 1035 §3.3)."""
+
+POLICY_SECONDS = 604_800
+"""A week: how long senders keep to an MTA-STS policy without fetching it anew."""
 
 OWNERSHIP_PREFIX = "mailrouting-verification="
 """What an ownership value begins with, whoever's token follows."""
@@ -23,6 +27,12 @@ class Kind(StrEnum):
     SPF = "spf"
     DKIM = "dkim"
     DMARC = "dmarc"
+    MTA_STS = "mta-sts"
+    TLS_RPT = "tls-rpt"
+
+
+OPTIONAL_KINDS = (Kind.MTA_STS, Kind.TLS_RPT)
+"""Kinds that a domain does well without; what is said about them is advice."""
 
 
 RULES = {
@@ -31,6 +41,8 @@ RULES = {
     Kind.SPF: "Exactly one TXT record begins with v=spf1, and it is valid.",
     Kind.DKIM: "Exactly one TXT record holds this public key.",
     Kind.DMARC: "Exactly one TXT record begins with v=DMARC1, and it has a valid p=.",
+    Kind.MTA_STS: "One TXT record with an id, and the policy file below at its address.",
+    Kind.TLS_RPT: "One TXT record says where senders report TLS that failed.",
 }
 """How each kind is judged, in an operator's words."""
 
@@ -41,8 +53,8 @@ class Expected:
 
     `name` is absolute, lower case, A-labels, without the final dot. `values` holds one
     text per record: a TXT value without quotes, an MX as "10 mx1.example.net.".
-    `wanted` is what has to be found in an answer: the ownership value, the MX hosts, the
-    domain to include (none: any valid policy will do), the public key.
+    `wanted` is what has to be found in an answer: the ownership value, the MX hosts (for
+    MTA-STS in its policy), the domain to include (none: any valid policy will do), the public key.
     """
 
     kind: Kind
@@ -88,7 +100,21 @@ def expected_records(
         _spf(name, spf_include),
         *(_dkim(name, selector, key) for selector, key in dkim),
         _dmarc(name),
+        _mta_sts(name, mx_hosts),
+        _tls_rpt(name),
     ]
+
+
+def policy_url(domain: str) -> str:
+    """Where a domain's MTA-STS policy is fetched (RFC 8461 §3.2)."""
+    return f"https://mta-sts.{normalise_name(domain)}/.well-known/mta-sts.txt"
+
+
+def policy_file(mx_hosts: Sequence[str]) -> str:
+    """The MTA-STS policy that names these hosts; testing, until reports show that all is well."""
+    hosts = [f"mx: {normalise_name(host)}" for host in mx_hosts]
+    lines = ["version: STSv1", "mode: testing", *hosts, f"max_age: {POLICY_SECONDS}"]
+    return "\n".join(lines) + "\n"
 
 
 def zone_file(records: Iterable[Expected]) -> str:
@@ -134,4 +160,18 @@ def _dkim(domain: str, selector: str, key: str) -> Expected:
 
 
 def _dmarc(domain: str) -> Expected:
-    return Expected(Kind.DMARC, f"_dmarc.{domain}", "TXT", ("v=DMARC1; p=none",))
+    policy = f"v=DMARC1; p=none; rua=mailto:postmaster@{domain}"
+    return Expected(Kind.DMARC, f"_dmarc.{domain}", "TXT", (policy,))
+
+
+def _mta_sts(domain: str, hosts: Sequence[str]) -> Expected:
+    # Senders fetch the file anew when the id is another one, so it is made of the file.
+    identifier = hashlib.sha256(policy_file(hosts).encode()).hexdigest()[:16]
+    wanted = tuple(normalise_name(host) for host in hosts)
+    value = f"v=STSv1; id={identifier}"
+    return Expected(Kind.MTA_STS, f"_mta-sts.{domain}", "TXT", (value,), wanted)
+
+
+def _tls_rpt(domain: str) -> Expected:
+    value = f"v=TLSRPTv1; rua=mailto:postmaster@{domain}"
+    return Expected(Kind.TLS_RPT, f"_smtp._tls.{domain}", "TXT", (value,))

@@ -20,7 +20,7 @@ EVIDENCE_CHARACTERS = 1_000
 
 
 class Evidence(TypedDict):
-    """What one name server said, fit for JSON. `ttl` is in seconds."""
+    """What one name server said, and its worth, fit for JSON. `ttl` is in seconds."""
 
     server: str
     address: str
@@ -29,6 +29,7 @@ class Evidence(TypedDict):
     ttl: int | None
     reason: str
     alias: str
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,17 @@ class Hints:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How one expected record stands, with the evidence of each name server."""
+    """How one expected record stands, with the evidence of each name server.
+
+    `advice` asks for something to be done, `note` only tells.
+    """
 
     expected: Expected
     state: State
     found: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     advice: str = ""
+    note: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -82,7 +87,7 @@ def judge(expected: Expected, answers: Sequence[ServerAnswer], hints: Hints = NO
         expected=expected,
         state=state,
         found=_clip(dict.fromkeys(text for verdict in verdicts for text in verdict.found)),
-        evidence=tuple(map(_evidence, answers)),
+        evidence=tuple(map(_evidence, answers, verdicts)),
         advice=_advise(expected, state, list(zip(answers, verdicts, strict=True)), hints),
     )
 
@@ -155,7 +160,7 @@ def _hosts(weighed: _Weighed, *states: State) -> list[str]:
     return [answer.server.host for answer, verdict in weighed if verdict.state in states]
 
 
-def _evidence(answer: ServerAnswer) -> Evidence:
+def _evidence(answer: ServerAnswer, verdict: Verdict) -> Evidence:
     return Evidence(
         server=answer.server.host,
         address=answer.address,
@@ -164,6 +169,7 @@ def _evidence(answer: ServerAnswer) -> Evidence:
         ttl=answer.ttl,
         reason=answer.reason,
         alias=answer.alias,
+        state=verdict.state.value,
     )
 
 

@@ -13,12 +13,15 @@ from tenants.dns.answers import (
     LookupFailedError,
     NameServer,
     Outcome,
+    PolicyFetcher,
     Resolver,
     ServerAnswer,
 )
 from tenants.dns.expected import Expected, Kind, normalise_name
 from tenants.dns.judge import Finding, Hints, judge
+from tenants.dns.mta_sts import judge_policy
 from tenants.dns.records import State
+from tenants.dns.spf_cost import count_cost, judge_cost
 
 MOST_HINTED_HOSTS = 5
 """MX hosts that are looked up to tell aliases from hosts."""
@@ -32,14 +35,17 @@ class _Asked:
     trouble: str = ""
 
 
-def observe(expected: Sequence[Expected], resolver: Resolver) -> list[Finding]:
+def observe(
+    expected: Sequence[Expected], resolver: Resolver, policies: PolicyFetcher | None = None
+) -> list[Finding]:
     """One finding per expected record of one domain, in their order. Raises nothing.
 
-    Each name has its own zone cut: `_dmarc` or `_domainkey` may be delegated elsewhere.
+    Each name has its own zone cut: `_dmarc` or `_domainkey` may be delegated elsewhere. Without
+    `policies` the file behind an MTA-STS record is not looked at.
     """
     lookup = resolver.begin()
     asked = [_ask(item, lookup) for item in expected]
-    return [_find(item, lookup) for item in asked]
+    return [_follow(_find(item, lookup), lookup, policies) for item in asked]
 
 
 def _ask(expected: Expected, lookup: Lookup) -> _Asked:
@@ -58,6 +64,17 @@ def _find(asked: _Asked, lookup: Lookup) -> Finding:
     plain = judge(asked.expected, asked.answers, Hints(trouble=asked.trouble))
     hints = _hints(asked, plain, lookup)
     return judge(asked.expected, asked.answers, hints) if hints else plain
+
+
+def _follow(finding: Finding, lookup: Lookup, policies: PolicyFetcher | None) -> Finding:
+    """The finding with what lies behind the record: includes of SPF, the file of MTA-STS."""
+    if finding.kind is Kind.SPF and len(finding.found) == 1:
+        cost = count_cost(finding.expected.name, finding.found[0], lookup.resolve)
+        return judge_cost(finding, cost)
+    if finding.kind is Kind.MTA_STS and finding.state is State.PRESENT and policies is not None:
+        domain = finding.expected.name.removeprefix("_mta-sts.")
+        return judge_policy(finding, policies.fetch(domain, lookup))
+    return finding
 
 
 def _hints(asked: _Asked, finding: Finding, lookup: Lookup) -> Hints | None:

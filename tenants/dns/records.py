@@ -80,7 +80,7 @@ def _foreign_mx_advice(expected: Expected, hosts: list[str], foreign: list[str])
 
 def assess_spf(expected: Expected, values: tuple[str, ...]) -> Verdict:
     """One valid SPF policy that passes the wanted domain (RFC 7208 §4.5, §4.6)."""
-    policies = tuple(value for value in values if _is_spf(value))
+    policies = tuple(value for value in values if is_spf(value))
     if not policies:
         return Verdict(State.ABSENT)
     if len(policies) > 1:
@@ -108,7 +108,8 @@ _SPF_DIRECTIVE = re.compile(
 _SPF_MODIFIER = re.compile(r"(?P<name>[a-z][a-z0-9_.-]*)=\S*", re.IGNORECASE)
 
 
-def _is_spf(value: str) -> bool:
+def is_spf(value: str) -> bool:
+    """Whether a TXT value is an SPF record (RFC 7208 §4.5)."""
     return value.lower() == "v=spf1" or value.lower().startswith("v=spf1 ")
 
 
@@ -228,7 +229,63 @@ def _dmarc_note(tags: dict[str, str]) -> str:
             return f"Correct {name}= in the DMARC record ({', '.join(choices)}): it is ignored."
     if gone := ", ".join(name for name in _DMARC_GONE if name in tags):
         return f"Take {gone} out of the DMARC record: RFC 9989 dropped it (t=y means testing)."
-    return ""
+    return " ".join(filter(None, (_reports_note(tags), _policy_note(tags))))
+
+
+def _reports_note(tags: dict[str, str]) -> str:
+    if tags.get("rua"):
+        return ""
+    return "Add rua=mailto:… to the DMARC record: without reports nobody learns what fails."
+
+
+def _policy_note(tags: dict[str, str]) -> str:
+    """The next step from none over quarantine to reject."""
+    policy = tags["p"].lower()
+    if tags.get("t", "n").lower() == "y":
+        return "Take out t=y once the reports show that your own mail passes: it asks for less."
+    if policy == "none":
+        return (
+            "Go on to p=quarantine once some weeks of reports show that your own mail passes: "
+            "p=none stops nothing."
+        )
+    if policy == "quarantine":
+        return "Go on to p=reject once nothing of your own is quarantined any more."
+    weaker = _DMARC_POLICIES[: _DMARC_POLICIES.index(policy)]
+    weak = next((name for name in ("sp", "np") if tags.get(name, policy).lower() in weaker), "")
+    return f"Take out {weak}={tags[weak]}: subdomains are open to forgery." if weak else ""
+
+
+def assess_mta_sts(expected: Expected, values: tuple[str, ...]) -> Verdict:
+    """The one record that says that there is a policy (RFC 8461 §3.1)."""
+    records = tuple(value for value in values if _MTA_STS_VERSION.match(value))
+    if not records:
+        return Verdict(State.ABSENT)
+    if len(records) > 1:
+        advice = f"Keep one MTA-STS record at {expected.name}: several count as none."
+        return Verdict(State.WRONG, records, advice)
+    if not _MTA_STS_ID.fullmatch(parse_tags(records[0]).get("id", "")):
+        advice = "Add an id of up to 32 letters and digits to the MTA-STS record."
+        return Verdict(State.WRONG, records, advice)
+    return Verdict(State.PRESENT, records)
+
+
+def assess_tls_rpt(expected: Expected, values: tuple[str, ...]) -> Verdict:
+    """The one record that says where TLS reports go (RFC 8460 §3)."""
+    records = tuple(value for value in values if _TLS_RPT_VERSION.match(value))
+    if not records:
+        return Verdict(State.ABSENT)
+    if len(records) > 1:
+        advice = f"Keep one TLS-RPT record at {expected.name}: several count as none."
+        return Verdict(State.WRONG, records, advice)
+    places = [place.strip() for place in parse_tags(records[0]).get("rua", "").split(",")]
+    if not all(place.startswith(("mailto:", "https://")) for place in places):
+        return Verdict(State.WRONG, records, "Add rua=mailto:… to the TLS-RPT record.")
+    return Verdict(State.PRESENT, records)
+
+
+_MTA_STS_VERSION = re.compile(r"v=STSv1[ \t]*(?:;|$)")
+_MTA_STS_ID = re.compile(r"[A-Za-z0-9]{1,32}")
+_TLS_RPT_VERSION = re.compile(r"v=TLSRPTv1[ \t]*(?:;|$)")
 
 
 def parse_tags(value: str) -> dict[str, str]:
@@ -265,4 +322,6 @@ _ASSESSORS: dict[Kind, Callable[[Expected, tuple[str, ...]], Verdict]] = {
     Kind.SPF: assess_spf,
     Kind.DKIM: assess_dkim,
     Kind.DMARC: assess_dmarc,
+    Kind.MTA_STS: assess_mta_sts,
+    Kind.TLS_RPT: assess_tls_rpt,
 }

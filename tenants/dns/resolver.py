@@ -25,7 +25,14 @@ import dns.rdtypes.ANY.TXT
 import dns.resolver
 import dns.rrset
 
-from tenants.dns.answers import Delegation, LookupFailedError, NameServer, Outcome, ServerAnswer
+from tenants.dns.answers import (
+    RESOLVER,
+    Delegation,
+    LookupFailedError,
+    NameServer,
+    Outcome,
+    ServerAnswer,
+)
 from tenants.dns.expected import normalise_name
 
 UDP_PAYLOAD_OCTETS = 1232
@@ -111,7 +118,7 @@ class DnspythonLookup:
         self._settings = settings
         self._deadline = settings.clock() + settings.lifetime_seconds
         self._silent: set[str] = set()
-        self._responses: dict[tuple[dns.name.Name, str], dns.message.Message] = {}
+        self._responses: dict[tuple[dns.name.Name, str], dns.message.QueryMessage] = {}
         self._delegations: dict[dns.name.Name, Delegation] = {}
         self._chased: dict[tuple[dns.name.Name, str], ServerAnswer] = {}
 
@@ -125,6 +132,20 @@ class DnspythonLookup:
             return self._query(server, _parse_name(name), rdtype)
         except LookupFailedError as failure:
             return _failed(server, str(failure))
+
+    def resolve(self, name: str, rdtype: str) -> ServerAnswer:
+        """What a recursive resolver says; a denial is an absence."""
+        try:
+            response = self._recurse(_parse_name(name), rdtype)
+            chain = response.resolve_chaining()
+        except LookupFailedError as failure:
+            return _failed(RESOLVER, str(failure))
+        except dns.exception.DNSException:
+            return _failed(RESOLVER, "its answer contradicts itself")
+        if chain.answer is None:
+            return ServerAnswer(RESOLVER, Outcome.ABSENT, ttl=chain.minimum_ttl)
+        records = tuple(sorted(map(_record_text, chain.answer)))
+        return ServerAnswer(RESOLVER, Outcome.FOUND, records, chain.minimum_ttl)
 
     def _delegation(self, name: dns.name.Name) -> Delegation:
         zone, hosts = self._find_cut(name)
@@ -159,21 +180,21 @@ class DnspythonLookup:
         found = (rrset for rrset in response.answer if rrset.rdtype == wanted)
         return tuple(sorted(rdata.address for rrset in found for rdata in rrset))
 
-    def _recurse(self, name: dns.name.Name, rdtype: str) -> dns.message.Message:
+    def _recurse(self, name: dns.name.Name, rdtype: str) -> dns.message.QueryMessage:
         """A recursive resolver's response, also a negative one. Raises LookupFailedError."""
         key = (name, rdtype)
         if key not in self._responses:
             self._responses[key] = self._resolve(name, rdtype)
         return self._responses[key]
 
-    def _resolve(self, name: dns.name.Name, rdtype: str) -> dns.message.Message:
+    def _resolve(self, name: dns.name.Name, rdtype: str) -> dns.message.QueryMessage:
         lifetime = min(3 * self._settings.timeout_seconds, self._remaining_seconds())
         try:
             return self._settings.stub.resolve(
                 name, rdtype, raise_on_no_answer=False, lifetime=lifetime, search=False
             ).response
         except dns.resolver.NXDOMAIN as denial:
-            return cast("dns.message.Message", denial.kwargs["responses"][name])
+            return cast("dns.message.QueryMessage", denial.kwargs["responses"][name])
         except dns.exception.Timeout:
             raise LookupFailedError(f"no resolver answers for {_text(name)} {rdtype}") from None
         except (dns.exception.DNSException, OSError):

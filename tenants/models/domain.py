@@ -208,6 +208,8 @@ class DomainCheck(Ruled):
         SPF = "spf", "SPF"
         DKIM = "dkim", "DKIM"
         DMARC = "dmarc", "DMARC"
+        MTA_STS = "mta-sts", "MTA-STS"
+        TLS_RPT = "tls-rpt", "TLS-RPT"
 
     class State(models.TextChoices):
         PRESENT = "present", "present"
@@ -224,6 +226,12 @@ class DomainCheck(Ruled):
     found = ArrayField(models.TextField(), default=list, blank=True)
     evidence = models.JSONField(default=list, blank=True)
     advice = models.TextField(blank=True)
+    note = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What was found out beside, and asks for nothing to be done.",
+    )
     since = models.DateTimeField(default=timezone.now)
     checked_at = models.DateTimeField(null=True, blank=True)
     times_in_row = models.PositiveIntegerField(

@@ -35,3 +35,6 @@ class MemoryResolver:
         if found is None:
             return ServerAnswer(server, Outcome.ABSENT, reason="NXDOMAIN")
         return ServerAnswer(server, Outcome.FOUND, found, 300, "192.0.2.53")
+
+    def resolve(self, name: str, rdtype: str) -> ServerAnswer:
+        return self.query(SERVER, name, rdtype)

@@ -26,10 +26,11 @@ EXPECTED = expected_records(
     spf_include="spf.panel.test",
     dkim=[("s1", KEY), ("s2", ED_KEY)],
 )
-OWNERSHIP, MX, SPF, DKIM, ED_DKIM, DMARC = EXPECTED
+OWNERSHIP, MX, SPF, DKIM, ED_DKIM, DMARC, MTA_STS, TLS_RPT = EXPECTED
 ANY_SPF = expected_records("example.com", token="t", mx_hosts=["mx.test"], spf_include="")[2]
 
 PRESENT, ABSENT, WRONG, UNKNOWN = State
+RUA = "rua=mailto:a@b.test"
 
 
 def found(*records: str, server: str = "ns1.test") -> ServerAnswer:
@@ -55,7 +56,9 @@ PUBLISHED = [
     (ANY_SPF, "example.com", "TXT", ("v=spf1 mx ~all",)),
     (DKIM, "s1._domainkey.example.com", "TXT", (f"v=DKIM1; k=rsa; p={KEY}",)),
     (ED_DKIM, "s2._domainkey.example.com", "TXT", (f"v=DKIM1; k=ed25519; p={ED_KEY}",)),
-    (DMARC, "_dmarc.example.com", "TXT", ("v=DMARC1; p=none",)),
+    (DMARC, "_dmarc.example.com", "TXT", ("v=DMARC1; p=none; rua=mailto:postmaster@example.com",)),
+    (MTA_STS, "_mta-sts.example.com", "TXT", ("v=STSv1; id=638ee815df2ef48c",)),
+    (TLS_RPT, "_smtp._tls.example.com", "TXT", ("v=TLSRPTv1; rua=mailto:postmaster@example.com",)),
 ]
 
 
@@ -66,17 +69,19 @@ def test_expected_record_is_made_of_domain_and_settings(expected, name, rdtype, 
 
 
 @pytest.mark.parametrize("expected", [*EXPECTED, ANY_SPF], ids=lambda e: e.kind)
-def test_what_is_to_be_published_is_judged_present_without_advice(expected):
+def test_what_is_to_be_published_is_judged_present_with_no_advice_but_dmarcs_next_step(expected):
     finding = check(expected, *expected.values)
 
-    assert (finding.state, finding.advice) == (PRESENT, "")
+    assert finding.state is PRESENT
+    assert bool(finding.advice) is (expected is DMARC)
     assert finding.found == expected.values
 
 
 def test_without_keys_nothing_is_expected_of_dkim():
     records = expected_records("example.com", token="t", mx_hosts=["mx.test"], spf_include="")
 
-    assert [item.kind for item in records] == [Kind.OWNERSHIP, Kind.MX, Kind.SPF, Kind.DMARC]
+    kinds = [item.kind for item in records]
+    assert kinds == [kind for kind in Kind if kind is not Kind.DKIM]
 
 
 @pytest.mark.parametrize(
@@ -155,12 +160,19 @@ JUDGED = [
     (DKIM, ["v=DKIM1; p=" + KEY[:-1]], WRONG, "Replace the key"),
     (DKIM, ["v=spf1 -all"], ABSENT, "Publish the TXT record at s1._domainkey.example.com"),
     (ED_DKIM, [f"v=DKIM1; p={ED_KEY}"], WRONG, "k=ed25519"),
-    (DMARC, ["v=DMARC1;p=reject;sp=none;np=quarantine;t=n;psd=u", "noise"], PRESENT, ""),
+    (DMARC, [f"v=DMARC1;p=reject;{RUA};sp=reject;t=n;psd=u", "noise"], PRESENT, ""),
+    (DMARC, [f"v=DMARC1;p=reject;{RUA};sp=none"], PRESENT, "Take out sp=none: subdomains"),
+    (DMARC, [f"v=DMARC1;p=reject;{RUA};np=quarantine"], PRESENT, "Take out np=quarantine"),
+    (DMARC, [f"v=DMARC1;p=reject;{RUA};t=y"], PRESENT, "Take out t=y"),
+    (DMARC, ["v=DMARC1;p=reject"], PRESENT, "Add rua=mailto:"),
+    (DMARC, [f"v=DMARC1;p=quarantine;{RUA}"], PRESENT, "Go on to p=reject"),
+    (DMARC, [f"v=DMARC1;p=none;{RUA}"], PRESENT, "Go on to p=quarantine"),
+    (DMARC, ["v=DMARC1;p=none"], PRESENT, "learns what fails. Go on to p=quarantine"),
     (DMARC, ["v = DMARC1 ; rua=mailto:a@b.test; P=Reject"], PRESENT, ""),
     (DMARC, ["v=DMARC1; p=none; pct=50; ri=1"], PRESENT, "Take pct, ri out"),
     (DMARC, ["v=DMARC1; p=none; sp=bin"], PRESENT, "Correct sp="),
     (DMARC, ["v=DMARC1; p=none; t=1"], PRESENT, "Correct t= in the DMARC record (y, n)"),
-    (DMARC, ["v=DMARC1; p=none; rubbish"], PRESENT, ""),
+    (DMARC, [f"v=DMARC1; p=reject; rubbish; {RUA}"], PRESENT, ""),
     (DMARC, ["v=DMARC1; rua=mailto:a@b.test"], WRONG, "Add p=none, p=quarantine or p=reject"),
     (DMARC, ["v=DMARC1"], WRONG, "Add p=none"),
     (DMARC, ["v=DMARC1; p=monitor"], WRONG, "Add p=none"),
@@ -168,6 +180,17 @@ JUDGED = [
     (DMARC, ["v=dmarc1; p=none"], ABSENT, "Publish the TXT record at _dmarc.example.com"),
     (DMARC, ["p=none; v=DMARC1"], ABSENT, ""),
     (DMARC, ["v=DMARC10; p=none"], ABSENT, ""),
+    (MTA_STS, ["v=STSv1; id=20260101;", "noise"], PRESENT, ""),
+    (MTA_STS, ["v=STSv1;id=a;x=y"], PRESENT, ""),
+    (MTA_STS, ["v=STSv1"], WRONG, "Add an id"),
+    (MTA_STS, ["v=STSv1; id=2026-01-01"], WRONG, "Add an id"),
+    (MTA_STS, ["v=STSv1; id=1", "v=STSv1; id=2"], WRONG, "Keep one MTA-STS record"),
+    (MTA_STS, ["v=STSv10; id=1"], ABSENT, ""),
+    (TLS_RPT, ["v=TLSRPTv1; rua=mailto:a@b.test,https://c.test/d", "noise"], PRESENT, ""),
+    (TLS_RPT, ["v=TLSRPTv1"], WRONG, "Add rua=mailto:"),
+    (TLS_RPT, ["v=TLSRPTv1; rua=http://c.test"], WRONG, "Add rua=mailto:"),
+    (TLS_RPT, ["v=TLSRPTv1;rua=mailto:a@b.c", "v=TLSRPTv1;rua=mailto:d@e.f"], WRONG, "Keep one"),
+    (TLS_RPT, ["v=spf1 -all"], ABSENT, ""),
 ]
 
 
@@ -241,6 +264,7 @@ def test_evidence_tells_what_each_server_said():
         "ttl": 60,
         "reason": "",
         "alias": "",
+        "state": "present",
     }
     assert (second["outcome"], second["values"], second["reason"]) == ("absent", [], "NXDOMAIN")
     assert (third["outcome"], third["reason"]) == ("failed", "no answer")
