@@ -26,7 +26,7 @@ _FLAGS = re.VERBOSE | re.DOTALL
 MYSQL = re.compile(_COMMON.format(hash=r"|\#[^\n]*+(?:\n|\Z)", string=_BACKSLASHES), _FLAGS)
 STANDARD = re.compile(_COMMON.format(hash="", string=_PLAIN), _FLAGS)
 _STANDARD_SIGNS = ("PostgreSQL database dump", "PRAGMA foreign_keys", "\\restrict ")
-_OPENS_WHAT_MUST_CLOSE = re.compile(r"[eE]?['`\"]|/\*|\$\w*\$")
+_OPENS_WHAT_MUST_CLOSE = re.compile(r"[eE]?['`\"]|/\*|\$\w*(?:\$|\Z)")
 
 _PLAIN_VALUE = r"(?:{string}|[\w.+-]++)"
 _ROW = r"\s*+\(({value}(?:\s*+,\s*+{value})*+)\)"

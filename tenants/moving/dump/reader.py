@@ -72,10 +72,10 @@ class _Reader:
 
     def _name(self, token: Token) -> tuple[str, Token]:
         """A table's name without its schema, and the token after it."""
-        name = token.text
+        name = _last_part(token)
         while (after := self._next()).kind is Kind.NAME or after.text.startswith("."):
-            name = after.text if after.text != "." else self._next().text
-        return name if token.kind is Kind.NAME else name.rpartition(".")[2], after
+            name = _last_part(after) or _last_part(self._next())
+        return name, after
 
     def _insert(self) -> Iterator[tuple[str, Row]]:
         token = self._next()
@@ -168,6 +168,10 @@ class _Reader:
                 raise DumpError(f"The dump ends in the middle of table {table}: it was cut off.")
             if pick is not None:
                 yield table, pick([_copied(field) for field in line.split("\t")])
+
+
+def _last_part(token: Token) -> str:
+    return token.text if token.kind is Kind.NAME else token.text.rpartition(".")[2]
 
 
 class _Picker:
