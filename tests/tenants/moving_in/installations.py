@@ -7,7 +7,7 @@ the tests that want it.
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.tenants.moving.dumps import MAILCOW, MODOBOA, POSTFIXADMIN, mysqldump, pg_dump
+from tests.tenants.moving_in.dumps import MAILCOW, MODOBOA, POSTFIXADMIN, mysqldump, pg_dump
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LATER = int(datetime(2099, 1, 1, tzinfo=UTC).timestamp())

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from gateway.routing.address import Address, AddressError
-from tenants.moving.inventory import Inventory
-from tenants.moving.postfix import move
+from tenants.moving_in.inventory import Inventory
+from tenants.moving_in.postfix import move
 
 CONTROL = "nobody-has-this-address-4711"
 # smtp(8), lmtp(8), virtual(8): what was delivered or not; orig_to is what the sender had written.

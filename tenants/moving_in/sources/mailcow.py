@@ -6,10 +6,10 @@ mailboxes of their target alone. Targets at localhost are what its filters learn
 
 from collections.abc import Mapping
 
-from tenants.moving.dump.reader import Row
-from tenants.moving.inventory import DISCARD, DomainKind, Inventory, OldHop
-from tenants.moving.sources.postfixadmin import NO_FETCHING
-from tenants.moving.sources.values import epoch, is_true, split_targets, transport
+from tenants.moving_in.dump.reader import Row
+from tenants.moving_in.inventory import DISCARD, DomainKind, Inventory, OldHop
+from tenants.moving_in.sources.postfixadmin import NO_FETCHING
+from tenants.moving_in.sources.values import epoch, is_true, split_targets, transport
 
 SCHEMA = {
     "domain": ("domain", "backupmx", "relay_all_recipients", "relayhost", "active"),

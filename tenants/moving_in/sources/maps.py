@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
-from tenants.moving.inventory import DomainKind, Inventory, OldHop
-from tenants.moving.sources.values import split_targets, transport
+from tenants.moving_in.inventory import DomainKind, Inventory, OldHop
+from tenants.moving_in.sources.values import split_targets, transport
 
 
 class Map(StrEnum):

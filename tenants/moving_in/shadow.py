@@ -15,8 +15,8 @@ from gateway.routing.address import Address
 from gateway.routing.decision import Decision, Destination
 from gateway.routing.facts import Session
 from gateway.routing.resolve import resolve
-from tenants.moving.inventory import DISCARD
-from tenants.moving.postfix import OldAnswer, OldSystem, answers
+from tenants.moving_in.inventory import DISCARD
+from tenants.moving_in.postfix import OldAnswer, OldSystem, answers
 
 AT_ONCE = 400
 NOBODY = Session(sender=None, has_sender=False)

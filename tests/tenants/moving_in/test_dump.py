@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from tenants.moving.dump import DumpError, lexer, read_rows
+from tenants.moving_in.dump import DumpError, lexer, read_rows
 
 SCHEMA = {"alias": ("address", "goto", "active", "missing")}
 MYSQL = r"""-- MySQL dump 10.13

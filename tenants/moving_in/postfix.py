@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from tenants.moving.inventory import DISCARD, AliasDomain, DomainKind, Inventory
+from tenants.moving_in.inventory import DISCARD, AliasDomain, DomainKind, Inventory
 
 MAX_NESTING = 50  # Postfix stops at 1,000 by default (virtual_alias_recursion_limit)
 

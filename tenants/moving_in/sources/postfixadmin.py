@@ -5,9 +5,9 @@ A mailbox has an alias row of its own; an out-of-office reply is a target in the
 
 from collections.abc import Mapping
 
-from tenants.moving.dump.reader import Row
-from tenants.moving.inventory import DomainKind, Inventory
-from tenants.moving.sources.values import is_true, split_targets, transport
+from tenants.moving_in.dump.reader import Row
+from tenants.moving_in.inventory import DomainKind, Inventory
+from tenants.moving_in.sources.values import is_true, split_targets, transport
 
 SCHEMA = {
     "domain": ("domain", "transport", "backupmx", "active"),

@@ -7,7 +7,7 @@ alias domains become aliases one by one, as there are today.
 from collections.abc import Iterator
 
 from tenants.imports.rows import Kind, Refusal, Refused, Row, make_row
-from tenants.moving.inventory import (
+from tenants.moving_in.inventory import (
     DISCARD,
     DomainKind,
     Inventory,
@@ -16,7 +16,7 @@ from tenants.moving.inventory import (
     OldDomain,
     OldHop,
 )
-from tenants.moving.postfix import move
+from tenants.moving_in.postfix import move
 
 NO_CATCH_ALL = (
     "There are no catch-all addresses here: add the addresses that are really written to, which "

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from tenants.moving.inventory import OldHop
+from tenants.moving_in.inventory import OldHop
 
 _TRUE = frozenset({"1", "t", "true", "yes", "on", "y"})
 

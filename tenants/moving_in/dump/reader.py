@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 
-from tenants.moving.dump.lexer import DumpError, Kind, Lexer, Token
+from tenants.moving_in.dump.lexer import DumpError, Kind, Lexer, Token
 
 Row = tuple[str | None, ...]
 Schema = Mapping[str, Sequence[str]]  # the columns that are wanted of each table, in order

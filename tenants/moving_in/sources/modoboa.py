@@ -7,9 +7,9 @@ so that every local part is taken there.
 from collections import defaultdict
 from collections.abc import Mapping
 
-from tenants.moving.dump.reader import Row
-from tenants.moving.inventory import DomainKind, Inventory
-from tenants.moving.sources.values import is_true, moment, transport
+from tenants.moving_in.dump.reader import Row
+from tenants.moving_in.inventory import DomainKind, Inventory
+from tenants.moving_in.sources.values import is_true, moment, transport
 
 SCHEMA = {
     "admin_domain": ("id", "name", "type", "enabled", "transport_id"),

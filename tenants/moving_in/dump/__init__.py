@@ -3,7 +3,7 @@
 Bounded memory: one piece of the text and one statement's value at a time, whatever the size.
 """
 
-from tenants.moving.dump.lexer import DumpError
-from tenants.moving.dump.reader import read_rows
+from tenants.moving_in.dump.lexer import DumpError
+from tenants.moving_in.dump.reader import read_rows
 
 __all__ = ["DumpError", "read_rows"]

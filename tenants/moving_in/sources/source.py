@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from tenants.moving.dump.reader import Row, Schema
-from tenants.moving.inventory import Inventory
-from tenants.moving.sources import mailcow, modoboa, postfixadmin
+from tenants.moving_in.dump.reader import Row, Schema
+from tenants.moving_in.inventory import Inventory
+from tenants.moving_in.sources import mailcow, modoboa, postfixadmin
 
 Tables = Mapping[str, list[Row]]
 
