@@ -11,6 +11,7 @@ from tenants.models.identity import SendAsIdentity
 from tenants.models.job import Job, JobItem
 from tenants.models.mailbox import Mailbox, NextHop
 from tenants.models.staff import Account, AccountGroup
+from tenants.models.source import Source
 from tenants.models.target import Target
 from tenants.models.tenant import Membership, Plan, Tenant
 
@@ -29,6 +30,7 @@ __all__ = [
     "Plan",
     "RoleAddress",
     "SendAsIdentity",
+    "Source",
     "SubaddressRule",
     "Target",
     "Tenant",

@@ -5,6 +5,7 @@ alias domains become aliases one by one, as there are today.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from tenants.imports.rows import Kind, Refusal, Refused, Row, make_row
 from tenants.moving_in.inventory import (
@@ -16,7 +17,7 @@ from tenants.moving_in.inventory import (
     OldDomain,
     OldHop,
 )
-from tenants.moving_in.postfix import move
+from tenants.moving_in.postfix import move, without_extension
 
 NO_CATCH_ALL = (
     "There are no catch-all addresses here: add the addresses that are really written to, which "
@@ -30,12 +31,14 @@ SWITCHED_OFF = "Its domain was switched off where it came from."
 ALWAYS_THERE = frozenset({"postmaster", "abuse"})  # answered on every domain
 
 
-def rows_of(inventory: Inventory, *, tenant: str, next_hop: str) -> Iterator[Row | Refused]:
+def rows_of(
+    inventory: Inventory, *, tenant: str, next_hop: str, now: datetime
+) -> Iterator[Row | Refused]:
     """What the inventory means here, for the tenant with this external id, numbered from 1.
 
     Mailboxes are at `next_hop` unless their domain names a server of its own.
     """
-    planner = _Planner(inventory, next_hop)
+    planner = _Planner(inventory, next_hop, now)
     number = 0
     for number, (kind, cells) in enumerate(planner.cells(), start=1):
         yield make_row(number, kind, cells, tenant=tenant)
@@ -50,9 +53,10 @@ Cells = tuple[Kind, dict[str, object]]
 class _Planner:
     """One pass over an inventory; gathers in `left` what it cannot express."""
 
-    def __init__(self, inventory: Inventory, next_hop: str) -> None:
+    def __init__(self, inventory: Inventory, next_hop: str, now: datetime) -> None:
         self._inventory = inventory
         self._next_hop = next_hop
+        self._now = now
         self._alias_domains = self._find_alias_domains()
         self._relayed: dict[str, None] = {}  # recipients that become mailboxes of another server
         self.left: list[Left] = []
@@ -138,7 +142,7 @@ class _Planner:
             elif goal == alias.key:
                 yield from self._itself(alias, what)
             elif self._is_nobody(goal):
-                self._leave(what, "Nobody has this address in the source: its mail bounces there.")
+                self._leave(what, "Nobody has this address there, or it is switched off.")
             else:
                 yield f"forward {goal}"
 
@@ -162,8 +166,15 @@ class _Planner:
         domain = self._inventory.domains.get(name)
         if domain is None or domain.kind is not DomainKind.HOSTED or local_part in ALWAYS_THERE:
             return False
-        bases = {key, f"{local_part.partition('+')[0]}@{name}"}
-        return not bases & self._inventory.addresses() and name not in self._alias_domains
+        stands_for = self._alias_domains.get(name)
+        there = {move(key, stands_for[0])} if stands_for else set()
+        return not any(map(self._is_in_use, {key, *without_extension(key, "+"), *there}))
+
+    def _is_in_use(self, key: str) -> bool:
+        alias, mailbox = self._inventory.aliases.get(key), self._inventory.mailboxes.get(key)
+        if alias is not None and alias.is_alive(self._now):
+            return True
+        return mailbox is not None and mailbox.active
 
     def _at_alias_domains(self) -> Iterator[Cells]:
         for name, (target, covers_aliases) in self._alias_domains.items():
@@ -173,7 +184,8 @@ class _Planner:
             named = self._inventory.addresses() if covers_aliases else self._inventory.mailboxes
             for key in sorted(named):
                 there = move(key, name)
-                if key.endswith(f"@{target}") and there not in self._inventory.addresses():
+                is_own = there in self._inventory.addresses()
+                if key.endswith(f"@{target}") and self._is_in_use(key) and not is_own:
                     yield Kind.ALIAS, {"address": there, "targets": [f"forward {key}"]}
 
     def _leave_the_rest(self) -> None:

@@ -72,7 +72,7 @@ class StoredRules:
             mailbox=self._mailbox(candidates, found.alias_domains.get(domain)),
             rule=rule,
             targets=targets,
-            copies=found.copies.get(key, ()),
+            copies=next((found.copies[each] for each in candidates if each in found.copies), ()),
         )
 
     def _kind(self, domain: str) -> DomainKind | None:

@@ -36,13 +36,13 @@ MEANING = {
     Kind.ACCEPTED: "The old system refuses it, this one takes mail for it.",
     Kind.ELSEWHERE: "Both take it, and deliver to different places.",
     Kind.BOUNCES: "The old system accepts it and returns the mail, or part of it, afterwards.",
-    Kind.UNVERIFIED: "The old system serves the domain; here its claim is not verified, so that "
-    "its addresses could not be compared.",
+    Kind.UNVERIFIED: "The old system takes mail for it; here the claim of its domain is not "
+    "verified yet, so that nothing could be compared.",
 }
 
 
 class Difference(Struct, frozen=True):
-    """One address (or domain) that the two treat differently, with both explanations."""
+    """One address that the two treat differently, with both explanations."""
 
     address: str
     kind: Kind
@@ -74,34 +74,29 @@ def compare_all(
 
     Raises OldSystemFailed or LookupFailed: what could not be asked is never taken for absent.
     """
-    unverified: set[str] = set()
     everyone = list(recipients)
     for start in range(0, len(everyone), at_once):
         keys = everyone[start : start + at_once]
-        old, new = answers(keys, system), _ask_new(keys)
-        found = []
-        for key in keys:
-            difference = compare(key, old[key], new[key])
-            if difference is not None and difference.kind is Kind.UNVERIFIED:
-                if difference.address in unverified:
-                    continue
-                unverified.add(difference.address)
-            if difference is not None:
-                found.append(difference)
-        yield len(keys), found
+        yield len(keys), list(differences(keys, system).values())
+
+
+def differences(keys: Collection[str], system: OldSystem) -> dict[str, Difference]:
+    """The differences among these recipients, by address key. Raises as compare_all."""
+    old, new = answers(keys, system), _ask_new(keys)
+    compared = (compare(key, old[key], new[key]) for key in keys)
+    return {found.address: found for found in compared if found is not None}
 
 
 def compare(key: str, old: OldAnswer, new: New) -> Difference | None:
     """The difference between both answers to one address; None where there is none."""
-    if old.accepted and not new.is_served:
-        domain = key.rpartition("@")[2]
-        return Difference(domain, Kind.UNVERIFIED, old="served", new=str(new.decision.reply))
     kind = _kind(old, new)
     return Difference(key, kind, old.text, new.text) if kind else None
 
 
 def _kind(old: OldAnswer, new: New) -> Kind | None:
     accepted = new.decision.reply.is_accepted
+    if old.accepted and not new.is_served:
+        return Kind.UNVERIFIED
     if not old.accepted:
         return Kind.ACCEPTED if accepted else None
     if not accepted:

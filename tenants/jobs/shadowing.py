@@ -1,0 +1,80 @@
+"""Shadow mode and moving in as jobs: a source's rows as an import, its recipients compared."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from tenants.changes import Actor
+from tenants.jobs import importing, ledger
+from tenants.jobs.kind import REFUSED, UNCHANGED, Outcome, Work, register
+from tenants.models import Job, JobItem, Source
+from tenants.moving_in.keeping import inventory_of
+from tenants.moving_in.plan import rows_of
+from tenants.moving_in.postfix import StoredRules
+from tenants.moving_in.shadow import Difference, differences
+
+SHADOW = "shadow"
+PERMISSION = "tenants.view_source"
+
+
+def draft_plan(source: Source, *, actor: Actor, reason: str = "") -> Job:
+    """An import of everything that the source holds, still to be checked."""
+    rows = rows_of(
+        inventory_of(source),
+        tenant=source.tenant.external_id,
+        next_hop=source.next_hop.name,
+        now=timezone.now(),
+    )
+    return importing.draft(
+        rows,
+        source=f"from {source}",
+        actor=actor,
+        tenant=source.tenant,
+        reason=reason,
+        parameters={"moving_in": source.pk},
+    )
+
+
+def draft_shadow(source: Source, recipients: Mapping[str, int], *, actor: Actor) -> Job:
+    """A comparison for these recipients, with how often each was written to."""
+    job = ledger.draft(
+        SHADOW,
+        title=f"Shadow mode: {source}",
+        actor=actor,
+        permission=PERMISSION,
+        parameters={"moving_in": source.pk},
+    )
+    ledger.list_items(job, _items(recipients))
+    return job
+
+
+def _items(recipients: Mapping[str, int]) -> Iterable[JobItem]:
+    for key, times in recipients.items():
+        yield JobItem(label=key, payload={"times": times})
+
+
+@dataclass(frozen=True)
+class Shadowing:
+    """Recipients asked of both sides; a difference is told as refused, with both answers."""
+
+    name: str = SHADOW
+    chunk_rows: int = 400
+    undone_by: str = ""
+
+    def apply(self, items: Sequence[JobItem], work: Work) -> list[Outcome]:
+        source = Source.objects.get(pk=work.parameters["moving_in"])
+        rules = StoredRules(inventory_of(source), now=work.now)
+        found = differences([item.label for item in items], rules)
+        return [_outcome(found.get(item.label)) for item in items]
+
+
+def _outcome(difference: Difference | None) -> Outcome:
+    if difference is None:
+        return Outcome(UNCHANGED)
+    told = f"{difference.kind}. There: {difference.old}. Here: {difference.new}."
+    learnt = {"kind": difference.kind.value, "old": difference.old, "new": difference.new}
+    return Outcome(REFUSED, told, learnt=learnt)
+
+
+register(Shadowing())

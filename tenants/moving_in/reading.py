@@ -1,0 +1,96 @@
+"""From what an operator has (a dump, map files, a database's URL) to an Inventory.
+
+Files are read as they come, packed ones too; what is no dump is told in one sentence.
+"""
+
+import gzip
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TextIO
+
+from tenants.moving_in.dump import DumpError, read_rows
+from tenants.moving_in.inventory import Inventory, only_domains
+from tenants.moving_in.sources import PRODUCTS, collect, maps
+from tenants.moving_in.sources.databases import Unreachable, read_database
+from tenants.moving_in.sources.source import NotThisProduct
+
+MAPS = "maps"
+_GZIP, _SQLITE, _CUSTOM = b"\x1f\x8b", b"SQLite format 3\x00", b"PGDMP"
+NO_PLAIN_DUMP = "This is pg_dump's own format: make the dump as plain text (pg_dump --format=plain)."
+NO_DATABASE_FILE = (
+    "This is a SQLite database, no dump: write one (sqlite3 file .dump), or give its path to "
+    "`manage.py move_in`."
+)
+
+
+class UnreadableSource(ValueError):
+    """The source as a whole cannot be read; the message is for an operator."""
+
+
+def read_dump(product: str, octets: IO[bytes], *, domains: Sequence[str] = ()) -> Inventory:
+    """The inventory of a dump, as plain text or packed by gzip. Raises UnreadableSource."""
+    kind = PRODUCTS[product]
+    try:
+        rows = read_rows(as_text(octets), kind.schema)
+        return only_domains(collect(kind, rows), domains)
+    except (DumpError, NotThisProduct, gzip.BadGzipFile, EOFError, ValueError) as error:
+        raise UnreadableSource(str(error)) from error
+
+
+def read_live(product: str, url: str, *, domains: Sequence[str] = ()) -> Inventory:
+    """The inventory of a database, read once and read-only. Raises UnreadableSource."""
+    kind = PRODUCTS[product]
+    try:
+        return only_domains(collect(kind, read_database(url, kind.schema)), domains)
+    except (Unreachable, NotThisProduct) as error:
+        raise UnreadableSource(str(error)) from error
+
+
+def read_maps(files: Mapping[str, IO[bytes]], *, domains: Sequence[str] = ()) -> Inventory:
+    """The inventory of Postfix's map files, by their parameter in main.cf.
+
+    Raises UnreadableSource.
+    """
+    given: dict[maps.Map, Iterable[str]] = {}
+    for name, octets in files.items():
+        try:
+            given[maps.Map(name)] = as_text(octets)
+        except ValueError as error:
+            known = ", ".join(maps.Map)
+            raise UnreadableSource(f"“{name}” is none of {known}.") from error
+    inventory = only_domains(maps.take(given), domains)
+    if not inventory.domains:
+        names = f"{maps.Map.DOMAINS}, {maps.Map.ALIAS_DOMAINS} or {maps.Map.RELAY_DOMAINS}"
+        raise UnreadableSource(f"No domain is named: give the file of {names} too.")
+    return inventory
+
+
+def read_path(product: str, where: str, *, domains: Sequence[str] = ()) -> Inventory:
+    """The inventory of a file's path or a database's URL. Raises UnreadableSource."""
+    if "://" in where:
+        return read_live(product, where, domains=domains)
+    try:
+        with Path(where).open("rb") as octets:
+            begin = octets.read(len(_SQLITE))
+            octets.seek(0)
+            if begin == _SQLITE:
+                return read_live(product, f"sqlite://{Path(where).absolute()}", domains=domains)
+            return read_dump(product, octets, domains=domains)
+    except OSError as error:
+        raise UnreadableSource(f"{where}: {error.strerror}.") from error
+
+
+def as_text(octets: IO[bytes]) -> TextIO:
+    """The text of a file, unpacked. Octets that are no UTF-8 become the replacement character.
+
+    Raises UnreadableSource for what is no text.
+    """
+    begin = octets.read(len(_SQLITE))
+    octets.seek(0)
+    if begin == _SQLITE:
+        raise UnreadableSource(NO_DATABASE_FILE)
+    if begin.startswith(_CUSTOM):
+        raise UnreadableSource(NO_PLAIN_DUMP)
+    plain: IO[bytes] = gzip.open(octets) if begin.startswith(_GZIP) else octets  # noqa: SIM115
+    return io.TextIOWrapper(plain, encoding="utf-8-sig", errors="replace", newline="\n")
