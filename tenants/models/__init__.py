@@ -10,8 +10,8 @@ from tenants.models.domain import Domain, DomainCheck
 from tenants.models.identity import SendAsIdentity
 from tenants.models.job import Job, JobItem
 from tenants.models.mailbox import Mailbox, NextHop
-from tenants.models.staff import Account, AccountGroup
 from tenants.models.source import Source
+from tenants.models.staff import Account, AccountGroup
 from tenants.models.target import Target
 from tenants.models.tenant import Membership, Plan, Tenant
 
