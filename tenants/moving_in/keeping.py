@@ -26,10 +26,15 @@ def keep(
     actor: Actor,
 ) -> Source:
     """The inventory as a source of this tenant. Raises ValidationError or PermissionDenied."""
-    source = Source(tenant=tenant, next_hop=next_hop, product=product, name=name[:200])
-    source.domains, source.counts = list(domains), count(inventory)
+    source = Source(tenant=tenant, next_hop=next_hop, product=product, domains=list(domains))
+    return changes.save(fill(source, inventory, name=name), actor=actor, reason="moving in")
+
+
+def fill(source: Source, inventory: Inventory, *, name: str) -> Source:
+    """Put what was read, and its name, into a source that is not saved yet."""
+    source.name, source.counts = name[:200], count(inventory)
     source.inventory = zlib.compress(msgspec.json.encode(inventory))
-    return changes.save(source, actor=actor, reason="moving in")
+    return source
 
 
 def inventory_of(source: Source) -> Inventory:

@@ -6,13 +6,14 @@ Files are read as they come, packed ones too; what is no dump is told in one sen
 import gzip
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TextIO
 
 from tenants.moving_in.dump import DumpError, read_rows
 from tenants.moving_in.inventory import Inventory, only_domains
 from tenants.moving_in.sources import PRODUCTS, collect, maps
-from tenants.moving_in.sources.databases import Unreachable, read_database
+from tenants.moving_in.sources.databases import Unreachable, read_database, without_password
 from tenants.moving_in.sources.source import NotThisProduct
 
 MAPS = "maps"
@@ -64,6 +65,26 @@ def read_maps(files: Mapping[str, IO[bytes]], *, domains: Sequence[str] = ()) ->
         names = f"{maps.Map.DOMAINS}, {maps.Map.ALIAS_DOMAINS} or {maps.Map.RELAY_DOMAINS}"
         raise UnreadableSource(f"No domain is named: give the file of {names} too.")
     return inventory
+
+
+def open_maps(pairs: Sequence[str], *, domains: Sequence[str] = ()) -> Inventory:
+    """The inventory of `parameter=path` pairs. Raises UnreadableSource."""
+    with ExitStack() as stack:
+        files = {}
+        for pair in pairs:
+            name, _, path = pair.partition("=")
+            try:
+                files[name] = stack.enter_context(Path(path).open("rb"))
+            except OSError as error:
+                raise UnreadableSource(f"{pair}: {error.strerror}.") from error
+        return read_maps(files, domains=domains)
+
+
+def shown(where: Sequence[str]) -> str:
+    """What was read, as it may be kept and shown: without passwords and folders."""
+    return ", ".join(
+        without_password(each) if "://" in each else Path(each).name for each in where
+    )
 
 
 def read_path(product: str, where: str, *, domains: Sequence[str] = ()) -> Inventory:
