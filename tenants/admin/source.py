@@ -1,4 +1,4 @@
-"""Moving in: a source is read, planned, taken over by a job, and compared with what it came from."""
+"""Moving in: a source is read, planned, taken over by a job, and compared with what it was.
 
 from typing import Any
 
@@ -90,7 +90,9 @@ class SourceAdmin(PanelAdmin):
             "left": inventory.left[:SHOWN_LEFT],
             "left_count": len(inventory.left),
             "plans": own.exclude(kind=shadowing.SHADOW)[:5],
-            "reports": [(job, report_url(row, job)) for job in own.filter(kind=shadowing.SHADOW)[:5]],
+            "reports": [
+                (job, report_url(row, job)) for job in own.filter(kind=shadowing.SHADOW)[:5]
+            ],
             "unverified": unverified(row, list(inventory.domains)),
             "recipients_form": RecipientsForm(),
             "may_plan": request.user.has_perm("tenants.add_alias"),
@@ -179,9 +181,7 @@ def _recipients(source: Source, file: Any) -> dict[str, int]:
 def _report(job: Job, asked: Any) -> dict[str, Any]:
     """Counts by kind, the differences of a kind (or all), and unverified domains by number."""
     differing = job.items.filter(outcome=REFUSED)
-    counts = dict(
-        differing.order_by().values_list("payload__kind").annotate(number=Count("pk"))
-    )
+    counts = dict(differing.order_by().values_list("payload__kind").annotate(number=Count("pk")))
     listed = differing.exclude(payload__kind=Kind.UNVERIFIED)
     chosen = asked.get("kind", "")
     if chosen in counts:
@@ -191,6 +191,8 @@ def _report(job: Job, asked: Any) -> dict[str, Any]:
         "page": page,
         "rows": [(item, COLOURS.get(item.payload["kind"])) for item in page],
         "chosen": chosen if chosen in counts else "",
-        "kinds": [(kind, MEANING[kind], counts[kind], COLOURS[kind]) for kind in Kind if kind in counts],
+        "kinds": [
+            (kind, MEANING[kind], counts[kind], COLOURS[kind]) for kind in Kind if kind in counts
+        ],
         "differing": sum(counts.values()),
     }

@@ -50,7 +50,8 @@ class Sending(RowByRow):
         address = item.payload["address"]
         if SendAsIdentity.objects.filter(mailbox=mailbox, key=address).exists():
             return Outcome(UNCHANGED)
-        identity = SendAsIdentity(mailbox=mailbox, address=address, granted_by=work.actor.user)
+        identity = SendAsIdentity(mailbox=mailbox, address=address)
+        identity.granted_by_id = work.actor.user.pk if work.actor.user else None
         identity.state = SendAsIdentity.State.VERIFIED
         changes.save(identity, actor=work.actor)
         return Outcome(CHANGED, touched=(identity,))

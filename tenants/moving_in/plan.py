@@ -6,6 +6,7 @@ alias domains become aliases one by one, as there are today.
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import count
 
 from tenants.imports.rows import Kind, Refusal, Refused, Row, make_row
 from tenants.moving_in.inventory import (
@@ -39,12 +40,11 @@ def rows_of(
     Mailboxes are at `next_hop` unless their domain names a server of its own.
     """
     planner = _Planner(inventory, next_hop, now)
-    number = 0
-    for number, (kind, cells) in enumerate(planner.cells(), start=1):
-        yield make_row(number, kind, cells, tenant=tenant)
-    left = [*inventory.left, *planner.left]
-    for number, each in enumerate(left, start=number + 1):
-        yield Refused(number, (Refusal("", each.why),), each.what)
+    numbers = count(1)
+    for kind, cells in planner.cells():
+        yield make_row(next(numbers), kind, cells, tenant=tenant)
+    for each in (*inventory.left, *planner.left):
+        yield Refused(next(numbers), (Refusal("", each.why),), each.what)
 
 
 Cells = tuple[Kind, dict[str, object]]
@@ -147,7 +147,7 @@ class _Planner:
                 yield f"forward {goal}"
 
     def _itself(self, alias: OldAlias, what: str) -> Iterator[str]:
-        """An address that stands for itself is its mailbox, here or at the server it is relayed to."""
+        """What stands for itself is its mailbox, here or at the server it is relayed to."""
         mailbox = self._inventory.mailboxes.get(alias.key)
         if mailbox is None and self._domain_of(alias.key).kind is DomainKind.HOSTED:
             return self._leave(what, "It stands for itself, and there is no such mailbox.")

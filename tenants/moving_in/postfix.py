@@ -182,7 +182,7 @@ class _Walk:
 
     def follow(self, key: str) -> None:
         if key in self._seen:
-            return
+            return None
         self._seen.add(key)
         look = self._looks.get(key) or Look()
         if not look.rule:

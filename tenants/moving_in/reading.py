@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TextIO
+from typing import IO, Any, TextIO
 
 from tenants.moving_in.dump import DumpError, read_rows
 from tenants.moving_in.inventory import Inventory, only_domains
@@ -18,7 +18,9 @@ from tenants.moving_in.sources.source import NotThisProduct
 
 MAPS = "maps"
 _GZIP, _SQLITE, _CUSTOM = b"\x1f\x8b", b"SQLite format 3\x00", b"PGDMP"
-NO_PLAIN_DUMP = "This is pg_dump's own format: make the dump as plain text (pg_dump --format=plain)."
+NO_PLAIN_DUMP = (
+    "This is pg_dump's own format: make the dump as plain text (pg_dump --format=plain)."
+)
 NO_DATABASE_FILE = (
     "This is a SQLite database, no dump: write one (sqlite3 file .dump), or give its path to "
     "`manage.py move_in`."
@@ -82,9 +84,7 @@ def open_maps(pairs: Sequence[str], *, domains: Sequence[str] = ()) -> Inventory
 
 def shown(where: Sequence[str]) -> str:
     """What was read, as it may be kept and shown: without passwords and folders."""
-    return ", ".join(
-        without_password(each) if "://" in each else Path(each).name for each in where
-    )
+    return ", ".join(without_password(each) if "://" in each else Path(each).name for each in where)
 
 
 def read_path(product: str, where: str, *, domains: Sequence[str] = ()) -> Inventory:
@@ -113,5 +113,5 @@ def as_text(octets: IO[bytes]) -> TextIO:
         raise UnreadableSource(NO_DATABASE_FILE)
     if begin.startswith(_CUSTOM):
         raise UnreadableSource(NO_PLAIN_DUMP)
-    plain: IO[bytes] = gzip.open(octets) if begin.startswith(_GZIP) else octets  # noqa: SIM115
+    plain: Any = gzip.open(octets) if begin.startswith(_GZIP) else octets  # noqa: SIM115
     return io.TextIOWrapper(plain, encoding="utf-8-sig", errors="replace", newline="\n")

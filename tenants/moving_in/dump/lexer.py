@@ -1,4 +1,4 @@
-"""SQL text to tokens, piece by piece: strings, names, words and punctuation. Comments are read over.
+"""SQL text to tokens, piece by piece: strings, names, words and signs. Comments are read over.
 
 A token that reaches the end of what has been read so far is looked at again once more is there.
 """

@@ -14,7 +14,20 @@ Row = tuple[str | None, ...]
 Schema = Mapping[str, Sequence[str]]  # the columns that are wanted of each table, in order
 
 _NO_COLUMNS = frozenset(
-    "PRIMARY KEY UNIQUE CONSTRAINT INDEX FULLTEXT FOREIGN CHECK SPATIAL EXCLUDE LIKE PERIOD".split()
+    [
+        "PRIMARY",
+        "KEY",
+        "UNIQUE",
+        "CONSTRAINT",
+        "INDEX",
+        "FULLTEXT",
+        "FOREIGN",
+        "CHECK",
+        "SPATIAL",
+        "EXCLUDE",
+        "LIKE",
+        "PERIOD",
+    ]
 )
 _COPY_ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
 _COPY_MEANS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
@@ -145,7 +158,8 @@ class _Reader:
 
     def _defined(self) -> list[str]:
         """The names of the columns in a CREATE TABLE, up to its closing parenthesis."""
-        columns, depth, is_first = [], 0, True
+        columns: list[str] = []
+        depth, is_first = 0, True
         while True:
             token = self._next()
             if depth == 0 and token.is_sign(")"):

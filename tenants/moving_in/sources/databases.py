@@ -1,6 +1,6 @@
 """Rows out of a live database: only the wanted columns, read-only, as texts, a batch at a time.
 
-A URL names it: postgresql://…, mysql://… (MariaDB too, with PyMySQL installed) or sqlite:///path.
+A URL names it: postgresql://…, mysql://… (MariaDB too) or sqlite:///path.
 """
 
 import sqlite3
@@ -11,16 +11,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import psycopg
+import pymysql
 from psycopg import sql
+from pymysql.cursors import SSCursor
 
 from tenants.moving_in.dump.reader import Row, Schema
 
 AT_ONCE = 5_000
 CONNECT_SECONDS = 10
-NEEDS_PYMYSQL = (
-    "MySQL and MariaDB are read through PyMySQL, which is not installed: install it "
-    "(pip install PyMySQL), or upload a dump."
-)
 
 
 class Unreachable(ValueError):
@@ -61,7 +59,7 @@ def _postgres(url: str, schema: Schema) -> Iterator[tuple[str, Row]]:
             for table, wanted in schema.items():
                 yield from _postgres_table(connection, table, wanted)
     except psycopg.Error as error:
-        raise Unreachable(f"The database answered: {_first_line(error)}") from None
+        raise Unreachable(f"The database answered: {_first_line(error)}.") from None
 
 
 def _postgres_table(
@@ -78,7 +76,9 @@ def _postgres_table(
         sql.SQL("{}::text").format(sql.Identifier(name)) if name in names else sql.SQL("NULL")
         for name in wanted
     ]
-    statement = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(columns), sql.Identifier(table))
+    statement = sql.SQL("SELECT {} FROM {}").format(
+        sql.SQL(", ").join(columns), sql.Identifier(table)
+    )
     with connection.cursor(name="moving_in") as cursor:
         cursor.itersize = AT_ONCE
         for row in cursor.execute(statement):
@@ -93,31 +93,30 @@ def _sqlite(url: str, schema: Schema) -> Iterator[tuple[str, Row]]:
                 found = connection.execute("SELECT name FROM pragma_table_info(?)", [table])
                 yield from _fetched(connection.cursor(), table, wanted, {name for (name,) in found})
     except (sqlite3.Error, ValueError) as error:
-        raise Unreachable(f"SQLite answered about {path}: {_first_line(error)}") from None
+        raise Unreachable(f"SQLite answered about {path}: {_first_line(error)}.") from None
 
 
 def _mysql(url: str, schema: Schema) -> Iterator[tuple[str, Row]]:
-    try:
-        import pymysql
-        from pymysql.cursors import SSCursor
-    except ImportError:
-        raise Unreachable(NEEDS_PYMYSQL) from None
     try:
         with closing(pymysql.connect(**_mysql_parameters(url), cursorclass=SSCursor)) as connection:
             with connection.cursor() as cursor:
                 cursor.execute("SET SESSION TRANSACTION READ ONLY")
             for table, wanted in schema.items():
-                with connection.cursor() as cursor:
-                    cursor.execute(
-                        "SELECT column_name FROM information_schema.columns "
-                        "WHERE table_schema = DATABASE() AND table_name = %s",
-                        [table],
-                    )
-                    names = {name for (name,) in cursor.fetchall()}
+                names = _mysql_columns(connection, table)
                 with connection.cursor() as cursor:
                     yield from _fetched(cursor, table, wanted, names)
     except pymysql.MySQLError as error:
-        raise Unreachable(f"The database answered: {_first_line(error)}") from None
+        raise Unreachable(f"The database answered: {_first_line(error)}.") from None
+
+
+def _mysql_columns(connection: pymysql.Connection, table: str) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT column_name FROM information_schema.columns "
+            "WHERE table_schema = DATABASE() AND table_name = %s",
+            [table],
+        )
+        return {name for (name,) in cursor.fetchall()}
 
 
 def _mysql_parameters(url: str) -> Mapping[str, Any]:
@@ -153,7 +152,8 @@ def _text(value: object) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    told = str(error.args[-1]) if error.args else type(error).__name__
+    return told.splitlines()[0].rstrip(".")
 
 
 _READERS = {

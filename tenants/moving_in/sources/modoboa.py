@@ -53,10 +53,8 @@ def _take_domains(
     tables: Mapping[str, list[Row]], found: Inventory
 ) -> dict[str | None, str | None]:
     """Domains by id; alias domains are domains that an internal alias leads away from."""
-    ways = {
-        pk: _way(service, hop) for pk, _pattern, service, hop in tables["transport_transport"]
-    }
-    for pk, name, kind, enabled, transport_id in tables["admin_domain"]:
+    ways = {pk: _way(service, hop) for pk, _pattern, service, hop in tables["transport_transport"]}
+    for _pk, name, kind, enabled, transport_id in tables["admin_domain"]:
         relayed = DomainKind.RELAYED_WHOLE if kind == "relaydomain" else DomainKind.HOSTED
         hop = transport(ways.get(transport_id))
         found.take_domain(name, active=is_true(enabled), kind=relayed, hop=hop)
@@ -77,7 +75,10 @@ def _way(service: str | None, hop: str | None) -> str:
 def _take_mailboxes(
     tables: Mapping[str, list[Row]], found: Inventory, domains: Mapping[str | None, str | None]
 ) -> dict[str | None, str | None]:
-    users = {pk: (f"{first or ''} {last or ''}".strip(), on) for pk, first, last, on in tables["core_user"]}
+    users = {
+        pk: (f"{first or ''} {last or ''}".strip(), on)
+        for pk, first, last, on in tables["core_user"]
+    }
     mailboxes: dict[str | None, str | None] = {}
     for pk, local_part, domain_id, user_id in tables["admin_mailbox"]:
         name, is_active = users.get(user_id, ("", None))

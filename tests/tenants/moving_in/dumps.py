@@ -46,10 +46,15 @@ SECRET = "{SHA512-CRYPT}$6$it's a \\ secret; never (kept)"
 _FILLED = {"password": SECRET, "created": "2024-01-02 03:04:05", "modified": "2024-01-02 03:04:05"}
 
 
-def rows(tables: Mapping[str, str], given: Mapping[str, list[Mapping[str, Value]]]) -> dict[str, Rows]:
+def rows(
+    tables: Mapping[str, str], given: Mapping[str, list[Mapping[str, Value]]]
+) -> dict[str, Rows]:
     """Whole rows in the order of the table's columns; what is not given is filled."""
     return {
-        table: [tuple(each.get(name, _FILLED.get(name, "")) for name in tables[table].split()) for each in found]
+        table: [
+            tuple(each.get(name, _FILLED.get(name, "")) for name in tables[table].split())
+            for each in found
+        ]
         for table, found in given.items()
     }
 
@@ -62,7 +67,9 @@ def mysqldump(tables: Mapping[str, str], given: Mapping[str, list[Mapping[str, V
     for table, columns in tables.items():
         parts.append(f"DROP TABLE IF EXISTS `{table}`;\nCREATE TABLE `{table}` (\n")
         parts += [f"  `{name}` varchar(255) NOT NULL DEFAULT '',\n" for name in columns.split()]
-        parts.append(f"  KEY `k` (`{columns.split()[0]}`)\n) ENGINE=InnoDB COMMENT='it''s; (so)';\n")
+        parts.append(
+            f"  KEY `k` (`{columns.split()[0]}`)\n) ENGINE=InnoDB COMMENT='it''s; (so)';\n"
+        )
         parts.append(f"LOCK TABLES `{table}` WRITE;\n")
         if found := filled.get(table):
             values = ",\n".join(f"({','.join(map(_mysql, row))})" for row in found)

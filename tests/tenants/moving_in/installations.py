@@ -66,9 +66,7 @@ POSTFIXADMIN_ROWS = {
         {"alias_domain": "unused.example", "target_domain": "old.example", "active": 0},
     ],
     "vacation": [{"email": "away@old.example", "subject": "I'm away", "active": 1}],
-    "fetchmail": [
-        {"mailbox": "jo@old.example", "src_server": "pop.example.net", "src_user": "jo"}
-    ],
+    "fetchmail": [{"mailbox": "jo@old.example", "src_server": "pop.example.net", "src_user": "jo"}],
 }
 MAILCOW_ROWS = {
     "domain": [
@@ -106,9 +104,7 @@ MAILCOW_ROWS = {
         alias("black.hole@cow.example", "null@localhost", id=5),
         alias("pass@relay.example", "pass@relay.example", id=7),
     ],
-    "alias_domain": [
-        {"alias_domain": "calf.example", "target_domain": "cow.example", "active": 1}
-    ],
+    "alias_domain": [{"alias_domain": "calf.example", "target_domain": "cow.example", "active": 1}],
     "spamalias": [
         {"address": "t1@cow.example", "goto": "moo@cow.example", "validity": LATER, "permanent": 0},
         {

@@ -1,14 +1,13 @@
-"""The acceptance of moving in: a dump goes in, and shadow mode finds nothing but what was planted."""
+"""Moving in: a dump goes in, and shadow mode finds nothing but what was planted."""
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tenants import jobs
-from tenants.jobs import importing, shadowing
-from tenants.models import Address, Domain, Job, Source, Target
+from tenants.jobs import shadowing
+from tenants.models import Domain, Job, Source
 from tenants.moving_in.inventory import Inventory
 from tenants.moving_in.keeping import inventory_of, keep
 from tenants.moving_in.reading import read_dump, read_maps
