@@ -1,4 +1,4 @@
-"""Moving in: a source is read, planned, taken over by a job, and compared with what it was.
+"""Moving in: a source is read, planned, taken over by a job, and compared with what it was."""
 
 from typing import Any
 

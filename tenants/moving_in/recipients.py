@@ -20,7 +20,7 @@ _REFUSED = re.compile(r"\bNOQUEUE: (?:reject|milter-reject)\b.*\bto=<([^<>\s]+)>
 def parse_recipients(lines: Iterable[str]) -> Iterator[str]:
     """The keys of the addresses in a list, one a line; empty lines and # are read over."""
     for line in lines:
-        text = line.strip().strip("<>,;")
+        text = line.strip(" \t\r\n<>,;")
         if text and not text.startswith("#"):
             yield from _keys([text])
 
