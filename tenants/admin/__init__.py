@@ -1,5 +1,5 @@
 """The admin of the control plane, one file a subject."""
 
-from tenants.admin import address, domain, identity, mailbox, source, tenant
+from tenants.admin import address, domain, identity, mailbox, tenant
 
-__all__ = ["address", "domain", "identity", "mailbox", "source", "tenant"]
+__all__ = ["address", "domain", "identity", "mailbox", "tenant"]
