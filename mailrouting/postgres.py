@@ -131,6 +131,32 @@ def find_binaries(major: int | None = None) -> Binaries:
     )
 
 
+def find_program(name: str, least_major: int) -> Path:
+    """One of PostgreSQL's programs, of a version that can talk to a server of this one."""
+    for found in _installed():
+        program = found.folder / name
+        if found.major >= least_major and os.access(program, os.X_OK):
+            return program
+    raise StartError(
+        f"{name} of PostgreSQL {least_major} or newer was not found: install it "
+        f"(Debian: `apt install postgresql-{least_major}`), or "
+        "`pip install -r requirements/embedded.txt`."
+    )
+
+
+@contextmanager
+def at_hand(data_dir: Path) -> Iterator[str]:
+    """The address of the cluster in `data_dir`, which is started for as long unless it runs."""
+    url = database_url(data_dir)
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        with cluster(data_dir) as started:
+            yield started
+    else:
+        yield url
+
+
 def _installed() -> Iterator[Binaries]:
     """What can be run here, in the order of preference: the wheel, the system, PATH."""
     for folder in (*_wheel_folders(), *_system_folders(), *_path_folders()):

@@ -8,7 +8,6 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tenants.imports import csv_rows, json_rows
 from tenants.imports.errors import Unreadable
 from tenants.imports.reading import Format, Hints, Limits, decode, guess_format, read

@@ -1,0 +1,189 @@
+"""A backup of a running installation, restored into an empty place: mail, rules, history."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, LiteralString
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from django.db import connection
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from pytest_django import DjangoDbBlocker
+
+from gateway.models import Delivery
+from mailrouting import backup
+from mailrouting.backup import BackupError
+from mailrouting.installation import known_migrations
+from tests.gateway import outbox
+from tests.gateway.stage import Stage
+
+OCTETS = b"Subject: \x00\xff\r\n\r\nbody\r\n"
+TARGETS = """
+SELECT t.kind FROM tenants_target t JOIN tenants_address a ON a.id = t.address_id WHERE a.key = %s
+"""
+
+
+def silent(_done: int, _total: int, _text: str) -> None: ...
+
+
+def url_of(name: str | None = None) -> str:
+    """The test database, or another one of its server."""
+    given = connection.get_connection_params()
+    known = ("host", "port", "user", "password", "dbname")
+    parts = {each: given[each] for each in known if given.get(each)}
+    return make_conninfo(**parts | ({"dbname": name} if name else {}))
+
+
+@contextmanager
+def empty_database() -> Iterator[str]:
+    name = f"restored_{uuid4().hex[:12]}"
+
+    def administer(statement: LiteralString) -> None:
+        with psycopg.connect(url_of(), autocommit=True) as session:
+            session.execute(sql.SQL(statement).format(sql.Identifier(name)))
+
+    administer("CREATE DATABASE {}")
+    try:
+        yield url_of(name)
+    finally:
+        administer("DROP DATABASE {} WITH (FORCE)")
+
+
+@pytest.fixture
+def elsewhere(database: None) -> Iterator[str]:
+    """An empty database."""
+    with empty_database() as url:
+        yield url
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A backup, and what it should hold."""
+
+    folder: Path
+    key: str
+    waiting: UUID
+    sent: UUID
+
+
+@pytest.fixture(scope="module")
+def made(
+    django_db_setup: None,
+    django_db_blocker: DjangoDbBlocker,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Made:
+    folder = tmp_path_factory.mktemp("backups") / "backup"
+    with django_db_blocker.unblock():
+        outbox.empty()
+        alias = Stage().alias("kept")
+        (waiting,), (sent,) = outbox.put(octets=OCTETS), outbox.put()
+        Delivery.objects.filter(pk=sent.pk).update(state="delivered")
+        backup.back_up(url_of(), folder, silent)
+    return Made(folder, alias.key, waiting.pk, sent.pk)
+
+
+@pytest.fixture(scope="module")
+def restored(made: Made, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The address of a database that was restored from it."""
+    with django_db_blocker.unblock(), empty_database() as url:
+        backup.restore(made.folder, url, known_migrations(), silent)
+        yield url
+
+
+@pytest.fixture
+def copied(made: Made, tmp_path: Path) -> Path:
+    """The backup once more, to be spoilt."""
+    return Path(shutil.copytree(made.folder, tmp_path / "backup"))
+
+
+def one(url: str, query: str, *values: Any) -> Any:
+    with psycopg.connect(url) as session:
+        row = session.execute(query, values).fetchone()
+    return row and row[0]
+
+
+def test_everything_is_there_again(made: Made, restored: str) -> None:
+    octets = "SELECT octets FROM gateway_body b JOIN gateway_delivery d ON d.message_id = b.id"
+    history = "SELECT count(*) FROM tenants_addressevent WHERE key = %s"
+
+    assert one(restored, f"{octets} WHERE d.id = %s", made.waiting) == OCTETS
+    assert one(restored, "SELECT count(*) FROM gateway_body") == 2
+    assert one(restored, TARGETS, made.key) == "inbox"
+    assert one(restored, history, made.key) == 1
+
+
+def test_what_waited_is_held_and_what_was_delivered_is_not(made: Made, restored: str) -> None:
+    assert backup.hold_queue(restored) == 1
+
+    state = "SELECT state FROM gateway_delivery WHERE id = %s"
+    assert one(restored, state, made.waiting) == "held"
+    assert one(restored, state, made.sent) == "delivered"
+
+
+def test_history_cannot_be_changed_after_a_restore_either(restored: str) -> None:
+    with psycopg.connect(restored) as session, pytest.raises(psycopg.Error, match="append_only"):
+        session.execute("UPDATE tenants_addressevent SET note = 'forged'")
+
+
+def test_database_that_holds_something_is_left_alone(made: Made, database: None) -> None:
+    with pytest.raises(BackupError, match="holds tables already"):
+        backup.restore(made.folder, url_of(), known_migrations(), silent)
+
+
+def test_backup_of_a_newer_version_is_refused(made: Made, elsewhere: str) -> None:
+    older = known_migrations() - {"gateway.0001_initial"}
+    with pytest.raises(BackupError, match=r"newer version, which knows gateway\.0001_initial"):
+        backup.restore(made.folder, elsewhere, older, silent)
+
+
+def spoil(dump: Path) -> None:
+    """Overwrite the end of the rows with zeros."""
+    with dump.open("r+b") as file:
+        file.seek(-2000, 2)
+        file.write(bytes(2000))
+
+
+def test_damaged_backup_is_recognised(copied: Path, elsewhere: str) -> None:
+    spoil(copied / backup.DUMP)
+    with pytest.raises(BackupError, match="is damaged"):
+        backup.restore(copied, elsewhere, known_migrations(), silent)
+
+
+def test_restore_that_breaks_off_leaves_nothing(copied: Path, elsewhere: str) -> None:
+    """The rows end in the midst, and the manifest says that this is right."""
+    spoil(copied / backup.DUMP)
+    manifest = json.loads((copied / backup.MANIFEST).read_text())
+    manifest["sha256"] = sha256((copied / backup.DUMP).read_bytes()).hexdigest()
+    (copied / backup.MANIFEST).write_text(json.dumps(manifest))
+
+    with pytest.raises(BackupError, match="pg_restore failed"):
+        backup.restore(copied, elsewhere, known_migrations(), silent)
+
+    assert one(elsewhere, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+
+
+def test_folder_that_is_no_backup_says_so(elsewhere: str, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match=r"is no backup: .*manifest\.json is missing"):
+        backup.restore(tmp_path, elsewhere, known_migrations(), silent)
+
+
+def test_backup_does_not_overwrite(made: Made, database: None) -> None:
+    with pytest.raises(BackupError, match="exists already"):
+        backup.back_up(url_of(), made.folder, silent)
+
+
+def test_backup_that_fails_leaves_no_folder(elsewhere: str, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="nothing to back up"):
+        backup.back_up(elsewhere, tmp_path / "backup", silent)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_backup_is_closed_to_others(made: Made) -> None:
+    assert made.folder.stat().st_mode & 0o077 == 0
