@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.models import Group, User
 from django.db import models
@@ -43,14 +44,19 @@ class RowChange:
 
 @dataclass(slots=True)
 class Edit:
-    """The changes that were made together; `is_outside` where nobody was named."""
+    """The changes that were made together; `is_outside` where nobody was named.
+
+    `key` names it: its context, or the moment of its transaction. `job` is the job it was part of.
+    """
 
     at: datetime
+    key: str
     actor: str = ""
     surface: str = ""
     reason: str = ""
     client: str = ""
     is_outside: bool = False
+    job: int | None = None
     rows: list[RowChange] = field(default_factory=list)
 
 
@@ -91,14 +97,51 @@ def read(sources: Iterable[Source]) -> list[Edit]:
     events: list[tuple[Any, Any]] = []
     for source in sources:
         events += _with_predecessors(source)
-    names = _Names(event for pair in events for event in pair if event is not None)
     events.sort(key=lambda pair: (pair[0].pgh_created_at, pair[0].pgh_id), reverse=True)
-    edits: dict[Any, Edit] = {}
+    return gather(events)
+
+
+def gather(events: Sequence[tuple[Any, Any]]) -> list[Edit]:
+    """Events, each with the one before it, as edits in the order in which they come."""
+    names = _Names(event for pair in events for event in pair if event is not None)
+    edits: dict[str, Edit] = {}
     for event, before in events:
-        key = event.pgh_context_id or (event.pgh_created_at, type(event))
-        edit = edits.setdefault(key, edit_of(event))
+        edit = edits.setdefault(key_of(event), edit_of(event))
         edit.rows.append(_row_change(event, before, names))
     return list(edits.values())
+
+
+def key_of(event: Any) -> str:
+    """The key of the edit that an event is part of."""
+    if event.pgh_context_id is not None:
+        return str(event.pgh_context_id)
+    return str(event.pgh_created_at.isoformat())
+
+
+def in_edit(key: str) -> Q:
+    """The events of the edit with this key. Raises ValueError where it is no key."""
+    try:
+        return Q(pgh_context=UUID(key))
+    except ValueError:
+        return Q(pgh_context=None, pgh_created_at=datetime.fromisoformat(key))
+
+
+def predecessor(event: Any) -> Any:
+    """The event before this one of the same row; None where there is none."""
+    older = type(event)._default_manager.filter(
+        pgh_obj_id=event.pgh_obj_id, pgh_id__lt=event.pgh_id
+    )
+    return older.order_by("-pgh_id").first()
+
+
+def actor_of(event: Any) -> str:
+    """Who made an event."""
+    return edit_of(event).actor
+
+
+def told(event: Any) -> str:
+    """What an operator calls the row of an event."""
+    return f"{noun_of(event, event.pgh_tracked_model)} {_Names([event]).subject(event)}"
 
 
 def is_tracked(model: type[models.Model]) -> bool:
@@ -126,8 +169,7 @@ def _with_predecessors(source: Source) -> list[tuple[Any, Any]]:
     for event in reversed(newest[:NEWEST]):
         earlier = before.get(event.pgh_obj_id)
         if earlier is None and event.pgh_label != "insert":
-            older = rows.filter(pgh_obj_id=event.pgh_obj_id, pgh_id__lt=event.pgh_id)
-            earlier = older.order_by("-pgh_id").first()
+            earlier = predecessor(event)
         pairs.append((event, earlier))
         before[event.pgh_obj_id] = event
     return pairs
@@ -135,15 +177,18 @@ def _with_predecessors(source: Source) -> list[tuple[Any, Any]]:
 
 def edit_of(event: Any) -> Edit:
     """Who made the change that an event records, when and why, without its rows."""
+    at, key = event.pgh_created_at, key_of(event)
     if event.pgh_context is None:
-        return Edit(event.pgh_created_at, actor="outside the panel", is_outside=True)
+        return Edit(at, key, actor="outside the panel", is_outside=True)
     about = event.pgh_context.metadata
     return Edit(
-        event.pgh_created_at,
+        at,
+        key,
         actor=about.get("actor") or "unknown",
         surface=about.get("surface", ""),
         reason=about.get("reason", ""),
         client=about.get("client", ""),
+        job=about.get("job"),
     )
 
 

@@ -299,7 +299,7 @@ class Address(Ruled):
         self.require_kept("domain", "An address keeps its domain; make a new one there.")
 
     def _check_limit(self) -> None:
-        if self.pk:
+        if not self._state.adding:
             return
         tenant = self.domain.tenant
         if tenant.limit("max_addresses") is None:

@@ -186,7 +186,7 @@ class Domain(Ruled):
             )
 
     def _check_limit(self) -> None:
-        if self.pk or not self.tenant_id or self.tenant.limit("max_domains") is None:
+        if not self._state.adding or not self.tenant_id or self.tenant.limit("max_domains") is None:
             return
         if sentence := self.tenant.beyond_plan("domains", self.tenant.domains.claimed().count()):
             raise ValidationError({"tenant": sentence})

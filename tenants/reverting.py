@@ -1,0 +1,194 @@
+"""Takes an edit back, as a new and attributed one: the earlier values, the deleted rows, no more
+of what was created.
+
+All of it goes through tenants.changes, so what the rules forbid now is refused with their sentence,
+and so is what somebody else has edited meanwhile.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+
+from tenants import changes, history
+from tenants.changes import Actor
+from tenants.models import (
+    Address,
+    Domain,
+    Mailbox,
+    Membership,
+    NextHop,
+    Plan,
+    SendAsIdentity,
+    SubaddressRule,
+    Target,
+    Tenant,
+)
+
+# Parents before what belongs to them.
+ORDER: Sequence[type[models.Model]] = (
+    Plan,
+    Tenant,
+    Membership,
+    NextHop,
+    Mailbox,
+    Domain,
+    Address,
+    SubaddressRule,
+    Target,
+    SendAsIdentity,
+)
+ROWS_AT_ONCE = 200
+KEPT = frozenset({"id", "created_at"})
+NOTHING = "Nothing of this edit is left to take back."
+TOO_MANY = f"This edit changed more than {ROWS_AT_ONCE} rows: undo the job that made it."
+NO_BEFORE = "What {subject} was before is not recorded."
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """What an edit made of one row: its event before and after; None where it was not there.
+
+    `last` is the edit's last event of the row.
+    """
+
+    model: type[models.Model]
+    pk: Any
+    before: Any
+    after: Any
+    last: Any
+
+    @property
+    def fields(self) -> list[Any]:
+        """The model's fields that the edit changed."""
+        return [
+            each
+            for each in self.model._meta.concrete_fields
+            if each.name not in KEPT
+            and getattr(self.before, each.attname) != getattr(self.after, each.attname)
+        ]
+
+    @property
+    def subject(self) -> str:
+        return history.told(self.last)
+
+
+def net_changes(sources: Iterable[history.Source], edit: str) -> list[Net]:
+    """What the edit of this key made of each row, parents first; at most two queries a row.
+
+    Raises ValidationError where it made too much of it, or what was before is not known.
+    """
+    found: list[Net] = []
+    for source in sources:
+        rows: Any = source.events._default_manager
+        events = rows.filter(source.belongs, history.in_edit(edit)).order_by("pgh_id")
+        by_row: dict[Any, list[Any]] = {}
+        for event in events[: ROWS_AT_ONCE * 10]:
+            by_row.setdefault(event.pgh_obj_id, []).append(event)
+        found += [_net(source.events, each) for each in by_row.values()]
+    if len(found) > ROWS_AT_ONCE:
+        raise ValidationError(TOO_MANY)
+    return sorted(found, key=lambda net: (ORDER.index(net.model), net.pk))
+
+
+def _net(events: type[models.Model], made: list[Any]) -> Net:
+    first, last = made[0], made[-1]
+    before = {"insert": None, "delete": first}.get(first.pgh_label, history.predecessor(first))
+    if before is None and first.pgh_label != "insert":
+        raise ValidationError(NO_BEFORE.format(subject=history.told(first)))
+    after = None if last.pgh_label == "delete" else last
+    model: Any = events
+    return Net(model.pgh_tracked_model, last.pgh_obj_id, before, after, last)
+
+
+def revert(
+    net: Sequence[Net], *, actor: Actor, reason: str = "", is_strict: bool = False
+) -> list[models.Model]:
+    """Take these changes back, all or none; the rows that stand again or still come back.
+
+    What was edited since in the same fields is refused, and if strict in any. Raises
+    ValidationError or PermissionDenied with the sentence why.
+    """
+    if not net:
+        raise ValidationError(NOTHING)
+    with changes.attributed(actor, reason=reason):
+        for each in reversed(net):
+            if each.before is None:
+                _remove(each, actor, reason)
+        rows = [_put_back(each, actor, reason, is_strict) for each in net if each.before]
+        for row in rows:
+            if isinstance(row, Address | SubaddressRule):
+                row.check_targets()
+    return rows
+
+
+def _put_back(net: Net, actor: Actor, reason: str, is_strict: bool) -> models.Model:  # noqa: FBT001
+    row = net.model._base_manager.filter(pk=net.pk).first()
+    wanted = _with_earlier_values(net, row, is_strict) if net.after else _as_it_was(net, row)
+    return changes.save(wanted, actor=actor, reason=reason)
+
+
+def _as_it_was(net: Net, row: models.Model | None) -> models.Model:
+    """The deleted row under its own id; what the event does not know keeps its default."""
+    if row is not None:
+        raise ValidationError(f"{net.subject} is there again.")
+    fields = [each for each in net.model._meta.concrete_fields if hasattr(net.before, each.attname)]
+    values = {each.attname: getattr(net.before, each.attname) for each in fields}
+    known = {
+        each.attname: values[each.attname]
+        for each in fields
+        if each.null or values[each.attname] is not None
+    }
+    return net.model(**known)
+
+
+def _with_earlier_values(net: Net, row: models.Model | None, is_strict: bool) -> models.Model:  # noqa: FBT001
+    later = _later(net)
+    if row is None:
+        raise ValidationError(f"{net.subject} was deleted since{_by(later)}.")
+    touched = [each for each in net.fields if _differs(row, net, each)]
+    if later is not None and (is_strict or touched):
+        raise ValidationError(f"{net.subject} was edited since{_by(later)}.")
+    for each in net.fields:
+        setattr(row, each.attname, getattr(net.before, each.attname))
+    return row
+
+
+def _differs(row: models.Model, net: Net, each: Any) -> bool:
+    return bool(getattr(row, each.attname) != getattr(net.after, each.attname))
+
+
+def _remove(net: Net, actor: Actor, reason: str) -> None:
+    """Delete what the edit created, unless it has gone or somebody has worked on it since."""
+    row = net.model._base_manager.filter(pk=net.pk).first()
+    if row is None:
+        return
+    later = _later(net) or _later_belonging(net)
+    if later is not None:
+        raise ValidationError(f"{net.subject} was edited since{_by(later)}.")
+    changes.delete(row, actor=actor, reason=reason)
+
+
+def _later(net: Net) -> Any:
+    rows = type(net.last)._default_manager.filter(pgh_obj_id=net.pk, pgh_id__gt=net.last.pgh_id)
+    return rows.select_related("pgh_context").order_by("-pgh_id").first()
+
+
+def _later_belonging(net: Net) -> Any:
+    """The last edit, by others, of what belongs to a row."""
+    for source in history.sources_of(net.model, net.pk)[1:]:
+        rows: Any = source.events._default_manager
+        later = rows.filter(source.belongs, pgh_created_at__gt=net.last.pgh_created_at)
+        if event := later.select_related("pgh_context").order_by("-pgh_id").first():
+            return event
+    return None
+
+
+def _by(event: Any) -> str:
+    if event is None:
+        return ""
+    when = timezone.localtime(event.pgh_created_at).strftime("%Y-%m-%d %H:%M:%S %Z")
+    return f", by {history.actor_of(event)} at {when}"
