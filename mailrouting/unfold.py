@@ -60,6 +60,7 @@ NAVIGATION = [
         "title": "Operations",
         "separator": True,
         "items": [
+            _list("Jobs", "checklist", "tenants", "job"),
             _list("Schedules", "schedule", "django_celery_beat", "periodictask"),
             _list("Counters", "speed", "gateway", "counter"),
             _list("Users", "person", "auth", "user"),

@@ -15,11 +15,25 @@ from unfold.decorators import display
 
 from tenants import services
 from tenants.admin.base import PanelAdmin, PanelInline
-from tenants.admin.bulk import SwitchMixin
+from tenants.admin.bulk import bulk_action
+from tenants.admin.deeds import (
+    DISABLE,
+    ENABLE,
+    EXCHANGE,
+    EXPIRE,
+    EXTEND,
+    HOLD,
+    MOVE,
+    OWN,
+    RETARGET,
+)
 from tenants.admin.filters import DomainEnvironmentFilter, ExpiryFilter, TargetKindFilter
 from tenants.admin.forms import RefusedError
 from tenants.models import Address, Alias, RoleAddress, SubaddressRule, Target
 
+BULK: tuple[Any, ...] = tuple(
+    bulk_action(deed) for deed in (ENABLE, DISABLE, EXPIRE, EXTEND, RETARGET, EXCHANGE, MOVE, OWN)
+)
 STATES = {"enabled": "success", "disabled": "default", "expired": "warning"}
 
 
@@ -80,7 +94,7 @@ class TargetedAdmin(PanelAdmin):
             raise RefusedError(form.prefix, error) from error
 
 
-class AddressAdmin(SwitchMixin, TargetedAdmin):
+class AddressAdmin(TargetedAdmin):
     """What aliases and role addresses share."""
 
     list_select_related = ("domain__tenant", "owner", "holder")
@@ -95,7 +109,7 @@ class AddressAdmin(SwitchMixin, TargetedAdmin):
     search_fields = ("key__startswith",)
     autocomplete_fields = ("domain", "owner", "holder")
     fixed_fields = ("domain",)
-    actions = ("enable", "disable")
+    actions = BULK
     change_form_template = "admin/panel/address_form.html"
     change_form_outer_before_template = "admin/panel/address_links.html"
     list_per_page = 50
@@ -181,6 +195,7 @@ class AliasAdmin(AddressAdmin):
 
 @admin.register(RoleAddress)
 class RoleAddressAdmin(AddressAdmin):
+    actions = (*BULK, bulk_action(HOLD))
     list_display = ("shown", "tenant", "holder", "goes_to", "state_label")
     inlines = (RoleTargetInline, SubaddressRuleInline)
     empty_hint = (

@@ -14,6 +14,8 @@ from unfold.decorators import display
 
 from tenants import services
 from tenants.admin.base import PanelAdmin, actor_of, reason_of, refusals_at
+from tenants.admin.bulk import bulk_action
+from tenants.admin.deeds import RELAY, ROLE_HOLDER
 from tenants.admin.filters import EnvironmentFilter, TroubleFilter
 from tenants.admin.records import records_of
 from tenants.dns import zone_file
@@ -42,6 +44,7 @@ class DomainAdmin(PanelAdmin):
     search_fields = ("name__startswith", "u_label__startswith")
     autocomplete_fields = ("tenant", "default_role_holder", "smarthost")
     fixed_fields = ("tenant", "name")
+    actions = (bulk_action(RELAY, label="name"), bulk_action(ROLE_HOLDER, label="name"))
     readonly_fields = ("state", "state_since")
     change_form_outer_before_template = "admin/panel/domain_records.html"
     empty_hint = (

@@ -5,6 +5,8 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import display
 
 from tenants.admin.base import PanelAdmin
+from tenants.admin.bulk import bulk_action
+from tenants.admin.deeds import REHOUSE
 from tenants.models import Mailbox, NextHop
 
 
@@ -48,6 +50,7 @@ class MailboxAdmin(PanelAdmin):
         ("next_hop", AutocompleteSelectFilter),
     )
     search_fields = ("key__startswith", "name__istartswith")
+    actions = (bulk_action(REHOUSE, label="address"),)
     autocomplete_fields = ("tenant", "next_hop")
     fixed_fields = ("tenant",)
     empty_hint = (

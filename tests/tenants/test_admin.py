@@ -391,54 +391,6 @@ def test_a_change_behind_the_panels_back_is_marked(client: Client, world: World)
     assert "outside the panel" in page.content.decode()
 
 
-# --- bulk
-
-
-def bulk(client: Client, action: str, rows: list[Any], **more: Any) -> Any:
-    data = {"action": action, "_selected_action": [row.pk for row in rows], **more}
-    return client.post(url_of(Alias, "changelist"), data)
-
-
-def test_disabling_asks_first_with_the_exact_count(client: Client, world: World) -> None:
-    rows = [make.make_alias(world.domain, name) for name in ("x", "y")]
-    rows.append(make.make_alias(world.domain, "z", enabled=False))
-    page = bulk(client, "disable", rows).content.decode()
-    assert "Disable 2 aliases?" in page
-    assert Alias.objects.filter(enabled=True).count() == 2
-    bulk(client, "disable", rows, confirmed="yes", change_reason="incident 3")
-    assert not Alias.objects.filter(enabled=True).exists()
-    assert last_context(rows[0])["reason"] == "incident 3"
-
-
-def test_enabling_leaves_out_what_could_not_receive(client: Client, world: World) -> None:
-    fit = make.make_alias(world.domain, "fit", enabled=False)
-    bare = make.save(Alias(domain=world.domain, local_part="bare", enabled=False))
-    past = timezone.now() - timedelta(days=1)
-    gone = make.make_alias(world.domain, "gone", enabled=False, expires_at=past)
-    page = bulk(client, "enable", [fit, bare, gone]).content.decode()
-    assert "Enable 1 alias?" in page
-    bulk(client, "enable", [fit, bare, gone], confirmed="yes")
-    assert list(Alias.objects.filter(enabled=True)) == [fit]
-
-
-def test_all_rows_of_a_filtered_list_can_be_chosen(client: Client, world: World) -> None:
-    first = make.make_alias(world.domain, "xa")
-    make.make_alias(world.domain, "xb")
-    make.make_alias(world.domain, "other")
-    data = {"action": "disable", "_selected_action": [first.pk], "select_across": "1"}
-    url = f"{url_of(Alias, 'changelist')}?q=x"
-    assert "Disable 2 aliases?" in client.post(url, data).content.decode()
-    client.post(url, data | {"confirmed": "yes"})
-    assert [row.local_part for row in Alias.objects.filter(enabled=True)] == ["other"]
-
-
-def test_bulk_never_leaves_the_kind_it_was_chosen_for(client: Client, world: World) -> None:
-    role = make.make_role(world.domain, "sales")
-    bulk(client, "disable", [role], confirmed="yes")
-    role.refresh_from_db()
-    assert role.enabled
-
-
 # --- overview
 
 

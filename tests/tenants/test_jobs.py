@@ -103,10 +103,11 @@ def test_a_check_foretells_each_row_and_changes_none(world: World) -> None:
 
 
 def test_a_change_is_attributed_to_whoever_asked_with_the_job(world: World) -> None:
-    staff = make_user("sam", is_staff=True)
+    staff = make_user("sam", is_staff=True, is_superuser=True)
     actor = as_user(staff, "admin")
     job = jobs.apply(make_job(world, "a", actor=actor, reason="ticket 7"))
 
+    assert list(job.items.values_list("outcome", "note")) == [("changed", "")]
     about = last_context(Alias.objects.get())
     assert (about["actor"], about["surface"], about["reason"]) == ("sam", "admin", "ticket 7")
     assert about["job"] == job.pk
