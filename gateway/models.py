@@ -259,6 +259,17 @@ class Delivery(models.Model):
         return reverse("admin:gateway_delivery_change", args=[self.pk])
 
 
+class Quarantined(Delivery):
+    """A delivery that is kept back: its worker ended too often, a policy held it, or staff did."""
+
+    class Meta:
+        proxy = True
+        ordering = ("-id",)
+        default_permissions = ()
+        verbose_name = "delivery kept back"
+        verbose_name_plural = "quarantine"
+
+
 class Outage(models.Model):
     """A next hop that could not be reached at its place: what waits is left alone until a time.
 

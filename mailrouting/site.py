@@ -19,8 +19,12 @@ class PanelSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         from gateway.admin.explain import explain_view
+        from gateway.admin.queue import queue_view
 
-        return [path("explain/", self.admin_view(explain_view), name="explain")]
+        return [
+            path("explain/", self.admin_view(explain_view), name="explain"),
+            path("queue/", self.admin_view(queue_view), name="queue"),
+        ]
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """In place of Unfold's, which looks through the names of pages."""

@@ -52,6 +52,13 @@ NAVIGATION = [
         "items": [
             _list("Routing records", "receipt_long", "gateway", "routingrecord"),
             _list("Deliveries", "local_shipping", "gateway", "delivery"),
+            _item("Queue", "low_priority", "queue", "gateway.view_delivery"),
+            _item(
+                "Quarantine",
+                "back_hand",
+                "gateway_quarantined_changelist",
+                "gateway.view_delivery",
+            ),
             _list("Messages", "mail", "gateway", "message"),
             _list("Refusals", "block", "gateway", "refusalcount"),
         ],

@@ -11,7 +11,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import display
 
 from gateway.admin.event import DecidedAdmin, DeliveryColumns, ReadOnlyInline, links_to
-from gateway.admin.filters import KindFilter, WaitingFilter, find_deliveries
+from gateway.admin.filters import DestinationFilter, KindFilter, WaitingFilter, find_deliveries
 from gateway.admin.interventions import DeedsMixin
 from gateway.admin.shown import badge
 from gateway.models import Attempt, Delivery, Intervention, RoutingRecord
@@ -59,11 +59,12 @@ class DeliveryAdmin(DeliveryColumns, DeedsMixin, DecidedAdmin):
         "next_attempt",
         "said",
     )
-    list_display_links = ("created_at",)
-    list_filter = (
+    list_display_links: Any = ("created_at",)
+    list_filter: Any = (
         ("state", ChoicesDropdownFilter),
         WaitingFilter,
         KindFilter,
+        DestinationFilter,
         ("tenant", AutocompleteSelectFilter),
     )
     search_fields = ("record__key",)

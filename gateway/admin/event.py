@@ -51,7 +51,7 @@ class EventAdmin(ReadOnlyAdmin):
 class DecidedAdmin(EventAdmin):
     """An event that one decision led to: `record_of` finds it, and Explain repeats it."""
 
-    list_select_related = ("tenant",)
+    list_select_related: tuple[str, ...] = ("tenant",)
     change_form_outer_before_template = "admin/panel/record_links.html"
     tenant_link = links_to("tenant")
     message_link = links_to("message")

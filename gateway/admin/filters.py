@@ -9,15 +9,18 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.contrib.filters.admin import DropdownFilter
 
+from gateway.delivery.queue import lane_of
 from gateway.models import Delivery, Message, RoutingRecord
 from gateway.routing import replies
 from gateway.routing.address import fold
 from gateway.routing.replies import Reply
 from tenants.admin.filters import EqualsFilter, StatesFilter
+from tenants.models import NextHop
 from tenants.models.target import kind_choices
 
 SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 MOST_FOUND = 200
+HOPS_OFFERED = 100
 WAITING = (Delivery.State.PENDING, Delivery.State.SENDING, Delivery.State.DEFERRED)
 
 
@@ -70,6 +73,38 @@ class WaitingFilter(StatesFilter):
     parameter_name = "waiting"
     choice = ("yes", "Not settled yet")
     states = WAITING
+
+
+class KeptBackFilter(EqualsFilter):
+    title = "kept back by"
+    parameter_name = "kept"
+    path = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return ((Delivery.State.QUARANTINED, "Crashes"), (Delivery.State.HELD, "Policy or staff"))
+
+
+class DestinationFilter(DropdownFilter):
+    """Deliveries that wait for one thing together: a kind and its next hop, as in mailbox:7."""
+
+    title = "destination"
+    parameter_name = "lane"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        hops = NextHop.objects.order_by("name").values_list("pk", "name")[:HOPS_OFFERED]
+        own = [(lane_of("mailbox", pk), name) for pk, name in hops]
+        return [*own, (lane_of("forward", None), "smarthost")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return in_lane(queryset, self.value()) if self.value() else queryset
+
+
+def in_lane(deliveries: QuerySet, lane: str) -> QuerySet:
+    """Those of a lane; none where nothing is called so."""
+    kind, _, number = lane.partition(":")
+    if not number.isdecimal():
+        return deliveries.none()
+    return deliveries.filter(kind=kind, hop=int(number) or None)
 
 
 def find_records(queryset: QuerySet, term: str) -> QuerySet:

@@ -23,6 +23,7 @@ from unfold.decorators import action
 
 from gateway import delivery as queue
 from gateway.admin.deeds import DEEDS, FAIL, HOLD, RELEASE, REROUTE, RETRY, Deed
+from gateway.admin.filters import in_lane
 from gateway.admin.goals import GoalForm
 from gateway.delivery.actions import REACHED, why_not
 from gateway.delivery.rerouting import Goal, plan
@@ -51,10 +52,15 @@ class Origin:
         one = None if self.list else chosen.first()
         if one is not None:
             return one.get_absolute_url()
-        return f"{reverse(f'admin:{self.list or LISTS[0]}')}?{self.filters}"
+        return f"{reverse(f'admin:{LISTS[self.list or DELIVERIES]}')}?{self.filters}"
 
 
-LISTS = ("gateway_delivery_changelist",)
+DELIVERIES = "deliveries"
+LISTS = {
+    DELIVERIES: "gateway_delivery_changelist",
+    "quarantine": "gateway_quarantined_changelist",
+    "queue": "queue",
+}
 
 
 def _chosen(deed: Deed) -> Any:
@@ -73,8 +79,8 @@ def _chosen(deed: Deed) -> Any:
 class InterventionMixin(ReadOnlyAdmin):
     """The deeds, for lists of deliveries and for the page of one."""
 
-    actions = ("retry_now", "hold", "release", "reroute", "fail")
-    list_name = LISTS[0]
+    actions: tuple[str, ...] = ("retry_now", "hold", "release", "reroute", "fail")
+    list_name = DELIVERIES
     retry_now = _chosen(RETRY)
     hold = _chosen(HOLD)
     release = _chosen(RELEASE)
@@ -129,7 +135,7 @@ class DeedsMixin(InterventionMixin):
             raise SuspiciousOperation(f"no such action: {name}")
         sent = request.POST if request.method == "POST" else request.GET
         origin = _origin(sent)
-        chosen = self.get_queryset(request).filter(pk__in=_parse(sent.get("ids", "")))
+        chosen = _choice(self.get_queryset(request), deed, sent)
         ask = partial(self.ask, request, deed, chosen, origin)
         if request.method != "POST" or "sure" not in sent:
             return ask()
@@ -215,6 +221,18 @@ def _counted(deed: Deed, ids: Collection[UUID]) -> dict[str, Any]:
         "is_longer": len(ids) > SHOWN,
         "ids": _joined(ids),
     }
+
+
+def _choice(rows: QuerySet[Delivery], deed: Deed, sent: Any) -> QuerySet[Delivery]:
+    """Those named, or all that the deed is for of a tenant or of a destination."""
+    wanted = rows.filter(state__in=REACHED[deed.action])
+    if "ids" in sent:
+        return rows.filter(pk__in=_parse(sent["ids"]))
+    if "lane" in sent:
+        return in_lane(wanted, sent["lane"])
+    return (
+        wanted.filter(tenant=sent["tenant"]) if sent.get("tenant", "").isdecimal() else rows.none()
+    )
 
 
 def _origin(sent: Any) -> Origin:

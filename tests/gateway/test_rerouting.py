@@ -175,7 +175,7 @@ def test_the_page_asks_where_to_says_what_that_does_and_does_it(world: World, bo
     client = client_of(make_staff())
     fit, unfit = put(world), put(world, State.DELIVERED)
     url = url_of(Delivery, "intervene", "reroute")
-    data = {"ids": f"{fit.pk},{unfit.pk}", "list": "gateway_delivery_changelist"}
+    data = {"ids": f"{fit.pk},{unfit.pk}", "list": "deliveries"}
     question = client.post(url, data).content.decode()
     assert "Where to?" in question
     assert f'<option value="{box.address}">' in question

@@ -1,0 +1,175 @@
+"""The queue by destination, and what is kept back: true figures that lead to their rows."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.core.cache import cache
+from django.test import Client
+from django.utils import timezone
+
+from gateway.admin.quarantine import why
+from gateway.delivery import backlog, hold
+from gateway.models import Delivery, Outage, Quarantined, RoutingRecord
+from tenants.changes import Actor
+from tests.gateway import outbox
+from tests.pages import url_of
+from tests.staff import client_of, make_staff
+
+pytestmark = pytest.mark.django_db
+State = Delivery.State
+QUEUE = "/admin/queue/"
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> None:
+    cache.clear()
+
+
+@pytest.fixture
+def client() -> Client:
+    return client_of(make_staff())
+
+
+def put(hop: Any, state: str, count: int = 1, **fields: Any) -> list[Delivery]:
+    names = tuple(f"box{number}@store.example" for number in range(count))
+    return outbox.put(hop, recipients=names, state=state, **fields)
+
+
+def test_each_destination_counts_what_is_not_settled(client: Client) -> None:
+    hop, other = outbox.add_hop(2525), outbox.add_hop(2526)
+    old = timezone.now() - timedelta(hours=5)
+    put(hop, State.PENDING, 3, received_at=old)
+    put(hop, State.DEFERRED, 2, last_reply="451 busy <b>")
+    put(hop, State.HELD)
+    put(hop, State.DELIVERED, 7)
+    put(other, State.SENDING)
+    put(None, State.QUARANTINED, kind="forward")
+    found = {each.name: each for each in backlog.read().destinations}
+    assert found[hop.name].counts == {"pending": 3, "deferred": 2, "held": 1}
+    assert found[hop.name].oldest == old
+    assert found[hop.name].last_error == "451 busy <b>"
+    assert found[other.name].counts == {"sending": 1}
+    assert found["smarthost"].counts == {"quarantined": 1}
+    page = client.get(QUEUE).content.decode()
+    assert "451 busy &lt;b&gt;" in page
+    assert "5 hours" in page.replace("\xa0", " ")
+
+
+def test_each_figure_leads_to_as_many_deliveries(client: Client) -> None:
+    hop = outbox.add_hop(2525)
+    put(hop, State.PENDING, 3)
+    put(hop, State.HELD, 2)
+    put(outbox.add_hop(2526), State.PENDING, 4)
+    put(None, State.PENDING, 5, kind="forward")
+    for row in client.get(QUEUE).context_data["rows"]:
+        for figure in row.figures:
+            rows = client.get(figure.url).context_data["cl"].result_list
+            assert len(rows) == figure.count, figure.url
+
+
+def test_an_outage_stands_beside_its_destination_also_where_nothing_waits(client: Client) -> None:
+    hop = outbox.add_hop(2525)
+    until = timezone.now() + timedelta(minutes=5)
+    Outage.objects.create(
+        lane=f"mailbox:{hop.pk}",
+        since=timezone.now(),
+        failures=4,
+        until=until,
+        place="127.0.0.1:2525",
+        reply="Connection refused",
+    )
+    page = client.get(QUEUE).content.decode()
+    assert hop.name in page
+    assert "cannot be reached" in page
+    assert "Connection refused" in page
+
+
+def test_a_count_is_kept_for_a_moment_and_made_anew_where_asked(client: Client) -> None:
+    put(outbox.add_hop(2525), State.PENDING)
+    client.get(QUEUE)
+    Delivery.objects.all().delete()
+    assert client.get(QUEUE).context_data["rows"]
+    assert not client.get(QUEUE, {"now": "1"}).context_data["rows"]
+    assert "Nothing waits" in client.get(QUEUE).content.decode()
+
+
+def test_all_of_a_destination_are_held_and_no_others(client: Client) -> None:
+    hop = outbox.add_hop(2525)
+    rows, others = put(hop, State.PENDING, 3), put(outbox.add_hop(2526), State.PENDING)
+    [row] = [r for r in client.get(QUEUE).context_data["rows"] if r.destination.hop == hop]
+    url = next(url for deed, url in row.deeds if deed.name == "hold")
+    page = client.get(url)
+    assert "Hold: 3 deliveries?" in page.content.decode()
+    told = page.context_data
+    data = {"ids": told["ids"], "list": told["origin"].list, "sure": "yes", "change_reason": "x"}
+    after = client.post(url_of(Delivery, "intervene", "hold"), data, follow=True)
+    assert after.redirect_chain == [(f"{QUEUE}?", 302)]
+    assert outbox.states(rows + others) == [State.HELD] * 3 + [State.PENDING]
+
+
+@pytest.mark.parametrize("lane", ["", "mailbox", "mailbox:x", "nothing:1"])
+def test_a_lane_that_is_none_reaches_nothing(client: Client, lane: str) -> None:
+    put(outbox.add_hop(2525), State.PENDING)
+    page = client.get(url_of(Delivery, "intervene", "hold"), {"lane": lane})
+    assert "there is nothing to do" in page.content.decode()
+
+
+def test_who_may_only_look_sees_figures_and_no_buttons() -> None:
+    auditor = make_staff("auditor", is_superuser=False)
+    put(outbox.add_hop(2525), State.PENDING)
+    client = client_of(auditor)
+    assert client.get(QUEUE).status_code == 403
+    assert client.get(url_of(Quarantined, "changelist")).status_code == 403
+    auditor.user_permissions.add(Permission.objects.get(codename="view_delivery"))
+    assert "intervene" not in client.get(QUEUE).content.decode()
+    page = client.get(url_of(Quarantined, "changelist"))
+    assert page.status_code == 200
+    assert "Release" not in page.content.decode()
+
+
+# --- what is kept back
+
+
+def test_what_is_kept_back_says_why_and_what_was_found(client: Client) -> None:
+    [crashed] = put(None, State.QUARANTINED, crashes=3, last_reply="The worker ended <b>")
+    [filtered] = put(None, State.HELD, last_reply="content filter: virus")
+    [by_hand] = put(None, State.PENDING)
+    put(None, State.DELIVERED)
+    hold([by_hand.pk], actor=Actor("admin", name="jo"), reason="asked to")
+    steps = [["DMARC", "fail", ""], ["content filter", "held", "virus, reject, 20.00 of 15.00"]]
+    RoutingRecord.objects.filter(pk=filtered.record_id).update(trace=steps)
+    response = client.get(url_of(Quarantined, "changelist"))
+    page = response.content.decode()
+    assert {row.pk for row in response.context_data["cl"].result_list} == {
+        crashed.pk,
+        filtered.pk,
+        by_hand.pk,
+    }
+    for text in (
+        "its worker ended 3 times: The worker ended &lt;b&gt;",
+        "content filter: virus",
+        "held by jo: asked to",
+        "DMARC fail, held: virus, reject, 20.00 of 15.00",
+        crashed.get_absolute_url(),
+    ):
+        assert text in page
+
+
+def test_what_is_kept_back_is_released_in_bulk_and_leads_back(client: Client) -> None:
+    rows = [*put(None, State.QUARANTINED), *put(None, State.HELD)]
+    url = url_of(Quarantined, "changelist")
+    data = {"action": "release", "_selected_action": [str(row.pk) for row in rows]}
+    page = client.post(url, data)
+    assert "Release: 2 deliveries?" in page.content.decode()
+    told = page.context_data
+    data = {"ids": told["ids"], "list": told["origin"].list, "sure": "yes", "change_reason": "ok"}
+    after = client.post(url_of(Delivery, "intervene", "release"), data, follow=True)
+    assert after.redirect_chain[0][0].startswith(url)
+    assert outbox.states(rows) == [State.PENDING] * 2
+
+
+def test_a_policy_s_word_stands_until_staff_hold_it_themselves() -> None:
+    [delivery] = put(None, State.HELD, last_reply="sender authentication: DMARC fail")
+    assert why(delivery) == "sender authentication: DMARC fail"
