@@ -18,7 +18,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
+from gateway.delivery.actions import REACHED, Action
 from gateway.directory import platform
+from gateway.models import Delivery
 from gateway.routing import facts
 from gateway.routing.facts import Facts, TenantState
 from gateway.routing.policy import SUSPENSION_GRACE, check_tenant
@@ -26,6 +28,7 @@ from gateway.routing.replies import Reply
 from gateway.routing.resolve import EXEMPT_ROLES
 from tenants import services
 from tenants.admin.base import PanelAdmin, actor_of, reason_of
+from tenants.admin.paging import COUNTED
 from tenants.models import Address, Domain, Tenant
 from tenants.querysets import RECEIVING
 
@@ -98,6 +101,13 @@ def effect_on(tenant: Tenant) -> Effect:
     return Effect(domains.count(), addresses.exclude(exempt).count(), names)
 
 
+def waiting_of(tenant: Tenant) -> str:
+    """How much accepted mail of the tenant waits to be sent, as it is read; empty where none."""
+    rows = Delivery.objects.of_tenant(tenant).filter(state__in=REACHED[Action.HOLD]).order_by()
+    count = rows[: COUNTED + 1].count()
+    return f"{COUNTED:,}+" if count > COUNTED else f"{count:,}" if count else ""
+
+
 class StandingMixin(PanelAdmin):
     """The pages that move a tenant from one state to another."""
 
@@ -116,7 +126,12 @@ class StandingMixin(PanelAdmin):
 
     def page_context(self, request: HttpRequest, row: Tenant) -> dict[str, Any]:
         answers = answers_in(row.state, since=row.state_since, now=timezone.now())
-        return {"moves": [move for move in MOVES if move.state != row.state], "answers": answers}
+        return {
+            "moves": [move for move in MOVES if move.state != row.state],
+            "answers": answers,
+            "waiting": waiting_of(row) if answers else "",
+            "may_hold": request.user.has_perm("gateway.change_delivery"),
+        }
 
     def move(self, request: HttpRequest, pk: int, move: Move) -> HttpResponse:
         """Move the tenant for a reason, after a page that says what that does to its mail."""
@@ -132,6 +147,7 @@ class StandingMixin(PanelAdmin):
             "tenant": tenant,
             "move": move,
             "effect": effect_on(tenant),
+            "waiting": waiting_of(tenant),
             "answers": answers_in(move.state, since=now, now=now),
             "reason_error": NO_REASON if request.method == "POST" else "",
         }

@@ -11,10 +11,12 @@ from django.test import Client
 from django.utils import timezone
 
 from gateway.explain import explain
+from gateway.models import Delivery
 from gateway.routing import replies
 from tenants.admin.standing import MOVES
 from tenants.models import Domain, Tenant
 from tests import world as make
+from tests.gateway import outbox
 from tests.pages import data_of, url_of
 from tests.staff import client_of, make_staff
 from tests.world import World
@@ -181,3 +183,23 @@ def test_whoever_may_only_look_can_move_nothing(world: World) -> None:
 
 def test_a_tenant_that_is_not_there_cannot_be_moved(client: Client) -> None:
     assert client.get(url_of(Tenant, "suspend", 10**9)).status_code == 404
+
+
+# --- what was accepted before
+
+
+def test_what_waits_is_counted_and_can_be_held_afterwards(client: Client, world: World) -> None:
+    [waiting] = outbox.put(state=Delivery.State.DEFERRED, tenant_id=world.a.pk)
+    outbox.put(state=Delivery.State.DELIVERED, tenant_id=world.a.pk)
+    [other] = outbox.put(state=Delivery.State.PENDING, tenant_id=world.b.pk)
+    page = text_of(client.get(url_of(Tenant, "suspend", world.a.pk)))
+    assert "Mail that was accepted before is still delivered: 1 waiting" in page
+    offered = f"/admin/gateway/delivery/intervene/hold/?tenant={world.a.pk}"
+    assert offered not in client.get(world.a.get_absolute_url()).content.decode()
+    after = move(client, world.a, "suspend", change_reason="unpaid")
+    assert "1 waiting delivery." in text_of(after)
+    assert offered in after.content.decode()
+    question = client.get(f"{offered}&list=deliveries")
+    assert "Hold: 1 delivery?" in question.content.decode()
+    assert question.context_data["ids"] == str(waiting.pk)
+    assert outbox.state(other) == Delivery.State.PENDING
