@@ -31,7 +31,8 @@ class Count:
 class Explanation:
     """`decision` is None where MAIL or RCPT is refused for its syntax: `field` tells which.
 
-    `recipient` is the normalised address, None for `<postmaster>` without a domain.
+    `recipient` is the normalised address, None for `<postmaster>` without a domain; `facts` are all
+    that the decision was made from.
     """
 
     reply: Reply
@@ -40,6 +41,7 @@ class Explanation:
     sender: Address | None = None
     counts: tuple[Count, ...] = ()
     field: str = ""
+    facts: Facts | None = None
 
 
 def explain(
@@ -67,7 +69,12 @@ def explain(
     else:
         decision = _called_ahead(resolve(rcpt.recipient, session, facts), asks_hops=asks_hops)
     return Explanation(
-        decision.reply, decision, rcpt.recipient, mail.sender, _counts(decision, facts)
+        decision.reply,
+        decision,
+        rcpt.recipient,
+        mail.sender,
+        _counts(decision, facts),
+        facts=facts,
     )
 
 

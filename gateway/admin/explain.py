@@ -14,6 +14,8 @@ from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from gateway import replay
+from gateway.admin.facts import used_facts
+from gateway.admin.graph import graph_of
 from gateway.admin.shown import reply_colour
 from gateway.admin.words import in_words
 from gateway.explain import Explanation, explain, size_limit
@@ -67,7 +69,11 @@ def explain_view(request: HttpRequest) -> HttpResponse:
         "form": form,
         **(_explained(form) if form.is_bound and form.is_valid() else {}),
     }
-    context |= _compared(context.get("explanation"), record, request) if record else {}
+    explanation = context.get("explanation")
+    context |= _compared(explanation, record, request) if record else {}
+    if explanation is not None:
+        context["graph"] = graph_of(explanation, request.user)
+        context["used"] = used_facts(explanation.facts) if explanation.facts else []
     request.current_app = admin.site.name
     return TemplateResponse(request, "admin/panel/explain.html", context)
 
@@ -124,8 +130,12 @@ def _explained(form: ExplainForm) -> dict[str, Any]:
 
 
 def _told(trace: tuple[Step, ...]) -> list[tuple[Step, str]]:
-    """Each step with its sentence."""
-    return [(step, in_words(step)) for step in trace]
+    """Each step with its sentence, which is told the first time."""
+    first = {in_words(step): at for at, step in reversed([*enumerate(trace)])}
+    return [
+        (step, in_words(step) if first[in_words(step)] == at else "")
+        for at, step in enumerate(trace)
+    ]
 
 
 def _compared(

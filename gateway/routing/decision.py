@@ -33,6 +33,23 @@ class Destination(Struct, frozen=True):
     mailbox_id: int | None = None
 
 
+class Branch(Struct, frozen=True):
+    """One target that was looked at: of which address it is, and what came of it.
+
+    `origin` is the key of that address as it was written to, `rule` and `address_id` what answered
+    for it. A target leads to a `destination`, or on to the hosted address `onward`, or nowhere;
+    `reply` is what refuses the way on, and `outcome` the word of the trace.
+    """
+
+    origin: str
+    rule: str
+    address_id: int | None
+    outcome: str
+    destination: Destination | None = None
+    onward: str = ""
+    reply: Reply | None = None
+
+
 class Take(Struct, frozen=True):
     """A counter that storing one recipient charges, its limit, and the reply where it is full."""
 
@@ -61,6 +78,7 @@ class Decision(Struct, frozen=True):
     filters: tuple[Filter, ...] = ()  # what a content filter's verdict on the message leads to
     called_ahead: tuple[Destination, ...] = ()  # mailboxes that their hops have to be asked about
     presence: str = ""  # what came of that
+    branches: tuple[Branch, ...] = ()  # the graph of targets, as far as it was followed
 
     def refused_with(self, reply: Reply, *, by: str = "message") -> "Decision":
         """The same decision after a later check refused, mostly the whole message's."""

@@ -13,7 +13,7 @@ from gateway.routing import content_filter, policy, replies, srs
 from gateway.routing.address import Address, Subaddress
 from gateway.routing.authentication import Ask, Demand, OnFailure
 from gateway.routing.content_filter import Filter
-from gateway.routing.decision import Decision, Destination, Step, Take
+from gateway.routing.decision import Branch, Decision, Destination, Step, Take
 from gateway.routing.facts import (
     AddressKind,
     Domain,
@@ -69,6 +69,7 @@ class Walk(Struct):
     asks: dict[Ask, None] = {}
     filters: dict[Filter, None] = {}
     followed: dict[tuple[str, int], Reply | None] = {}
+    branches: list[Branch] = []
 
     def note(self, name: str, outcome: str, note: str = "") -> None:
         self.trace.append(Step(name, outcome, note))
@@ -315,14 +316,21 @@ def _follow(walk: Walk, hit: Hit, *, path: tuple[str, ...]) -> Reply | None:
 
 
 def _follow_target(walk: Walk, hit: Hit, target: Target, path: tuple[str, ...]) -> Reply | None:
+    origin = (path[-1], hit.rule, hit.row_id)
     if len(walk.destinations) >= MAX_WIDTH:
         walk.note("target", "cut", f"more than {MAX_WIDTH} destinations")
+        destination = _destination(target, hit.domain, walk.facts)
+        walk.branches.append(Branch(*origin, "cut", destination, reply=replies.LOOP))
         return replies.LOOP
     if target.forward_to is not None and _is_hosted(target.forward_to, walk.facts):
-        return _follow_hosted(walk, hit, target.forward_to, path)
+        onward = target.forward_to.key
+        outcome, reply = _follow_hosted(walk, hit, target.forward_to, path)
+        walk.branches.append(Branch(*origin, outcome, onward=onward, reply=reply))
+        return reply
     destination = _destination(target, hit.domain, walk.facts)
     walk.note("target", target.kind, _describe(destination))
     walk.destinations[destination] = None
+    walk.branches.append(Branch(*origin, target.kind, destination))
     if target.mailbox is not None and target.mailbox.hop.calls_ahead and not hit.is_exempt:
         walk.called_ahead[destination] = None
     return None
@@ -334,19 +342,24 @@ def _is_hosted(address: Address, facts: Facts) -> bool:
     return domain is not None and domain.is_receiving
 
 
-def _follow_hosted(walk: Walk, hit: Hit, address: Address, path: tuple[str, ...]) -> Reply | None:
-    """A forward whose domain is hosted here resolves on, each address once from a domain."""
+def _follow_hosted(
+    walk: Walk, hit: Hit, address: Address, path: tuple[str, ...]
+) -> tuple[str, Reply | None]:
+    """A forward whose domain is hosted here resolves on, each address once from a domain.
+
+    What came of it comes back in the trace's word, and what refused it.
+    """
     if address.key in path or len(path) > MAX_DEPTH or len(walk.followed) >= MAX_WIDTH:
         walk.note("target", "cut", " → ".join((*path, address.key)))
-        return replies.LOOP
+        return "cut", replies.LOOP
     edge = (address.key, hit.domain.id)
     if edge in walk.followed:
         walk.note("target", "forward", f"{address} was followed before")
-        return walk.followed[edge]
+        return "followed before", walk.followed[edge]
     walk.note("target", "forward", f"{address} is hosted here")
     walk.followed[edge] = None
     walk.followed[edge] = _follow_inner(walk, hit, address, path)
-    return walk.followed[edge]
+    return "forward", walk.followed[edge]
 
 
 def _follow_inner(walk: Walk, hit: Hit, address: Address, path: tuple[str, ...]) -> Reply | None:
@@ -407,6 +420,7 @@ def _decision(
         asks=tuple(walk.asks) if accepted else (),
         filters=tuple(walk.filters) if accepted else (),
         called_ahead=_called_ahead(walk, hit) if walk.called_ahead and accepted else (),
+        branches=tuple(walk.branches),
     )
 
 

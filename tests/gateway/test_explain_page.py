@@ -145,3 +145,38 @@ def test_every_step_is_told_in_words(
     decision = explain(recipient, sender, octets).decision
     assert decision is not None
     assert [step for step in decision.trace if not in_words(step)] == []
+
+
+# --- the graph of targets
+
+
+def test_the_graph_leads_to_the_pages_of_what_it_shows(client: Client, world: World) -> None:
+    mailbox = make.make_mailbox(world.a, "jo@store.example")
+    jo = make.make_alias(world.domain, "jo", make.to_mailbox(mailbox))
+    make.make_alias(world.domain, "sales", make.to_forward("jo@a.example"))
+    page = client.get(URL, {"recipient": "sales@a.example"}).content.decode()
+    svg = page[page.index("<svg class=") : page.index("</svg>", page.index("<svg class="))]
+    for row in (jo, mailbox, mailbox.next_hop):
+        assert f'<a href="{row.get_absolute_url()}">' in svg
+    assert "style=" not in svg
+    assert "<script" not in svg
+    assert "The same as a list (1 end)" in page
+
+
+def test_the_graph_leads_nowhere_a_role_may_not_go(world: World) -> None:
+    make.make_alias(world.domain, "jo", make.to_mailbox(make.make_mailbox(world.a)))
+    auditor = make_staff("auditor", is_superuser=False)
+    auditor.user_permissions.set(Permission.objects.filter(codename="view_routingrecord"))
+    page = client_of(auditor).get(URL, {"recipient": "jo@a.example"}).content.decode()
+    assert page.count('class="panel-node ') == 3
+    assert '<a href="/admin/tenants/mailbox/' not in page
+
+
+def test_the_facts_of_the_answer_are_told(client: Client, world: World) -> None:
+    make.make_alias(world.domain, "busy", rate_per_hour=7, allowed_senders=["@b.example"])
+    response = client.get(URL, {"recipient": "busy@a.example", "sender": "x@b.example"})
+    used = dict(response.context_data["used"])
+    assert used["alias busy@a.example"] == (
+        "enabled; 1 target; senders @b.example; 7 messages an hour"
+    )
+    assert used["domain a.example"].startswith("active, production; tenant A is active")

@@ -1,0 +1,71 @@
+"""The facts of a decision, as an operator reads them: one line for each thing that was read."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from django.utils import timezone
+
+from gateway.routing.facts import Domain, Facts, HostedAddress, Platform
+from tenants.octets import print_octets
+
+MOST = 50  # lines of addresses: a wide graph has more, and its picture shows them
+
+
+def used_facts(facts: Facts) -> list[tuple[str, str]]:
+    """Name and value of each."""
+    addresses = list(facts.addresses.values())
+    lines = [
+        ("time of the database", _time(facts.now)),
+        ("installation", _joined(_of_platform(facts.platform))),
+        *((f"domain {each.name}", _joined(_of_domain(each))) for each in facts.domains.values()),
+        *((f"{each.kind} {each.key}", _joined(_of_address(each))) for each in addresses[:MOST]),
+        *((f"counter {name}", str(usage.total)) for name, usage in sorted(facts.usage.items())),
+    ]
+    return lines if len(addresses) <= MOST else [*lines, ("more addresses", _rest(addresses))]
+
+
+def _of_platform(platform: Platform) -> Iterator[str]:
+    yield f"messages up to {print_octets(platform.max_message_octets)}"
+    hop = platform.smarthost
+    yield f"forwards go to {hop.host}:{hop.port}" if hop else "no relay for forwards"
+    if platform.environments:
+        yield f"serves {', '.join(sorted(platform.environments))}"
+
+
+def _of_domain(domain: Domain) -> Iterator[str]:
+    yield f"{domain.state}, {domain.environment}"
+    yield f"tenant {domain.tenant.name} is {domain.tenant.state}"
+    yield f"delimiters {domain.delimiters}" if domain.delimiters else "no subaddresses"
+    if domain.local_part_pattern:
+        yield f"local parts like {domain.local_part_pattern}"
+    if domain.tenant.messages_per_hour is not None:
+        yield f"{domain.tenant.messages_per_hour} messages an hour"
+    if domain.role_holder is not None:
+        yield f"roles go to {domain.role_holder.address}"
+
+
+def _of_address(address: HostedAddress) -> Iterator[str]:
+    yield "enabled" if address.enabled else "disabled"
+    if address.expires_at is not None:
+        yield f"expires {_time(address.expires_at)}"
+    yield f"{len(address.targets)} target{'' if len(address.targets) == 1 else 's'}"
+    if address.allowed_senders:
+        yield f"senders {', '.join(address.allowed_senders)}"
+    if address.max_message_octets is not None:
+        yield f"up to {print_octets(address.max_message_octets)}"
+    if address.rate_per_hour is not None:
+        yield f"{address.rate_per_hour} messages an hour"
+    if address.rules:
+        yield f"rules for {', '.join(sorted(address.rules))}"
+
+
+def _joined(parts: Iterator[str]) -> str:
+    return "; ".join(parts)
+
+
+def _rest(addresses: list[HostedAddress]) -> str:
+    return f"{len(addresses) - MOST}"
+
+
+def _time(moment: datetime) -> str:
+    return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M:%S %Z")
