@@ -1,11 +1,13 @@
 """The Celery app: the bell that wakes workers, and the clock that beat strikes.
 
 No mail is ever in the broker: every job is a row, so a lost message costs seconds.
-Worker and beat answer their probes from here.
+Worker and beat answer their probes from here, and say that they live.
 """
 
+import atexit
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailrouting.settings")
@@ -50,10 +52,22 @@ def _configure_logging(**_signal: object) -> None:
 
 def _serve_worker_probes(**_signal: object) -> None:
     _serve(settings.WORKER_PROBE_PORT)
+    stop = _start_heart("worker", settings.WORKER_PROBE_PORT)
+    signals.worker_shutdown.connect(lambda **_signal: stop(), weak=False)
 
 
 def _serve_beat_probes(**_signal: object) -> None:
     _serve(settings.BEAT_PROBE_PORT)
+    atexit.register(_start_heart("beat", settings.BEAT_PROBE_PORT))
+
+
+def _start_heart(role: str, port: int) -> Callable[[], None]:
+    """Say that this process lives until what comes back is called."""
+    from watch.heart import Heart, name_of
+
+    heart = Heart(name_of(role, port), role, stands_in=True)
+    heart.start()
+    return heart.stop
 
 
 def _serve(port: int) -> None:

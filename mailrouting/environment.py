@@ -52,6 +52,24 @@ def filter_url(text: str) -> None:
         raise ValueError("it has to have the form http://host:port")
 
 
+def mail_server(text: str) -> None:
+    """An SMTP server as the smarthost's setting names one. Raises ValueError."""
+    from gateway import smarthost
+
+    try:
+        smarthost.parse(text)
+    except ValueError:
+        raise ValueError("it has to have the form smtp://user:password@host:port") from None
+
+
+def webhook_secret(text: str) -> None:
+    """A secret as Standard Webhooks writes it. Raises ValueError, which does not repeat it."""
+    if text:
+        from watch.webhook import parse_secret
+
+        parse_secret(text)
+
+
 def header_value(text: str) -> None:
     """What may stand in a header field of HTTP. Raises ValueError, which does not repeat it."""
     if not text.isascii() or (text and not text.isprintable()):

@@ -15,7 +15,16 @@ from gateway.postfix import configuration
 from gateway.routing.address import parse_domain
 from mailrouting import csp, unfold
 from mailrouting.embedded import data_root, database_url, secret_key
-from mailrouting.environment import Env, dkim_keys, endpoint, filter_url, folder, header_value
+from mailrouting.environment import (
+    Env,
+    dkim_keys,
+    endpoint,
+    filter_url,
+    folder,
+    header_value,
+    mail_server,
+    webhook_secret,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -62,6 +71,7 @@ INSTALLED_APPS = [
     "csp",
     "tenants",
     "gateway",
+    "watch",
 ]
 
 MIDDLEWARE = [
@@ -190,6 +200,18 @@ CELERY_BEAT_SCHEDULE = {
     "purge by retention": {
         "task": "gateway.tasks.purge",
         "schedule": timedelta(seconds=PURGE_SECONDS),
+    },
+    "count traffic": {
+        "task": "watch.tasks.count_traffic",
+        "schedule": timedelta(seconds=env.number("TRAFFIC_SECONDS", default=60)),
+    },
+    "look for trouble": {
+        "task": "watch.tasks.look_for_trouble",
+        "schedule": timedelta(seconds=env.number("ALARM_SECONDS", default=60)),
+    },
+    "tell of alarms": {
+        "task": "watch.tasks.tell",
+        "schedule": timedelta(seconds=env.number("ALARM_TELL_SECONDS", default=15)),
     },
 }
 
@@ -342,3 +364,15 @@ X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = csp.CONTENT_SECURITY_POLICY
 UNFOLD = unfold.UNFOLD
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
+# --- what the panel itself sends: alarms -----------------------------------
+# Where the panel is reached, for links in what it sends; empty leaves them out.
+PANEL_URL = env.str("PANEL_URL", default="")
+# smtp://user:password@host:port of the server that takes the panel's own mail; empty: none is sent.
+PANEL_MAIL_URL = env.text("PANEL_MAIL_URL", default="", check=mail_server)
+PANEL_MAIL_FROM = env.str("PANEL_MAIL_FROM", default=f"alarms@{GATEWAY_HOSTNAME}")
+# whsec_… with which webhooks are signed; empty: they are not.
+ALARM_WEBHOOK_SECRET = env.text("ALARM_WEBHOOK_SECRET", default="", check=webhook_secret)
+ALARM_WEBHOOKS_ALLOW_PRIVATE_ADDRESSES = env.bool(
+    "ALARM_WEBHOOKS_ALLOW_PRIVATE_ADDRESSES", default=False
+)

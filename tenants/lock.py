@@ -12,6 +12,8 @@ from django.db import connection
 TENANT = 7041  # one tenant's routing; changes wait for it until their transaction ends
 DNS_CHECK = 7042  # one domain's check
 PURGE = 7043
+TRAFFIC = 7051  # counts over time
+ALARMS = 7052  # what is found in trouble
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from gateway.smtpd.server import GatewayServer, tls_context
 from gateway.smtpd.transaction import Terms
 from mailrouting.logging import configure
 from mailrouting.serving import answer_probes, stop_signal
+from watch.heart import Heart, name_of
 
 log = structlog.get_logger("gateway")
 
@@ -47,8 +48,11 @@ class Command(BaseCommand):
                 "set GATEWAY_TLS_CERTIFICATE and GATEWAY_TLS_KEY to readable PEM files."
             ) from error
         answer_probes(options["probe_port"], setting="GATEWAY_PROBE_PORT")
+        heart = _heart(options["probe_port"])
+        heart.start()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(options["host"], options["port"], context))
+        heart.stop()
 
 
 async def _serve(host: str, port: int, context: ssl.SSLContext | None) -> None:
@@ -80,12 +84,24 @@ async def _serve(host: str, port: int, context: ssl.SSLContext | None) -> None:
 
 
 def _room() -> Room:
+    disk = DiskWatch(_folders(), reserve_octets=settings.GATEWAY_DISK_RESERVE_OCTETS)
+    return Room(settings.GATEWAY_SPOOL_DIR, disk)
+
+
+def _folders() -> list[str]:
     """The spool, and the disks that accepted mail is written to as far as this machine has them."""
     folders = [settings.GATEWAY_SPOOL_DIR or tempfile.gettempdir()]
-    if settings.EMBEDDED:
-        folders.append(str(settings.DATA_DIR))
-    disk = DiskWatch(folders, reserve_octets=settings.GATEWAY_DISK_RESERVE_OCTETS)
-    return Room(settings.GATEWAY_SPOOL_DIR, disk)
+    return [*folders, str(settings.DATA_DIR)] if settings.EMBEDDED else folders
+
+
+def _heart(port: int) -> Heart:
+    """Says in the database that this gateway lives, and what room its disks have."""
+    return Heart(
+        name_of("gateway", port),
+        "gateway",
+        folders=_folders(),
+        reserve_octets=settings.GATEWAY_DISK_RESERVE_OCTETS,
+    )
 
 
 def _limits() -> Limits:

@@ -1,0 +1,137 @@
+"""A POST to an address that staff typed: judged before it is connected to, signed, and bounded.
+
+Signed as Standard Webhooks says (https://www.standardwebhooks.com): HMAC-SHA256 over id, time and
+body, under the secret behind `whsec_`. The name is looked up once and the address that was judged
+is the one connected to, so that a name cannot point elsewhere in between. Redirects are not
+followed and no proxy is asked.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import SplitResult, urlsplit
+
+from tenants.dns.resolver import is_public
+from watch.outcome import Undelivered
+
+DEADLINE_SECONDS = 10.0
+SHOWN_OCTETS = 300
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix alone
+PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """What is posted, to where, and the terms of the installation for it."""
+
+    url: str
+    id: str
+    body: bytes
+    secret: str = ""
+    allows_private: bool = False
+
+
+def parse_url(url: str) -> SplitResult:
+    """The parts of an address for webhooks. Raises ValueError with a sentence."""
+    parts = urlsplit(url)
+    if parts.scheme not in PORTS or not parts.hostname or (parts.port or 1) < 1:
+        raise ValueError("write the address as https://example.com/path")
+    if parts.username or parts.fragment:
+        raise ValueError("leave out names, passwords and what stands behind #")
+    return parts
+
+
+def parse_secret(text: str) -> bytes:
+    """The key of a secret as `whsec_` and base64. Raises ValueError."""
+    try:
+        key = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
+    except binascii.Error:
+        key = b""
+    if not text.startswith(SECRET_PREFIX) or len(key) < 24:
+        raise ValueError("it has to be whsec_ and the base64 of 24 octets or more")
+    return key
+
+
+def headers_of(posting: Posting, *, now: datetime) -> dict[str, str]:
+    """The id, the time and, with a secret, the signature."""
+    stamp = str(int(now.timestamp()))
+    headers = {
+        "content-type": "application/json",
+        "webhook-id": posting.id,
+        "webhook-timestamp": stamp,
+    }
+    if posting.secret:
+        signed = f"{posting.id}.{stamp}.".encode() + posting.body
+        digest = hmac.new(parse_secret(posting.secret), signed, hashlib.sha256).digest()
+        headers["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
+    return headers
+
+
+def post(posting: Posting, *, now: datetime) -> str:
+    """Post, and return what was answered. Raises Undelivered."""
+    try:
+        return asyncio.run(_post(posting, now))
+    except TimeoutError:
+        raise Undelivered(f"no answer within {DEADLINE_SECONDS:g} s") from None
+
+
+async def _post(posting: Posting, now: datetime) -> str:
+    import httpx2
+
+    parts = parse_url(posting.url)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        address = await _judged_address(parts, allows_private=posting.allows_private)
+        target = httpx2.URL(posting.url).copy_with(host=address)
+        headers = {**headers_of(posting, now=now), "host": parts.netloc}
+        client = httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=None)
+        try:
+            async with (
+                client,
+                client.stream(
+                    "POST",
+                    target,
+                    headers=headers,
+                    content=posting.body,
+                    extensions={"sni_hostname": parts.hostname},
+                ) as response,
+            ):
+                said = await _beginning(response)
+        except (httpx2.HTTPError, OSError) as error:
+            raise Undelivered(str(error) or type(error).__name__) from error
+    answer = f"{response.status_code} {said}".strip()
+    if not response.is_success:
+        raise Undelivered(answer)
+    return answer
+
+
+async def _beginning(response: object) -> str:
+    """The first octets of an answer as text without control characters."""
+    found = bytearray()
+    async for piece in response.aiter_raw():  # type: ignore[attr-defined]
+        found += piece
+        if len(found) >= SHOWN_OCTETS:
+            break
+    text = bytes(found[:SHOWN_OCTETS]).decode(errors="replace")
+    return "".join(each if each.isprintable() else " " for each in text).strip()
+
+
+async def _judged_address(parts: SplitResult, *, allows_private: bool) -> str:
+    """An address of the host that may be connected to. Raises Undelivered."""
+    port = parts.port or PORTS[parts.scheme]
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise Undelivered(f"{parts.hostname} has no address: {error.strerror}") from error
+    addresses = [str(place[0]) for *_, place in found]
+    if not allows_private and not all(map(is_public, addresses)):
+        raise Undelivered(
+            f"{parts.hostname} leads into a private network; "
+            "ALARM_WEBHOOKS_ALLOW_PRIVATE_ADDRESSES allows that"
+        )
+    return addresses[0]
