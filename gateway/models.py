@@ -418,6 +418,7 @@ class RefusalCount(models.Model):
                 fields=["domain_name", "reason", "minute"], name="refusal_count_once"
             )
         ]
+        indexes = [models.Index(fields=["minute"], name="refusal_count_by_minute")]
 
     def __str__(self) -> str:
         return f"{self.domain_name} {self.reason}: {self.count}"

@@ -1,28 +1,18 @@
-"""The numbers on the first page, each a link into the list behind it; none counts past a cap."""
+"""The first page: first steps while there are any, alarms, and figures, each a link into a list."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import QuerySet, Sum
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from gateway.admin.filters import WAITING
-from gateway.models import Delivery, RefusalCount, RoutingRecord
 from tenants.admin.paging import COUNTED
 from tenants.models import Alias, Domain, Mailbox, NextHop, Plan, Tenant
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A figure, what it counts, where it leads, and whether it asks for attention."""
-
-    title: str
-    value: str
-    url: str
-    needs_attention: bool = False
+from watch.admin import overview
+from watch.admin.overview import Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,40 +29,17 @@ def numbers(request: HttpRequest) -> dict[str, Any]:
     """The figures this user may see, and the first steps while one is not done."""
     steps = first_steps() if request.user.has_perm("tenants.add_tenant") else []
     is_new = any(not step.is_done for step in steps)
-    return {"numbers": _numbers(request), "first_steps": steps if is_new else []}
+    shown = {"numbers": _numbers(request), "first_steps": steps if is_new else []}
+    return shown | overview.context(request)
 
 
 def _numbers(request: HttpRequest) -> list[Number]:
     figures = []
     if request.user.has_perm("gateway.view_routingrecord"):
-        figures += [_accepted(), _refused(), _waiting(), _failed()]
+        figures += overview.mail_numbers(overview.window_of(request), now=timezone.now())
     if request.user.has_perm("tenants.view_domain"):
         figures += [_domains_in_trouble(), _expiring()]
     return figures
-
-
-def _accepted() -> Number:
-    rows = RoutingRecord.objects.filter(accepted=True, at__gte=_yesterday())
-    url = _list("gateway_routingrecord", "accepted__exact=1&within=day")
-    return Number("Recipients accepted, last 24 h", _capped(rows), url)
-
-
-def _refused() -> Number:
-    rows = RefusalCount.objects.filter(minute__gte=_yesterday())
-    total = rows.aggregate(total=Sum("count"))["total"] or 0
-    url = _list("gateway_routingrecord", "accepted__exact=0&within=day")
-    return Number("Recipients refused, last 24 h", f"{total:,}", url)
-
-
-def _waiting() -> Number:
-    rows = Delivery.objects.filter(state__in=WAITING)
-    return Number("Deliveries waiting", _capped(rows), _list("gateway_delivery", "waiting=yes"))
-
-
-def _failed() -> Number:
-    rows = Delivery.objects.filter(state=Delivery.State.QUARANTINED)
-    url = _list("gateway_delivery", "state__exact=quarantined")
-    return Number("Deliveries in quarantine", _capped(rows), url, rows.exists())
 
 
 def _domains_in_trouble() -> Number:
@@ -114,7 +81,3 @@ def _list(name: str, query: str) -> str:
 def _capped(rows: QuerySet) -> str:
     count = rows.order_by()[: COUNTED + 1].count()
     return f"{COUNTED:,}+" if count > COUNTED else f"{count:,}"
-
-
-def _yesterday() -> Any:
-    return timezone.now() - timedelta(days=1)

@@ -28,6 +28,8 @@ NAVIGATION = [
         "title": "",
         "items": [
             {"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")},
+            _list("Alarms", "notifications", "watch", "alarm")
+            | {"badge": "watch.admin.overview.open_alarms"},
             _item("Explain", "help_center", "explain", "gateway.view_routingrecord"),
         ],
     },
@@ -70,6 +72,7 @@ NAVIGATION = [
             _list("Jobs", "checklist", "tenants", "job"),
             _list("Schedules", "schedule", "django_celery_beat", "periodictask"),
             _list("Counters", "speed", "gateway", "counter"),
+            _list("Alarm recipients", "campaign", "watch", "alarmrecipient"),
             _list("Users", "person", "auth", "user"),
             _list("Groups", "group", "auth", "group"),
             _list("Members of tenants", "diversity_3", "tenants", "membership"),
@@ -111,6 +114,7 @@ UNFOLD: dict[str, Any] = {
         lambda request: static("tenants/panel.css"),
         lambda request: static("gateway/search.css"),
         lambda request: static("gateway/explain.css"),
+        lambda request: static("watch/watch.css"),
     ],
     "SCRIPTS": [
         lambda request: static("tenants/panel.js"),

@@ -12,7 +12,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import models
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.urls import reverse
 from django.utils import timezone
 
@@ -251,6 +251,10 @@ class RecipientQuerySet(models.QuerySet[Any]):
         """Of the installation, so of its staff."""
         is_staff = user.is_authenticated and user.is_active and user.is_staff
         return self if is_staff else self.none()
+
+    def with_last_sent(self) -> "RecipientQuerySet":
+        """Each with `last_sent_at`: when it was last told of something."""
+        return self.annotate(last_sent_at=Max("notices__sent_at"))
 
 
 @tracked

@@ -167,7 +167,7 @@ def _domain_floods(now: datetime) -> Iterator[Flood]:
         .order_by()
         .values_list("domain_name")
         .annotate(total=Sum("count"))
-        .filter(total__gte=DOMAIN_FLOOD.warning * DOMAIN_FLOOD.ease)
+        .filter(total__gte=int(DOMAIN_FLOOD.warning * DOMAIN_FLOOD.ease))
     )
     floods = dict(rows)
     receiving = Domain.objects.receiving().filter(name__in=floods)
@@ -183,7 +183,7 @@ def _client_floods(now: datetime) -> Iterator[Flood]:
         .order_by()
         .values_list("client")
         .annotate(total=Count("pk"))
-        .filter(total__gte=CLIENT_FLOOD.warning * CLIENT_FLOOD.ease)
+        .filter(total__gte=int(CLIENT_FLOOD.warning * CLIENT_FLOOD.ease))
     )
     for client, count in rows:
         yield Flood(str(client), count, is_client=True)

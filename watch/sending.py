@@ -6,6 +6,7 @@ A row's id is the Message-ID and the webhook-id, so that a repeat after a crash 
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -33,10 +34,11 @@ def send_due(clock: Callable[[], datetime]) -> int:
     return sent
 
 
-def claim(now: datetime) -> Notice | None:
-    """The notice that is due longest, which no one else takes while the lease lasts."""
+def claim(now: datetime, *, only: UUID | None = None) -> Notice | None:
+    """The notice that is due longest, or this one; no one else takes it while the lease lasts."""
     with transaction.atomic():
         due = Notice.objects.filter(state=Notice.State.WAITING, next_attempt_at__lte=now)
+        due = due.filter(pk=only) if only else due
         rows = due.order_by("next_attempt_at").select_related("recipient")
         notice = rows.select_for_update(skip_locked=True, of=("self",)).first()
         if notice is not None:
@@ -63,7 +65,8 @@ def send(notice: Notice, *, now: datetime) -> bool:
 
 def retry_after(attempts: int) -> timedelta:
     """One minute, doubled by each further try, at most an hour."""
-    return min(FIRST_RETRY * 2 ** min(attempts - 1, 10), LONGEST_RETRY)
+    doublings = min(attempts - 1, 10)
+    return min(FIRST_RETRY * (1 << doublings), LONGEST_RETRY)
 
 
 def _deliver(notice: Notice, now: datetime) -> str:

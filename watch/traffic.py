@@ -9,6 +9,7 @@ Hours are made of minutes, days of hours.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -96,6 +97,10 @@ class Range:
     first: datetime
     end: datetime
 
+    @property
+    def ends(self) -> dict[str, Any]:
+        return {"first": self.first, "end": self.end}
+
     def widened(self, to: timedelta) -> "Range":
         """Whole hours, or whole days (UTC)."""
         seconds = int(to.total_seconds())
@@ -144,20 +149,23 @@ def _count(part: Range, now: datetime) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_COUNT_MINUTES, _minutes(part))
         for span, parts, over in (("hour", "minute", hours), ("day", "hour", days)):
-            about = {"span": span, "parts": parts, "first": over.first, "end": over.end}
+            about: dict[str, Any] = {
+                "span": span,
+                "parts": parts,
+                "first": over.first,
+                "end": over.end,
+            }
             cursor.execute(_SUM_UP, about)
-        names = {"first": hours.first, "end": hours.end, "most": NAMES_AN_HOUR}
-        cursor.execute(_FORGET_NAMES, names)
-        cursor.execute(_NAME, names)
+        cursor.execute(_FORGET_NAMES, hours.ends)
+        cursor.execute(_NAME, {"most": NAMES_AN_HOUR, **hours.ends})
         Progress.objects.update_or_create(
             job=JOB, defaults={"until": min(part.end, now), "settled_until": settled}
         )
 
 
-def _minutes(part: Range) -> dict[str, object]:
+def _minutes(part: Range) -> dict[str, Any]:
     return {
-        "first": part.first,
-        "end": part.end,
+        **part.ends,
         "first_id": _least_id(part.first),
         "end_id": _least_id(part.end),
         "deferring": sorted(deferring_reasons()),

@@ -1,0 +1,16 @@
+"""Counts of refusals by minute, for what looks at the last of them; made beside running gateways."""
+
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    atomic = False
+    dependencies = [("gateway", "0014_delivery_kept_back")]
+
+    operations = [
+        AddIndexConcurrently(
+            model_name="refusalcount",
+            index=models.Index(fields=["minute"], name="refusal_count_by_minute"),
+        ),
+    ]

@@ -1,0 +1,248 @@
+"""What the first page shows of mail and alarms: figures, each a link into the list behind it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.http import HttpRequest, QueryDict
+from django.urls import reverse
+from django.utils import timezone
+
+from gateway.models import Outage
+from tenants.models import NextHop
+from watch import alarms, figures
+from watch.chart import Chart, Series, draw
+from watch.figures import DEFAULT, WINDOWS, Named, Outcome, Traffic, Window
+from watch.heart import OVERDUE_AFTER
+from watch.models import Alarm, Progress, QueueReading, RefusedName
+
+REASONS_APART = 5
+BANNER_ALARMS = 5
+RECORDS, REFUSALS = "gateway_routingrecord", "gateway_refusalcount"
+DELIVERIES, TENANTS = "gateway_delivery", "tenants_tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A figure, what it counts, where it leads, and whether it asks for attention."""
+
+    title: str
+    value: str
+    url: str
+    needs_attention: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of a list beside the charts."""
+
+    name: str
+    value: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The first of many, and what it means that there are none."""
+
+    title: str
+    lines: Sequence[Line]
+    empty: str
+    note: str = ""
+
+
+def window_of(request: HttpRequest) -> Window:
+    """The stretch of time that was asked for."""
+    return WINDOWS.get(request.GET.get("span", ""), DEFAULT)
+
+
+def mail(window: Window, *, now: datetime) -> dict[str, Any]:
+    """Charts and rankings of a window."""
+    traffic = figures.traffic(window, now=now)
+    return {
+        "window": window,
+        "windows": list(WINDOWS.values()),
+        "counted_until": figures.counted_until(),
+        "charts": _charts(traffic),
+        "is_quiet": not traffic.counts,
+        "rows": _rows(traffic),
+        "rankings": _rankings(window, now),
+    }
+
+
+def mail_numbers(window: Window, *, now: datetime) -> list[Number]:
+    """Accepted, refused and put off in the window, and the queue as it stands."""
+    traffic = figures.traffic(window, now=now)
+    within = _within(window)
+    totals = [
+        Number(
+            f"Recipients {outcome.label}, last {window.title}",
+            f"{traffic.total(outcome):,}",
+            _url(place, **query, **within),
+        )
+        for outcome, place, query in (
+            (Outcome.ACCEPTED, RECORDS, {"accepted__exact": "1"}),
+            (Outcome.REFUSED, REFUSALS, {}),
+            (Outcome.DEFERRED, REFUSALS, {}),
+        )
+    ]
+    return [*totals, *_queue(figures.queue(now), now)]
+
+
+def banner(now: datetime) -> dict[str, Any]:
+    """The open alarms, the worst first, and whether anybody looks for trouble at all."""
+    rows = Alarm.objects.asking().order_by("-severity", "-opened_at")
+    last = Progress.objects.filter(job=alarms.JOB).values_list("until", flat=True).first()
+    return {
+        "alarms": list(rows[:BANNER_ALARMS]),
+        "alarm_count": rows.count(),
+        "alarms_url": _url("watch_alarm", open="yes"),
+        "looked_at": last,
+        "is_blind": last is None or now - last > OVERDUE_AFTER,
+    }
+
+
+def _charts(traffic: Traffic) -> list[Chart]:
+    moments = [bar.strftime(traffic.window.form) for bar in traffic.bars]
+    accepted = Series("accepted", traffic.values(Outcome.ACCEPTED))
+    deferred = [_series(*each, traffic.window) for each in _apart(traffic, Outcome.DEFERRED)]
+    refused = [_series(*each, traffic.window) for each in _apart(traffic, Outcome.REFUSED)]
+    return [
+        draw("Accepted", moments, [accepted]),
+        draw("Refused, by reason", moments, refused),
+        draw("Deferred, by reason", moments, deferred),
+    ]
+
+
+def _apart(traffic: Traffic, outcome: str) -> list[tuple[str, tuple[int, ...]]]:
+    """The most frequent reasons, and the others together."""
+    rows = traffic.by_reason(outcome)
+    first, rest = rows[:REASONS_APART], rows[REASONS_APART:]
+    if not rest:
+        return first
+    others = tuple(map(sum, zip(*(values for _, values in rest), strict=True)))
+    return [*first, ("other", others)]
+
+
+def _series(reason: str, values: tuple[int, ...], window: Window) -> Series:
+    query = {} if reason == "other" else {"reason": reason}
+    return Series(reason.replace("-", " "), values, _url(REFUSALS, **query, **_within(window)))
+
+
+def _rows(traffic: Traffic) -> list[tuple[datetime, int, int, int]]:
+    """The charts as a table, newest first: moment, accepted, refused, deferred; without nothing."""
+    columns = (Outcome.ACCEPTED, Outcome.REFUSED, Outcome.DEFERRED)
+    rows = zip(traffic.bars, *map(traffic.values, columns), strict=True)
+    return [row for row in rows if any(row[1:])][::-1]
+
+
+def _rankings(window: Window, now: datetime) -> list[Ranking]:
+    roles, within = RefusedName.Role, _within(window)
+    samples = "Of the refusals that are recorded: at most 60 a minute for each domain and reason."
+    refused = figures.top_refused(roles.RECIPIENT, window, now=now)
+    clients = figures.top_refused(roles.CLIENT, window, now=now)
+    tenants = figures.top_tenants(window, now=now)
+    return [
+        Ranking(
+            "Most refused recipients",
+            [_line(each, RECORDS, q=each.name) for each in refused],
+            "Nobody was refused in this time.",
+            samples,
+        ),
+        Ranking(
+            "Most refused clients",
+            [
+                _line(each, RECORDS, accepted__exact="0", client__exact=each.name, **within)
+                for each in clients
+            ],
+            "No client was refused in this time.",
+            samples,
+        ),
+        Ranking(
+            "Busiest tenants",
+            [
+                _line(each, RECORDS, tenant__id__exact=str(each.id), accepted__exact="1", **within)
+                for each in tenants
+            ],
+            "No mail was accepted in this time.",
+            "Recipients accepted.",
+        ),
+        Ranking(
+            "Next hops that are out",
+            _outages(),
+            "Every next hop that was tried lately could be reached.",
+        ),
+    ]
+
+
+def _line(named: Named, place: str, **query: str) -> Line:
+    return Line(named.name, f"{named.count:,}", _url(place, **query))
+
+
+def _outages() -> list[Line]:
+    outages = list(Outage.objects.order_by("since")[: figures.TOP])
+    ids = [int(outage.lane.rpartition(":")[2]) for outage in outages]
+    hops = NextHop.objects.in_bulk(ids)
+    return [
+        Line(
+            str(hops.get(hop_id, outage.place)),
+            f"since {outage.since:%Y-%m-%d %H:%M}",
+            hops[hop_id].get_absolute_url() if hop_id in hops else _url(DELIVERIES, waiting="yes"),
+        )
+        for hop_id, outage in zip(ids, outages, strict=True)
+    ]
+
+
+def _queue(reading: QueueReading, now: datetime) -> list[Number]:
+    waiting = _url(DELIVERIES, waiting="yes")
+    kept = _url(DELIVERIES, state__exact="quarantined")
+    age = f"oldest {span_of(now - reading.oldest_at)}" if reading.oldest_at else "none"
+    return [
+        Number("Deliveries waiting", f"{reading.waiting:,}", waiting, note=age),
+        Number(
+            "Deliveries in quarantine",
+            f"{reading.quarantined:,}",
+            kept,
+            reading.quarantined > 0,
+            f"{reading.held:,} held",
+        ),
+    ]
+
+
+def span_of(length: timedelta) -> str:
+    """Roughly how long, as one says it."""
+    minutes = max(0, int(length.total_seconds() // 60))
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
+
+
+def _within(window: Window) -> dict[str, str]:
+    return {"within": window.within} if window.within else {}
+
+
+def _url(name: str, **query: str) -> str:
+    asked = QueryDict(mutable=True)
+    asked.update(query)
+    return f"{reverse(f'admin:{name}_changelist')}?{asked.urlencode()}"
+
+
+def open_alarms(request: HttpRequest) -> str:
+    """How many alarms ask for somebody, for the navigation; empty where there are none."""
+    if not request.user.has_perm("watch.view_alarm"):
+        return ""
+    count = Alarm.objects.asking().count()
+    return f"{count:,}" if count else ""
+
+
+def context(request: HttpRequest) -> dict[str, Any]:
+    """All of it, as far as this user may see it."""
+    now, window = timezone.now(), window_of(request)
+    shown: dict[str, Any] = {}
+    if request.user.has_perm("watch.view_alarm"):
+        shown |= banner(now)
+    if request.user.has_perm("gateway.view_routingrecord"):
+        shown |= mail(window, now=now)
+    return shown
