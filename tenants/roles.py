@@ -17,6 +17,7 @@ ERASE_PERSON = "tenants.erase_person"
 
 CONTROL_PLANE = "tenants"
 DATA_PLANE = "gateway"
+WATCHING = "watch"
 STAFF_APPS = ("auth", "mfa", "django_celery_beat")
 """Apps of others whose rows operators and auditors look at: staff, second factors, schedules."""
 
@@ -36,6 +37,8 @@ GROUPS = (Role.AUDITOR, Role.OPERATOR)
 def holds(role: Role, app: str, codename: str) -> bool:
     """Whether a role holds the permission `app`.`codename`; models to come are covered as well.
 
+    Alarms and who is told of them are everything to operators, and seen by auditors.
+
     | role | control plane | data plane | staff, schedules |
     |---|---|---|---|
     | auditor | views, exports | views | views |
@@ -49,5 +52,7 @@ def holds(role: Role, app: str, codename: str) -> bool:
         return name != ERASE_PERSON
     if role is Role.OPERATOR and app == DATA_PLANE:
         return verb in ("view", "change") or name in BODIES
-    is_seen = app in (CONTROL_PLANE, DATA_PLANE, *STAFF_APPS)
+    if role is Role.OPERATOR and app == WATCHING:
+        return True
+    is_seen = app in (CONTROL_PLANE, DATA_PLANE, WATCHING, *STAFF_APPS)
     return name == EXPORT_ROWS or (verb == "view" and is_seen)

@@ -79,7 +79,7 @@ def subject_of(news: Sequence[News]) -> str:
     """The one alarm, or how many there are of each turn."""
     if len(news) == 1:
         [one] = news
-        return f"{_label(one)}: {one.alarm.title}"[:500]
+        return " ".join(f"{_label(one)}: {one.alarm.title}".split())[:500]
     counts = {turn: sum(each.turn is turn for each in news) for turn in TOLD}
     parts = [f"{count} {HEADINGS[turn].lower()}" for turn, count in counts.items() if count]
     return f"{len(news)} alarms: {', '.join(parts)}"

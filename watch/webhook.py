@@ -39,7 +39,7 @@ class Posting:
 def parse_url(url: str) -> SplitResult:
     """The parts of an address for webhooks. Raises ValueError with a sentence."""
     parts = urlsplit(url)
-    if parts.scheme not in PORTS or not parts.hostname or (parts.port or 1) < 1:
+    if parts.scheme not in PORTS or not parts.hostname or parts.port == 0:
         raise ValueError("write the address as https://example.com/path")
     if parts.username or parts.fragment:
         raise ValueError("leave out names, passwords and what stands behind #")

@@ -26,8 +26,16 @@ MODEL_PAGES = ("changelist", "add", "change", "delete", "history")
 GET, POST = "get", "post"
 EVERYBODY = "auditor operator"
 # The tables that others than superusers look at, and those that operators write.
-WRITTEN_BY_OPERATORS = ("tenants",)
-SEEN = ("tenants", "gateway", "django_celery_beat", "auth.User", "auth.Group", "mfa.Authenticator")
+WRITTEN_BY_OPERATORS = ("tenants", "watch")
+SEEN = (
+    "tenants",
+    "gateway",
+    "watch",
+    "django_celery_beat",
+    "auth.User",
+    "auth.Group",
+    "mfa.Authenticator",
+)
 
 # Name of the URL, its arguments, how it is asked, and who besides superusers may.
 OWN_PAGES: dict[str, tuple[Callable[[World], list[Any]], str, str]] = {
@@ -50,6 +58,8 @@ OWN_PAGES: dict[str, tuple[Callable[[World], list[Any]], str, str]] = {
     "tenants_job_progress": (lambda w: [0], GET, EVERYBODY),
     "tenants_job_rows": (lambda w: [0], GET, EVERYBODY),
     "gateway_delivery_intervene": (lambda w: ["retry_now"], POST, "operator"),
+    "watch_alarm_care": (lambda w: [0, "acknowledge"], POST, "operator"),
+    "watch_alarmrecipient_test": (lambda w: [0], POST, "operator"),
     "auth_user_password_change": (lambda w: [w.owner.pk], GET, ""),
 }
 # Open to everybody who is signed in, and to nobody's harm: no rows are behind them.
@@ -76,6 +86,9 @@ OWN_ACTIONS: dict[str, str] = {
     "reroute": "operator",
     "release": "operator",
     "fail": "operator",
+    "acknowledge_all": "operator",
+    "take_all": "operator",
+    "snooze_all": "operator",
     "enable_tasks": "",
     "disable_tasks": "",
     "run_tasks": "",

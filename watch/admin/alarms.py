@@ -170,12 +170,10 @@ class AlarmAdmin(ReadOnlyAdmin):
 
     def care(self, request: HttpRequest, pk: int, deed: str) -> HttpResponse:
         """One deed on one alarm, and back to its page."""
-        alarm = self.get_object(request, str(pk))
-        if alarm is None:
-            raise Http404
         if not self.has_care_permission(request):
             raise PermissionDenied
-        if deed not in DEEDS:
+        alarm = self.get_object(request, str(pk))
+        if alarm is None or deed not in DEEDS:
             raise Http404
         act, done = DEEDS[deed]
         self._tell(request, act(request, [alarm], timezone.now()), done)

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
@@ -79,6 +80,8 @@ class AlarmRecipientAdmin(PanelAdmin):
 
     def try_out(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Send a test now, while somebody waits, and say what the other side said."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
         recipient = self.writable(request, pk)
         now = timezone.now()
         notice = notices.queue_test(recipient, now=now)

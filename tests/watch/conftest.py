@@ -1,0 +1,37 @@
+"""The cast of tests/world.py, a member of staff and a browser, made anew for each test.
+
+Conftests are read before Django is set up: models are imported inside.
+"""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from django.test import Client
+
+    from tests.world import World
+
+
+@pytest.fixture
+def world(db: None) -> "World":
+    from tests.world import make_world
+
+    return make_world()
+
+
+@pytest.fixture
+def ops(db: None) -> "User":
+    """A member of staff who may do everything."""
+    from tests.staff import make_staff
+
+    return make_staff()
+
+
+@pytest.fixture
+def client(ops: "User") -> "Client":
+    """A browser that `ops` is signed in with."""
+    from tests.staff import client_of
+
+    return client_of(ops)
