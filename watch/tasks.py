@@ -8,7 +8,12 @@ import time
 from celery import shared_task
 from django.utils import timezone
 
-from watch import alarms, sending, traffic
+from watch import (
+    alarms,
+    metrics,  # noqa: F401 - registers the gauge where jobs run
+    sending,
+    traffic,
+)
 
 # Then the next run goes on: a worker has other things to do.
 LONGEST_SECONDS = 20.0

@@ -21,7 +21,7 @@ from tests import world as make
 from tests.gateway import outbox
 from tests.watch.mail import record, refusals
 from tests.world import World
-from watch import alarms, judge
+from watch import alarms, judge, metrics  # noqa: F401 - the last registers the gauge
 from watch.facts import Finding, Kind, Severity
 from watch.ledger import CLEAR_AFTER
 from watch.models import Alarm, AlarmRecipient, AlarmStep, Heartbeat, Notice, Progress, QueueReading
