@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("gateway", "0014_delivery_kept_back")]
+    dependencies = [("gateway", "0015_quarantine")]
 
     operations = [
         AddIndexConcurrently(
