@@ -70,6 +70,7 @@ NAVIGATION = [
         "separator": True,
         "items": [
             _list("Jobs", "checklist", "tenants", "job"),
+            _list("Exports", "download", "tenants", "export"),
             _list("Schedules", "schedule", "django_celery_beat", "periodictask"),
             _list("Counters", "speed", "gateway", "counter"),
             _list("Alarm recipients", "campaign", "watch", "alarmrecipient"),

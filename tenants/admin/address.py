@@ -27,6 +27,7 @@ from tenants.admin.deeds import (
     OWN,
     RETARGET,
 )
+from tenants.admin.exports import ExportMixin
 from tenants.admin.filters import DomainEnvironmentFilter, ExpiryFilter, TargetKindFilter
 from tenants.admin.forms import RefusedError
 from tenants.models import Address, Alias, RoleAddress, SubaddressRule, Target
@@ -177,7 +178,7 @@ EXEMPT = "Never applied to postmaster and abuse, which are always reachable."
 
 
 @admin.register(Alias)
-class AliasAdmin(AddressAdmin):
+class AliasAdmin(ExportMixin, AddressAdmin):
     list_display = ("shown", "tenant", "goes_to", "state_label", "owner", "expires_at")
     inlines = (TargetInline, SubaddressRuleInline)
     empty_hint = (
@@ -194,7 +195,7 @@ class AliasAdmin(AddressAdmin):
 
 
 @admin.register(RoleAddress)
-class RoleAddressAdmin(AddressAdmin):
+class RoleAddressAdmin(ExportMixin, AddressAdmin):
     actions = (*BULK, bulk_action(HOLD))
     list_display = ("shown", "tenant", "holder", "goes_to", "state_label")
     inlines = (RoleTargetInline, SubaddressRuleInline)

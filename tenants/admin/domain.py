@@ -16,6 +16,7 @@ from tenants import services
 from tenants.admin.base import PanelAdmin, actor_of, reason_of, refusals_at
 from tenants.admin.bulk import bulk_action
 from tenants.admin.deeds import RELAY, ROLE_HOLDER
+from tenants.admin.exports import ExportMixin
 from tenants.admin.filters import EnvironmentFilter, TroubleFilter
 from tenants.admin.records import records_of
 from tenants.dns import zone_file
@@ -32,7 +33,7 @@ STATE_COLOURS = {
 
 
 @admin.register(Domain)
-class DomainAdmin(PanelAdmin):
+class DomainAdmin(ExportMixin, PanelAdmin):
     list_display = ("shown", "tenant", "environment", "state_label", "state_since", "created_at")
     list_select_related = ("tenant",)
     list_filter = (

@@ -7,11 +7,12 @@ from unfold.decorators import display
 from tenants.admin.base import PanelAdmin
 from tenants.admin.bulk import bulk_action
 from tenants.admin.deeds import REHOUSE
+from tenants.admin.exports import ExportMixin
 from tenants.models import Mailbox, NextHop
 
 
 @admin.register(NextHop)
-class NextHopAdmin(PanelAdmin):
+class NextHopAdmin(ExportMixin, PanelAdmin):
     list_display = ("name", "tenant", "protocol", "where", "tls")
     list_select_related = ("tenant",)
     list_filter = (
@@ -41,7 +42,7 @@ class NextHopAdmin(PanelAdmin):
 
 
 @admin.register(Mailbox)
-class MailboxAdmin(PanelAdmin):
+class MailboxAdmin(ExportMixin, PanelAdmin):
     list_display = ("address", "name", "kind", "tenant", "next_hop")
     list_select_related = ("tenant", "next_hop")
     list_filter = (

@@ -8,6 +8,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import display
 
 from tenants.admin.base import PanelAdmin, PanelInline
+from tenants.admin.exports import ExportMixin
 from tenants.admin.standing import StandingMixin
 from tenants.models import Membership, Plan, Tenant
 from tenants.models.tenant import LIMITS
@@ -47,7 +48,7 @@ class MembershipInline(PanelInline):
 
 
 @admin.register(Tenant)
-class TenantAdmin(StandingMixin):
+class TenantAdmin(ExportMixin, StandingMixin):
     list_display = ("name", "external_id", "state_label", "plan", "domains_link", "created_at")
     list_select_related = ("plan",)
     list_filter = (("state", ChoicesDropdownFilter), ("plan", AutocompleteSelectFilter))

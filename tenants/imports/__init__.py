@@ -5,15 +5,15 @@
 The core has no Django: `rows` (what can be said, and how columns are called), `values` (kinds of
 value), the formats (`csv_rows`, `json_rows`, `postfix_maps`), `plan` (order, repetitions) and
 `diff` (what differs). The rest meets the models: `stored` reads what is there as rows, `writing`
-writes one row through tenants.changes, and tenants/jobs/importing.py is the job that checks, applies and takes
-back.
+writes one row through tenants.changes, `exporting` hands rows out and notes it. The job that
+checks rows, takes the good ones and takes them back is tenants/jobs/importing.py.
 
 How another source joins: it yields `Row`s (`make_row(number, Kind.ALIAS, {"address": …,
 "targets": [...]}, tenant="external-id")`, or `Refused` with the reason for what it cannot say) and
-hands them to `tenants.jobs.importing.draft(rows, …)`, which drafts the job whose page shows every difference. Fields
-that a row does not name stay as they are here; so a source says no more than it knows. Rows are
-told apart by what they are about: the address, the domain's name, a tenant's external id. The same
-source twice is therefore "unchanged".
+hands them to `tenants.jobs.importing.draft(rows, …)`: the page of that job shows every difference.
+Fields that a row does not name stay as they are here; so a source says no more than it knows. Rows
+are told apart by what they are about: the address, the domain's name, a tenant's external id. The
+same source twice is therefore "unchanged".
 
 Not django-import-export, by its documentation: it reads a whole file into one table in memory, one
 model at a time, where a row here is an address with targets and rules, in need of other rows of

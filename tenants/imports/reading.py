@@ -82,7 +82,7 @@ def decode(octets: bytes) -> str:
     return text
 
 
-def guess_format(name: str, text: str) -> Format | None:
+def guess_format(name: str, octets: bytes) -> Format | None:
     """What a file is, by its name and then by how it begins; None where neither tells."""
     ending = name.lower().rpartition(".")[2]
     if ending in ("csv", "tsv", "json"):
@@ -90,7 +90,7 @@ def guess_format(name: str, text: str) -> Format | None:
     for written in (Format.VIRTUAL, Format.RECIPIENTS, Format.TRANSPORT, Format.ALIASES):
         if written.value in name.lower():
             return written
-    begin = text.lstrip("\ufeff \t\r\n")[:2_000]
+    begin = octets[:4_000].decode("utf-8-sig", "replace").lstrip()
     if begin.startswith(("[", "{")):
         return Format.JSON
     return Format.CSV if csv_rows.has_header(begin) else None

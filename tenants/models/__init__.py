@@ -7,6 +7,7 @@ from tenants.models.address import (
     SubaddressRule,
 )
 from tenants.models.domain import Domain, DomainCheck
+from tenants.models.export import Export
 from tenants.models.identity import SendAsIdentity
 from tenants.models.job import Job, JobItem
 from tenants.models.mailbox import Mailbox, NextHop
@@ -22,6 +23,7 @@ __all__ = [
     "Alias",
     "Domain",
     "DomainCheck",
+    "Export",
     "Job",
     "JobItem",
     "Mailbox",

@@ -1,6 +1,7 @@
 """The order of rows, repetitions, and what a row would change."""
 
 import pytest
+
 from tenants.imports.diff import Difference, compare, is_unchanged
 from tenants.imports.plan import plan
 from tenants.imports.rows import Kind, Refusal, Refused, Row, make_row

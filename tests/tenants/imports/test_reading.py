@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tenants.imports import csv_rows, json_rows
 from tenants.imports.errors import Unreadable
 from tenants.imports.reading import Format, Hints, Limits, decode, guess_format, read
@@ -199,7 +200,7 @@ GUESSES = [
 
 @pytest.mark.parametrize(("name", "text", "written"), GUESSES)
 def test_the_format_is_guessed(name: str, text: str, written: Format | None) -> None:
-    assert guess_format(name, text) == written
+    assert guess_format(name, text.encode()) == written
 
 
 # --- JSON
