@@ -34,6 +34,9 @@ QUICK = {
     "EXPIRE_SECONDS": "1",
     "SWEEP_SECONDS": "1",
     "RETRY_FIRST_SECONDS": "1",
+    "TRAFFIC_SECONDS": "2",
+    "ALARM_SECONDS": "2",
+    "ALARM_TELL_SECONDS": "1",
     "LOG_LEVEL": "INFO",
 }
 
@@ -203,6 +206,7 @@ class Stack:
             "GATEWAY_HOSTNAME": HOSTNAME,
             "GATEWAY_TLS_CERTIFICATE": str(public),
             "GATEWAY_TLS_KEY": str(key),
+            "PANEL_MAIL_URL": f"smtp://127.0.0.1:{self.smarthost_port}",
             "PYTHONUNBUFFERED": "1",
             "SMARTHOST_URL": f"smtp://127.0.0.1:{self.smarthost_port}?tls=none",
             **self.settings,
