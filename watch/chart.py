@@ -24,6 +24,10 @@ class Series:
     def total(self) -> int:
         return sum(self.values)
 
+    @property
+    def shown(self) -> str:
+        return f"{self.total:,}"
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -64,6 +68,10 @@ class Chart:
         return sum(series.total for series in self.series)
 
     @property
+    def shown(self) -> str:
+        return f"{self.total:,}"
+
+    @property
     def summary(self) -> str:
         """The chart in a sentence, for those who hear it."""
         parts = ", ".join(f"{series.total:,} {series.name}" for series in self.series)
@@ -80,10 +88,10 @@ def draw(title: str, moments: Sequence[str], series: Sequence[Series]) -> Chart:
 
 
 def round_up(number: int) -> int:
-    """The next of 2, 4, 10, 20, 40, 100 … so that half of it is a whole number, too."""
+    """The next of 2, 4, 6, 8, 10, 12, 16, 20, 40 … so that half of it is a whole number, too."""
     power = 1
     while True:
-        for step in (2, 4, 10):
+        for step in (2, 4, 6, 8, 10, 12, 16):
             if number <= step * power:
                 return step * power
         power *= 10

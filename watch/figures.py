@@ -48,7 +48,7 @@ class Window:
 WINDOWS = {
     window.name: window
     for window in (
-        Window("1h", "hour", HOUR, MINUTE, Span.MINUTE, Span.MINUTE, "hour"),
+        Window("1h", "1 hour", HOUR, MINUTE, Span.MINUTE, Span.MINUTE, "hour"),
         Window("24h", "24 hours", DAY, 15 * MINUTE, Span.MINUTE, Span.HOUR, "day"),
         Window("7d", "7 days", 7 * DAY, 2 * HOUR, Span.HOUR, Span.DAY, "week", "%a %H:%M"),
         Window("30d", "30 days", 30 * DAY, 6 * HOUR, Span.HOUR, Span.DAY, "", "%d %b"),

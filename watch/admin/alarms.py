@@ -103,7 +103,7 @@ class AlarmAdmin(ReadOnlyAdmin):
     ordering = ("-severity", "-opened_at")
     change_form_outer_before_template = "admin/watch/alarm.html"
     tenant_link = links_to("tenant")
-    fields = ("kind", "tenant_link", "subject", "opened_at", "last_seen_at", "closed_at")
+    fields = ("kind", "tenant_link", "subject", "closed_at")
     readonly_fields = ("tenant_link",)
     empty_hint = (
         "Nothing has been found in trouble. Alarms open by themselves for domains, next hops, "

@@ -131,11 +131,11 @@ def _series(reason: str, values: tuple[int, ...], window: Window) -> Series:
     return Series(reason.replace("-", " "), values, _url(REFUSALS, **query, **_within(window)))
 
 
-def _rows(traffic: Traffic) -> list[tuple[datetime, int, int, int]]:
+def _rows(traffic: Traffic) -> list[tuple[datetime, list[str]]]:
     """The charts as a table, newest first: moment, accepted, refused, deferred; without nothing."""
     columns = (Outcome.ACCEPTED, Outcome.REFUSED, Outcome.DEFERRED)
     rows = zip(traffic.bars, *map(traffic.values, columns), strict=True)
-    return [row for row in rows if any(row[1:])][::-1]
+    return [(bar, [f"{n:,}" for n in counts]) for bar, *counts in rows if any(counts)][::-1]
 
 
 def _rankings(window: Window, now: datetime) -> list[Ranking]:
@@ -198,7 +198,7 @@ def _outages() -> list[Line]:
 def _queue(reading: QueueReading, now: datetime) -> list[Number]:
     waiting = _url(DELIVERIES, waiting="yes")
     kept = _url(DELIVERIES, state__exact="quarantined")
-    age = f"oldest {span_of(now - reading.oldest_at)}" if reading.oldest_at else "none"
+    age = f"oldest {span_of(now - reading.oldest_at)}" if reading.oldest_at else ""
     return [
         Number("Deliveries waiting", f"{reading.waiting:,}", waiting, note=age),
         Number(
