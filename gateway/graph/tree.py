@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gateway.routing.decision import Branch, Decision, Destination
-from gateway.routing.facts import AddressKind, Facts, HostedAddress, Target
+from gateway.routing.facts import AddressKind, Facts, HostedAddress, RuleAction, Target
 
 KINDS = {"inbox": "stored inbox", "discard": "discard"}
 
@@ -82,12 +82,19 @@ class _Tree:
         children = self._open(recipient)
         if not children and decision.destinations:
             children = tuple(_place(each) for each in decision.destinations)
-        if not children and row is not None:
-            children = tuple(_unreached(target) for target in row.targets)
         state = State.TAKEN if decision.reply.is_accepted else State.REFUSED
+        if row is not None and state is State.REFUSED:
+            left = self._targets(row)[len(children) :]
+            children = (*children, *map(_unreached, left))
         return (
             Node("address", decision.rule, state=state, row=_reference(row), children=children),
         )
+
+    def _targets(self, row: HostedAddress) -> tuple[Target, ...]:
+        """The address's own, or those that the rule for the detail has in their place."""
+        rule = row.rules.get(self._decision.detail)
+        is_elsewhere = rule is not None and rule.action is RuleAction.RETARGET
+        return rule.targets if rule is not None and is_elsewhere else row.targets
 
     def _open(self, key: str) -> tuple[Node, ...]:
         self._opened.add(key)
@@ -143,7 +150,7 @@ def _place(place: Destination) -> Node:
 
 
 def _unreached(target: Target) -> Node:
-    """A target of an address whose policies refuse already."""
+    """A target of an address that refuses before it gets so far."""
     box = target.mailbox
     title = str(box.address if box else target.forward_to or KINDS.get(target.kind, target.kind))
     row = Reference("mailbox", box.id) if box else None

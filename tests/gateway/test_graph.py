@@ -105,6 +105,26 @@ def test_a_disabled_address_shows_where_it_would_go(world: World) -> None:
     )
 
 
+def test_what_stands_behind_a_target_that_must_wait_is_not_reached(world: World) -> None:
+    suspended = make.make_domain(make.make_tenant(state="suspended"))
+    waiting = make.make_alias(
+        suspended, "x", accepts_forwards_from=[world.domain.name], enabled=True
+    )
+    make.make_alias(
+        world.domain, "all", make.to_inbox(), make.to_forward(waiting.key), make.to_inbox()
+    )
+    states = [node.state for node in tree("all@a.example").children[0].children]
+    assert states == [State.TAKEN, State.REFUSED, State.UNREACHED]
+
+
+def test_a_disabled_address_shows_the_targets_of_the_detail_s_rule(world: World) -> None:
+    alias = make.make_alias(world.domain, "off", make.to_inbox())
+    make.make_rule(alias, "news", "retarget", make.to_forward("x@far.example"))
+    Address.objects.filter(pk=alias.pk).update(enabled=False)
+    (target,) = tree("off+news@a.example").children[0].children
+    assert (target.title, target.state) == ("x@far.example", State.UNREACHED)
+
+
 @pytest.mark.parametrize("recipient", ["nobody@a.example", "x@elsewhere.example"])
 def test_what_nobody_answers_for_stands_alone(world: World, recipient: str) -> None:
     assert told(tree(recipient)) == (recipient, "refused")
