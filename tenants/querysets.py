@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 RECEIVING = (DomainState.ACTIVE, DomainState.DEGRADED)
 
+# What tenants.dns.standing lets degrade a domain, and how a record stands that does.
+NEEDED_CHECKS = ("ownership", "mx")
+MISSING_STATES = ("absent", "wrong")
+
 FRESH_CLAIM = timedelta(days=7)
 CHECK_FRESH_EVERY = timedelta(seconds=30)
 CHECK_VERIFIED_EVERY = timedelta(hours=1)
@@ -76,6 +80,15 @@ class DomainQuerySet(TenantQuerySet):
     def receiving(self) -> Self:
         """Verified domains: active, or degraded by DNS trouble."""
         return self.filter(state__in=RECEIVING)
+
+    def in_trouble(self) -> Self:
+        """Degraded, or on the way there: a record that they need is missing at the moment."""
+        missing = self.model._default_manager.filter(
+            state__in=RECEIVING,
+            checks__kind__in=NEEDED_CHECKS,
+            checks__standing__in=MISSING_STATES,
+        )
+        return self.filter(Q(state=DomainState.DEGRADED) | Q(pk__in=missing.values("pk")))
 
     def released_since(self, moment: datetime) -> Self:
         """Domains that were verified once and given up later than this."""

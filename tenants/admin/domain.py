@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -15,15 +16,16 @@ from unfold.decorators import display
 from tenants import services
 from tenants.admin.base import PanelAdmin, actor_of, reason_of, refusals_at
 from tenants.admin.bulk import bulk_action
+from tenants.admin.check_now import check_now
 from tenants.admin.deeds import RELAY, ROLE_HOLDER
 from tenants.admin.exports import ExportMixin
 from tenants.admin.filters import EnvironmentFilter, TroubleFilter
 from tenants.admin.records import records_of
+from tenants.admin.trouble import outlook_of, trouble_of
 from tenants.dns import zone_file
+from tenants.golive import checklist, read_facts
 from tenants.models import Domain
 
-# Somebody waits before the page, and a web worker with them.
-CHECK_SECONDS = 10.0
 STATE_COLOURS = {
     Domain.State.PENDING: "info",
     Domain.State.ACTIVE: "success",
@@ -34,7 +36,15 @@ STATE_COLOURS = {
 
 @admin.register(Domain)
 class DomainAdmin(ExportMixin, PanelAdmin):
-    list_display = ("shown", "tenant", "environment", "state_label", "state_since", "created_at")
+    list_display = (
+        "shown",
+        "tenant",
+        "environment",
+        "state_label",
+        "trouble",
+        "outlook",
+        "checked",
+    )
     list_select_related = ("tenant",)
     list_filter = (
         ("tenant", AutocompleteSelectFilter),
@@ -98,6 +108,22 @@ class DomainAdmin(ExportMixin, PanelAdmin):
     def state_label(self, domain: Domain) -> tuple[str, str]:
         return domain.state, domain.get_state_display()
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).prefetch_related("checks")
+
+    @display(description="trouble")
+    def trouble(self, domain: Domain) -> str:
+        return trouble_of(domain.checks.all()) or "—"
+
+    @display(description="what comes")
+    def outlook(self, domain: Domain) -> str:
+        return outlook_of(domain, domain.checks.all(), timezone.now()) or "—"
+
+    @display(description="checked")
+    def checked(self, domain: Domain) -> Any:
+        moments = [check.checked_at for check in domain.checks.all() if check.checked_at]
+        return max(moments, default=None)
+
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         own = [
@@ -108,23 +134,21 @@ class DomainAdmin(ExportMixin, PanelAdmin):
 
     def page_context(self, request: HttpRequest, row: Domain) -> dict[str, Any]:
         records = records_of(row)
-        return {"records": records, "zone_file": zone_file(each.expected for each in records)}
+        lines = checklist(read_facts(row, now=timezone.now()))
+        return {
+            "records": records,
+            "zone_file": zone_file(each.expected for each in records if not each.is_optional),
+            "checklist": lines,
+            "open_lines": sum(not line.is_done for line in lines),
+        }
 
     def check_now(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask the name servers at once; what they said stands on the page that follows."""
         domain = self.writable(request, pk)
         if request.method == "POST":
-            before = domain.state
-            try:
-                resolver = services.configured_resolver(lifetime_seconds=CHECK_SECONDS)
-            except ValueError as error:
-                messages.error(request, str(error))
-                return redirect(domain.get_absolute_url())
-            domain = services.check_domain(
-                domain, actor=actor_of(request), resolver=resolver, now=timezone.now()
-            )
-            messages.success(request, _told(domain, before))
-        return redirect(domain.get_absolute_url())
+            told = check_now(domain, actor=actor_of(request), now=timezone.now())
+            messages.add_message(request, told.level, told.text)
+        return redirect(f"{domain.get_absolute_url()}#records-heading")
 
     def release(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Give the domain up, after a page that says what that means."""
@@ -147,9 +171,3 @@ class DomainAdmin(ExportMixin, PanelAdmin):
         else:
             messages.success(request, f"{domain} is released; its mail is refused from now on.")
         return redirect(domain.get_absolute_url())
-
-
-def _told(domain: Domain, before: str) -> str:
-    if domain.state != before:
-        return f"Checked: {domain} was {before} and is {domain.get_state_display()} now."
-    return f"Checked: {domain} stays {domain.get_state_display()}. What was found stands below."

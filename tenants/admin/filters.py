@@ -81,10 +81,20 @@ class DomainEnvironmentFilter(EnvironmentFilter):
     path = "domain__environment"
 
 
-class TroubleFilter(StatesFilter):
+class TroubleFilter(DropdownFilter):
     """Domains that do not simply work."""
 
     title = "trouble"
     parameter_name = "trouble"
-    choice = ("inactive", "Pending or degraded")
-    states = (Domain.State.PENDING, Domain.State.DEGRADED)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return (("now", "In trouble"), ("inactive", "Pending or degraded"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> Any:
+        rows: Any = queryset
+        if self.value() == "now":
+            return rows.in_trouble()
+        return rows.filter(state__in=INACTIVE) if self.value() == "inactive" else rows
+
+
+INACTIVE = (Domain.State.PENDING, Domain.State.DEGRADED)
