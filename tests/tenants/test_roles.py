@@ -76,6 +76,8 @@ OWN_PAGES: dict[str, tuple[Callable[[World], list[Any]], str, str]] = {
     "gateway_message_body_raw": (lambda w: [message().pk, 1], POST, "operator"),
     "auth_user_password_change": (lambda w: [w.owner.pk], GET, ""),
 }
+EXPORTED = ("alias", "domain", "mailbox", "nexthop", "roleaddress", "tenant")
+OWN_PAGES |= {f"tenants_{name}_export": (lambda w: [], GET, EVERYBODY) for name in EXPORTED}
 # Open to everybody who is signed in, and to nobody's harm: no rows are behind them.
 OPEN = {"login", "logout", "jsi18n", "view_on_site", "app_list", "autocomplete"}
 # Of whoever is staff at all: what stands there goes by permissions in turn.
@@ -83,6 +85,8 @@ ALWAYS = ("index", "search", "password_change", "password_change_done")
 # Name of the action, and who besides superusers may.
 OWN_ACTIONS: dict[str, str] = {
     "delete_selected": "operator",
+    "export_csv": EVERYBODY,
+    "export_json": EVERYBODY,
     "enable": "operator",
     "disable": "operator",
     "expire": "operator",
