@@ -15,7 +15,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.text import get_text_list
@@ -30,6 +30,9 @@ from gateway.delivery.rerouting import Goal, plan
 from gateway.models import Delivery
 from gateway.routing.facts import LookupFailed
 from tenants.admin.base import ReadOnlyAdmin, actor_of, reason_of
+from tenants.jobs import apply, describe
+from tenants.jobs.deliveries import KINDS, draft_deed
+from tenants.models import Job
 
 AT_ONCE = 10_000
 # Each takes a decision of its own while the page is waited for.
@@ -104,14 +107,19 @@ class InterventionMixin(ReadOnlyAdmin):
         error: str = "",
     ) -> HttpResponse:
         """The page that counts; one of reroute asks where to first."""
-        told = _asking_where(request, chosen) if deed is REROUTE else _asking(deed, chosen)
+        told = _asking_where(request, chosen) if deed is REROUTE else _asking(request, deed, chosen)
+        return self.page_of(request, deed, origin, back=origin.url(chosen), error=error, **told)
+
+    def page_of(
+        self, request: HttpRequest, deed: Deed, origin: Origin, *, error: str = "", **told: Any
+    ) -> HttpResponse:
+        """The page of a question, with what it told."""
         context = {
             **self.admin_site.each_context(request),
             "title": deed.title,
             "opts": self.opts,
             "deed": deed,
             "origin": origin,
-            "back": origin.url(chosen),
             "reason_error": error,
             **told,
         }
@@ -135,6 +143,8 @@ class DeedsMixin(InterventionMixin):
             raise SuspiciousOperation(f"no such action: {name}")
         sent = request.POST if request.method == "POST" else request.GET
         origin = _origin(sent)
+        if request.method == "POST" and "job" in sent:
+            return self._start(request, deed, origin)
         chosen = _choice(self.get_queryset(request), deed, sent)
         ask = partial(self.ask, request, deed, chosen, origin)
         if request.method != "POST" or "sure" not in sent:
@@ -147,6 +157,30 @@ class DeedsMixin(InterventionMixin):
         back = origin.url(chosen)
         _act(request, deed, list(chosen.values_list("pk", flat=True)), goal)
         return redirect(back)
+
+    def _start(self, request: HttpRequest, deed: Deed, origin: Origin) -> HttpResponse:
+        """Let workers do what was drafted for this user; the job's page shows how far it is."""
+        mine = Job.objects.filter(user=request.user.pk, kind=_kind_of(deed))
+        job = get_object_or_404(mine, pk=_number(request.POST["job"]))
+        reason = reason_of(request)
+        if not reason:
+            back = origin.url(Delivery.objects.none())
+            return self.page_of(
+                request, deed, origin, back=back, error=NO_REASON, **_drafted_before(job)
+            )
+        apply(describe(job, reason=reason, parameters={"reason": reason}))
+        messages.success(request, f"{job.title}: workers are at it.")
+        return redirect(job.get_absolute_url())
+
+
+def _kind_of(deed: Deed) -> str:
+    """The kind of job that does it; empty where there is none."""
+    kind = KINDS.get(deed.action)
+    return kind.name if kind else ""
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 def _act(request: HttpRequest, deed: Deed, ids: Collection[UUID], goal: Goal | None) -> None:
@@ -164,18 +198,39 @@ def _act(request: HttpRequest, deed: Deed, ids: Collection[UUID], goal: Goal | N
         messages.warning(request, f"Moved on meanwhile, so left alone: {_deliveries(missed)}.")
 
 
-def _asking(deed: Deed, chosen: QuerySet[Delivery]) -> dict[str, Any]:
-    """What the action reaches of those chosen, the oldest first, and why it leaves the others."""
+def _asking(request: HttpRequest, deed: Deed, chosen: QuerySet[Delivery]) -> dict[str, Any]:
+    """What the action reaches of those chosen, and why it leaves the others; many become a job."""
     reached = queue.reachable(deed.action, chosen).order_by("pk")
-    ids = list(reached.values_list("pk", flat=True)[:AT_ONCE])
-    more = reached.count() - len(ids) if len(ids) == AT_ONCE else 0
+    ids = list(reached.values_list("pk", flat=True)[: AT_ONCE + 1])
+    is_long = len(ids) > AT_ONCE
+    count = _drafted(request, deed, reached) if is_long else {"ids": _joined(ids)}
     rest = chosen.exclude(pk__in=reached.order_by().values("pk"))
     refused = rest.select_related("message").order_by("-pk")[:REFUSED_SHOWN]
     return {
         **_counted(deed, ids),
-        "more": _deliveries(more) if more else "",
+        **count,
         "left": _by_state(rest),
         "refused": [(row, why_not(deed.action, row)) for row in refused],
+    }
+
+
+def _drafted(request: HttpRequest, deed: Deed, reached: QuerySet[Delivery]) -> dict[str, Any]:
+    """A job that names each of them, for as long as its question stands."""
+    job = draft_deed(deed.action, reached, title=deed.title, actor=actor_of(request))
+    count = sum(len(ids) for ids in job.items.values_list("payload__ids", flat=True).iterator())
+    describe(job, title=f"{deed.title}: {_deliveries(count)}")
+    return {**_drafted_before(job), "count": count}
+
+
+def _drafted_before(job: Job) -> dict[str, Any]:
+    """What a job says of itself, whose deliveries were counted when it was drafted."""
+    return {
+        "is_counted": True,
+        "job": job,
+        "ids": "",
+        "count": job.total,
+        "heading": job.title,
+        "is_longer": True,
     }
 
 

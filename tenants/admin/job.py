@@ -22,6 +22,7 @@ from unfold.decorators import display
 from tenants import jobs
 from tenants.admin.base import ReadOnlyAdmin, actor_of, reason_of
 from tenants.admin.deeds import DEEDS, Deed, DeedForm
+from tenants.jobs.kind import find
 from tenants.models import Address, Domain, Job, JobItem, Mailbox
 
 SHOWN = 50
@@ -137,7 +138,7 @@ class JobAdmin(ReadOnlyAdmin):
             "sample": _sample(job),
             "is_applied": is_applied,
             "may_act": self._may_act(request, job),
-            "may_undo": is_applied and job.changed and not job.is_open,
+            "may_undo": is_applied and job.changed and not job.is_open and _has_inverse(job),
             "undone_by": job.undone_by.exclude(state__in=(Job.State.DRAFT, Job.State.READY)),
             "back": _list_of(job),
         }
@@ -192,7 +193,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     def undo(self, request: HttpRequest, job: Job) -> HttpResponse:
         """Draft the inverse job and see what it would come to."""
-        if job.is_open or not job.changed:
+        if job.is_open or not job.changed or not _has_inverse(job):
             messages.error(request, OVER.format(state=_state_of(job)))
             return redirect(job.get_absolute_url())
         inverse = jobs.check(jobs.undo(job, actor=actor_of(request)))
@@ -231,6 +232,12 @@ class JobAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request, job):
             raise PermissionDenied
         return job
+
+
+def _has_inverse(job: Job) -> bool:
+    """Whether its kind can be taken back at all."""
+    kind = find(job.kind)
+    return kind is not None and bool(kind.undone_by)
 
 
 def _page_of(job: Job) -> str:

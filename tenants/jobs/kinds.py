@@ -1,5 +1,5 @@
 """Every module that registers kinds of jobs, so that any process that works them off knows all."""
 
-from tenants.jobs import bulk, importing, moving, sending, shadowing, undoing
+from tenants.jobs import bulk, deliveries, importing, moving, sending, shadowing, undoing
 
-__all__ = ["bulk", "importing", "moving", "sending", "shadowing", "undoing"]
+__all__ = ["bulk", "deliveries", "importing", "moving", "sending", "shadowing", "undoing"]

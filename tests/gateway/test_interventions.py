@@ -16,6 +16,7 @@ from gateway.delivery import fail, hold, release, retry_now
 from gateway.delivery.actions import REACHED
 from gateway.models import Delivery, Intervention, Message
 from tenants.changes import Actor
+from tenants.jobs import deliveries
 from tests.gateway import outbox
 from tests.pages import url_of
 from tests.staff import client_of, make_staff
@@ -149,16 +150,30 @@ def test_what_moved_on_meanwhile_is_left_alone_and_told(client: Client) -> None:
     assert outbox.states(rows) == [State.DELIVERED, State.FAILED]
 
 
-def test_more_than_fits_is_said_and_the_oldest_come_first(
+def test_more_than_a_request_does_is_a_job_that_names_them_all(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(interventions, "AT_ONCE", 2)
+    monkeypatch.setattr(deliveries, "IDS_PER_ITEM", 2)
     rows = put(State.PENDING, 5)
     page = choose(client, "hold", rows)
-    assert "Hold: 2 deliveries?" in page.content.decode()
-    assert "after them come 3 deliveries more" in page.content.decode()
-    confirm(client, page)
-    assert outbox.states(rows) == [State.HELD] * 2 + [State.PENDING] * 3
+    assert "Hold: 5 deliveries?" in page.content.decode()
+    late = put(State.PENDING)
+    Delivery.objects.filter(pk=rows[0].pk).update(state=State.DELIVERED)
+    job = page.context_data["job"]
+    data = {"job": str(job.pk), "sure": "yes", "change_reason": "ticket 7"}
+    url = url_of(Delivery, "intervene", "hold")
+    assert "Say why" in client.post(url, data | {"change_reason": ""}).content.decode()
+    assert client.post(url_of(Delivery, "intervene", "fail"), data).status_code == 404
+    assert client_of(make_staff("other")).post(url, data).status_code == 404
+    after = client.post(url, data)
+    assert after.url == job.get_absolute_url()
+    assert outbox.states(rows + late) == [State.DELIVERED, *[State.HELD] * 4, State.PENDING]
+    told = Intervention.objects.values_list("actor", "reason").distinct()
+    assert list(told.order_by()) == [("ops", "ticket 7")]
+    notes = list(job.items.values_list("note", flat=True))
+    assert notes == ["1 of 2; 1 left: It has been delivered.", "2 of 2", "1 of 1"]
+    assert client.get(after.url).status_code == 200
 
 
 def test_nothing_to_do_is_said_and_has_no_button(client: Client) -> None:
