@@ -5,12 +5,13 @@ Files are read as they come, packed ones too; what is no dump is told in one sen
 
 import gzip
 import io
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from tenants.moving_in.dump import DumpError, read_rows
+from tenants.moving_in.dump import read_rows
 from tenants.moving_in.inventory import Inventory, only_domains
 from tenants.moving_in.sources import PRODUCTS, collect, maps
 from tenants.moving_in.sources.databases import Unreachable, read_database, without_password
@@ -37,7 +38,9 @@ def read_dump(product: str, octets: IO[bytes], *, domains: Sequence[str] = ()) -
     try:
         rows = read_rows(as_text(octets), kind.schema)
         return only_domains(collect(kind, rows), domains)
-    except (DumpError, NotThisProduct, gzip.BadGzipFile, EOFError, ValueError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UnreadableSource("The packed file is broken or cut off.") from error
+    except ValueError as error:  # DumpError, NotThisProduct, or a value that is none of its kind
         raise UnreadableSource(str(error)) from error
 
 

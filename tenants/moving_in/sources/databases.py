@@ -53,9 +53,9 @@ def _port(url: str) -> int | None:
 
 
 def _postgres(url: str, schema: Schema) -> Iterator[tuple[str, Row]]:
-    options = "-c default_transaction_read_only=on"
     try:
-        with psycopg.connect(url, options=options, connect_timeout=CONNECT_SECONDS) as connection:
+        with psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
+            connection.read_only = True
             for table, wanted in schema.items():
                 yield from _postgres_table(connection, table, wanted)
     except psycopg.Error as error:

@@ -5,15 +5,19 @@ from typing import Any
 
 import pytest
 
+from gateway.routing.facts import LookupFailed
 from tenants import jobs
-from tenants.jobs import shadowing
-from tenants.models import Domain, Job, Source
+from tenants.changes import Actor
+from tenants.jobs import sending, shadowing
+from tenants.models import Alias, Domain, Job, SendAsIdentity, Source, Target
 from tenants.moving_in.inventory import Inventory
 from tenants.moving_in.keeping import inventory_of, keep
+from tenants.moving_in.postfix import StoredRules
 from tenants.moving_in.reading import read_dump, read_maps
 from tenants.moving_in.recipients import controls, counted, named_by
+from tenants.moving_in.shadow import differences
 from tests.tenants.moving_in import installations
-from tests.world import ACTOR, World, make_hop, save
+from tests.world import ACTOR, World, make_alias, make_hop, save
 
 DUMPS = {
     "postfixadmin": installations.postfixadmin,
@@ -53,10 +57,10 @@ def verify(tenant: Any) -> None:
         save(domain)
 
 
-def shadow(source: Source) -> dict[str, str]:
-    """The kind of each difference, by address."""
+def shadow(source: Source, *more: str) -> dict[str, str]:
+    """The kind of each difference, by address, of what the source names, controls and others."""
     inventory = inventory_of(source)
-    recipients = counted([*named_by(inventory), *controls(inventory)])
+    recipients = counted({*named_by(inventory), *controls(inventory), *more})
     job = jobs.apply(shadowing.draft_shadow(source, recipients, actor=ACTOR))
     assert job.state == Job.State.DONE
     assert job.handled == len(recipients)
@@ -76,6 +80,14 @@ EXPECTED = {
 }
 
 
+# What is changed here after moving in: an alias that goes elsewhere, one switched off, a new one.
+PLANTED = {
+    "postfixadmin": ("sales@old.example", "info@old.example", "new@old.example"),
+    "mailcow": ("typo@cow.example", "t1@cow.example", "new@cow.example"),
+}
+FOUND = ("delivered elsewhere", "refused here", "accepted here")
+
+
 @pytest.mark.parametrize("product", EXPECTED)
 def test_a_source_moves_in_and_shadow_mode_finds_only_what_was_planted(
     world: World, product: str
@@ -91,3 +103,50 @@ def test_a_source_moves_in_and_shadow_mode_finds_only_what_was_planted(
     assert job.state == Job.State.DONE, job.result
     assert set(before.values()) == {"domain not verified"}
     assert after == EXPECTED[product], refused
+    if product in PLANTED:
+        plant(*PLANTED[product])
+        assert shadow(source, *PLANTED[product]) == dict(zip(PLANTED[product], FOUND, strict=True))
+
+
+def plant(elsewhere: str, switched_off: str, new: str) -> None:
+    target = Target.objects.filter(address__key=elsewhere).first()
+    target.forward_to = "somebody@other.example"
+    save(target)
+    alias = Alias.objects.get(key=switched_off)
+    alias.enabled = False
+    save(alias)
+    make_alias(alias.domain, new.partition("@")[0])
+
+
+def test_the_same_source_again_changes_nothing(world: World) -> None:
+    source = make_source(world, "modoboa")
+    move_in(source)
+
+    again = jobs.check(shadowing.draft_plan(source, actor=ACTOR))
+
+    assert (again.changed, again.unchanged) == (0, 13)
+
+
+def test_what_may_be_sent_as_moves_in_once_the_domain_is_verified(world: World) -> None:
+    source = make_source(world, "modoboa")
+    move_in(source)
+    early = jobs.apply(sending.draft_send_as(source, actor=ACTOR))
+    verify(world.a)
+    owner = Actor(surface="admin", user=world.owner)
+    late = jobs.apply(sending.draft_send_as(source, actor=owner))
+
+    assert (early.refused, late.changed) == (1, 1)
+    [identity] = SendAsIdentity.objects.all()
+    assert (identity.key, identity.state) == ("snakes@boa.example", "verified")
+    assert jobs.apply(sending.draft_send_as(source, actor=owner)).unchanged == 1
+
+
+def test_a_broken_look_up_is_no_difference(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_recipients: object) -> None:
+        raise LookupFailed("the directory did not answer")
+
+    source = make_source(world, "modoboa")
+    monkeypatch.setattr("tenants.moving_in.shadow.read_facts", fail)
+    rules = StoredRules(inventory_of(source), now=installations.NOW)
+    with pytest.raises(LookupFailed):
+        differences(["kaa@boa.example"], rules)
