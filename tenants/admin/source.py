@@ -173,7 +173,8 @@ def unverified(source: Source, names: list[str]) -> QuerySet:
 
 def _recipients(source: Source, file: Any) -> dict[str, int]:
     if file:
-        return dict(counted(parse_lines(as_text(file.file))))
+        with as_text(file.file) as lines:
+            return dict(counted(parse_lines(lines)))
     inventory = inventory_of(source)
     return dict(counted([*sorted(named_by(inventory)), *sorted(controls(inventory))]))
 

@@ -6,8 +6,8 @@ Files are read as they come, packed ones too; what is no dump is told in one sen
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, TextIO
 
@@ -36,8 +36,8 @@ def read_dump(product: str, octets: IO[bytes], *, domains: Sequence[str] = ()) -
     """The inventory of a dump, as plain text or packed by gzip. Raises UnreadableSource."""
     kind = PRODUCTS[product]
     try:
-        rows = read_rows(as_text(octets), kind.schema)
-        return only_domains(collect(kind, rows), domains)
+        with as_text(octets) as text:
+            return only_domains(collect(kind, read_rows(text, kind.schema)), domains)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UnreadableSource("The packed file is broken or cut off.") from error
     except ValueError as error:  # DumpError, NotThisProduct, or a value that is none of its kind
@@ -58,14 +58,11 @@ def read_maps(files: Mapping[str, IO[bytes]], *, domains: Sequence[str] = ()) ->
 
     Raises UnreadableSource.
     """
-    given: dict[maps.Map, Iterable[str]] = {}
-    for name, octets in files.items():
-        try:
-            given[maps.Map(name)] = as_text(octets)
-        except ValueError as error:
-            known = ", ".join(maps.Map)
-            raise UnreadableSource(f"“{name}” is none of {known}.") from error
-    inventory = only_domains(maps.take(given), domains)
+    if unknown := files.keys() - set(maps.Map):
+        raise UnreadableSource(f"“{min(unknown)}” is none of {', '.join(maps.Map)}.")
+    with ExitStack() as stack:
+        given = {maps.Map(name): stack.enter_context(as_text(each)) for name, each in files.items()}
+        inventory = only_domains(maps.take(given), domains)
     if not inventory.domains:
         names = f"{maps.Map.DOMAINS}, {maps.Map.ALIAS_DOMAINS} or {maps.Map.RELAY_DOMAINS}"
         raise UnreadableSource(f"No domain is named: give the file of {names} too.")
@@ -105,10 +102,11 @@ def read_path(product: str, where: str, *, domains: Sequence[str] = ()) -> Inven
         raise UnreadableSource(f"{where}: {error.strerror}.") from error
 
 
-def as_text(octets: IO[bytes]) -> TextIO:
+@contextmanager
+def as_text(octets: IO[bytes]) -> Iterator[TextIO]:
     """The text of a file, unpacked. Octets that are no UTF-8 become the replacement character.
 
-    Raises UnreadableSource for what is no text.
+    The file stays open. Raises UnreadableSource for what is no text.
     """
     begin = octets.read(len(_SQLITE))
     octets.seek(0)
@@ -117,4 +115,8 @@ def as_text(octets: IO[bytes]) -> TextIO:
     if begin.startswith(_CUSTOM):
         raise UnreadableSource(NO_PLAIN_DUMP)
     plain: Any = gzip.open(octets) if begin.startswith(_GZIP) else octets  # noqa: SIM115
-    return io.TextIOWrapper(plain, encoding="utf-8-sig", errors="replace", newline="\n")
+    text = io.TextIOWrapper(plain, encoding="utf-8-sig", errors="replace", newline="\n")
+    try:
+        yield text
+    finally:
+        text.detach()

@@ -82,10 +82,27 @@ EXPECTED = {
 
 # What is changed here after moving in: an alias that goes elsewhere, one switched off, a new one.
 PLANTED = {
-    "postfixadmin": ("sales@old.example", "info@old.example", "new@old.example"),
+    "postfixadmin": ("mixed.case@old.example", "o'brien@old.example", "new@old.example"),
     "mailcow": ("typo@cow.example", "t1@cow.example", "new@cow.example"),
 }
-FOUND = ("delivered elsewhere", "refused here", "accepted here")
+FOUND = {
+    "postfixadmin": {
+        "mixed.case@old.example": "delivered elsewhere",
+        "mixed.case+detail@old.example": "delivered elsewhere",
+        "mixed.case@also.example": "delivered elsewhere",
+        "o'brien@old.example": "refused here",
+        "o'brien+detail@old.example": "refused here",
+        "o'brien@also.example": "refused here",
+        "new@old.example": "accepted here",
+    },
+    "mailcow": {
+        "typo@cow.example": "delivered elsewhere",
+        "typo+detail@cow.example": "delivered elsewhere",
+        "t1@cow.example": "refused here",
+        "t1+detail@cow.example": "refused here",
+        "new@cow.example": "accepted here",
+    },
+}
 
 
 @pytest.mark.parametrize("product", EXPECTED)
@@ -105,7 +122,7 @@ def test_a_source_moves_in_and_shadow_mode_finds_only_what_was_planted(
     assert after == EXPECTED[product], refused
     if product in PLANTED:
         plant(*PLANTED[product])
-        assert shadow(source, *PLANTED[product]) == dict(zip(PLANTED[product], FOUND, strict=True))
+        assert shadow(source, *PLANTED[product]) == FOUND[product]
 
 
 def plant(elsewhere: str, switched_off: str, new: str) -> None:
@@ -124,7 +141,7 @@ def test_the_same_source_again_changes_nothing(world: World) -> None:
 
     again = jobs.check(shadowing.draft_plan(source, actor=ACTOR))
 
-    assert (again.changed, again.unchanged) == (0, 13)
+    assert (again.changed, again.unchanged) == (0, 12)
 
 
 def test_what_may_be_sent_as_moves_in_once_the_domain_is_verified(world: World) -> None:
