@@ -46,6 +46,7 @@ NAVIGATION = [
             _list("Mailboxes", "inbox", "tenants", "mailbox"),
             _list("Next hops", "dns", "tenants", "nexthop"),
             _list("Send-as identities", "outgoing_mail", "tenants", "sendasidentity"),
+            _list("Moving in", "move_to_inbox", "tenants", "source"),
         ],
     },
     {

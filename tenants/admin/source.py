@@ -95,6 +95,7 @@ class SourceAdmin(PanelAdmin):
             ],
             "unverified": unverified(row, list(inventory.domains)),
             "recipients_form": RecipientsForm(),
+            "may_compare": request.user.has_perm("tenants.add_source"),
             "may_plan": request.user.has_perm("tenants.add_alias"),
             "may_grant": bool(inventory.send_as) and request.user.has_perm(sending.PERMISSION),
         }
@@ -118,7 +119,7 @@ class SourceAdmin(PanelAdmin):
 
     def shadow(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Begin a comparison; its report follows it."""
-        source = self._source(request, pk, permission=shadowing.PERMISSION)
+        source = self._source(request, pk, permission="tenants.add_source")
         form = RecipientsForm(request.POST, request.FILES)
         if request.method != "POST" or not form.is_valid():
             return redirect(source.get_absolute_url())
@@ -153,11 +154,11 @@ class SourceAdmin(PanelAdmin):
         return TemplateResponse(request, "admin/panel/shadow.html", context)
 
     def _source(self, request: HttpRequest, pk: int, *, permission: str) -> Source:
+        if not (self.has_view_permission(request) and request.user.has_perm(permission)):
+            raise PermissionDenied
         source: Source | None = self.get_object(request, str(pk))
         if source is None:
             raise Http404
-        if not (self.has_view_permission(request, source) and request.user.has_perm(permission)):
-            raise PermissionDenied
         return source
 
 

@@ -70,7 +70,10 @@ class SourceForm(PanelForm):
         fields = ("tenant", "next_hop", "product", "domains")
 
     def clean_domains(self) -> list[str]:
-        return [normalise_domain(name, "domains") for name in self.cleaned_data["domains"]]
+        try:
+            return [normalise_domain(name, "domains") for name in self.cleaned_data["domains"]]
+        except ValidationError as error:
+            raise ValidationError(error.messages) from None
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data

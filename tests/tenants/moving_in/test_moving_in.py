@@ -34,7 +34,9 @@ def read(product: str) -> Inventory:
 
 
 def make_source(world: World, product: str) -> Source:
-    hop = make_hop(world.a, name="old store", host="store.old.example", port=24)
+    hop = world.a.next_hops.first() or make_hop(
+        world.a, name="old store", host="store.old.example", port=24
+    )
     return keep(
         read(product),
         tenant=world.a,

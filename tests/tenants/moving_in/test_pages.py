@@ -1,0 +1,133 @@
+"""The pages of moving in: what was read, the plan, the comparison and its report."""
+
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from tenants.models import Job, Source
+from tests.pages import url_of
+from tests.tenants.moving_in import installations
+from tests.tenants.moving_in.test_moving_in import make_source, move_in, verify
+from tests.world import World, make_hop
+
+
+def upload(client: Client, world: World, **more: Any) -> Any:
+    hop = make_hop(world.a, name="store")
+    data = {"tenant": world.a.pk, "next_hop": hop.pk, "product": "modoboa", "domains": ""}
+    return client.post(url_of(Source, "add"), data | more)
+
+
+def dump(text: str, name: str = "modoboa.sql") -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, text.encode())
+
+
+def test_an_uploaded_dump_leads_to_a_page_of_what_it_holds(client: Client, world: World) -> None:
+    response = upload(client, world, dump=dump(installations.modoboa()))
+
+    source = Source.objects.get()
+    assert response.url == source.get_absolute_url()
+    page = client.get(response.url).content.decode()
+    assert source.counts["mailboxes"] == 2
+    assert "Make a plan" in page
+    assert "Plan the send-as permissions" in page
+    assert client.get(url_of(Source, "changelist")).status_code == 200
+
+
+def test_map_files_are_read_by_their_parameter(client: Client, world: World) -> None:
+    files = {name: dump(text, name) for name, text in installations.MAPS.items()}
+    upload(client, world, product="maps", **files)
+
+    source = Source.objects.get()
+    assert source.counts["aliases"] == 4
+    page = client.get(source.get_absolute_url()).content.decode()
+    assert "transport of mx.example: smtp:mx.example" in page
+
+
+@pytest.mark.parametrize(
+    ("more", "field", "sentence"),
+    [
+        ({}, "dump", "Choose a dump, or name a database below."),
+        ({"dump": ("x.sql", "nothing")}, "dump", "does not look like Modoboa"),
+        ({"dump": ("x.sql", "SQLite format 3\x00")}, "dump", "sqlite3 file .dump"),
+        ({"database": "sqlite:////etc/x"}, "database", "Upload a dump of it"),
+        ({"database": "ftp://x"}, "database", "Name the database as"),
+        ({"database": "mysql://jo:secret@127.0.0.1:x/y"}, "database", "port"),
+        ({"product": "maps"}, "virtual_alias_maps", "Choose the files of your maps."),
+        (
+            {"product": "maps", "virtual_alias_maps": ("v", "a@b.example c@d.example")},
+            "virtual_alias_maps",
+            "No domain is named",
+        ),
+        ({"domains": "not a domain"}, "domains", "Write it as example.com."),
+    ],
+)
+def test_what_cannot_be_read_is_told_at_its_field(
+    client: Client, world: World, more: dict[str, Any], field: str, sentence: str
+) -> None:
+    given = {
+        name: dump(value[1], value[0]) if isinstance(value, tuple) else value
+        for name, value in more.items()
+    }
+    response = upload(client, world, **given)
+
+    errors = response.context_data["adminform"].form.errors
+    assert sentence in " ".join(errors[field])
+    assert not Source.objects.exists()
+
+
+def test_from_the_plan_to_a_report_without_differences(client: Client, world: World) -> None:
+    source = make_source(world, "modoboa")
+    page = source.get_absolute_url().removesuffix("change/")
+
+    planned = client.post(f"{page}plan/", {"change_reason": "out of the old one"})
+    plan = Job.objects.get(kind="import")
+    assert planned.url == plan.get_absolute_url()
+    assert (plan.state, plan.changed, plan.refused) == ("ready", 12, 1)
+    assert plan.reason == "out of the old one"
+    move_in(source)
+    verify(world.a)
+    log = dump("mx postfix/lmtp[2]: 4ABC: to=<kaa@boa.example>, relay=x, status=sent (ok)\n", "log")
+    compared = client.post(f"{page}shadow/", {"recipients": log})
+
+    report = client.get(compared.url).content.decode()
+    assert "No difference:" in report
+    assert "1 recipient is treated alike" in report
+
+
+def test_a_report_lists_each_difference_with_a_link_to_explain(
+    client: Client, world: World
+) -> None:
+    source = make_source(world, "modoboa")
+    page = source.get_absolute_url().removesuffix("change/")
+    early = client.get(client.post(f"{page}shadow/").url).content.decode()
+    move_in(source)
+    verify(world.a)
+
+    url = client.post(f"{page}shadow/").url
+    report = client.get(url).content.decode()
+
+    assert "domain not verified" in early
+    assert "3 of 15 recipients are treated differently." in report
+    assert "/admin/explain/?recipient=nag%40python.example" in report
+    assert "nag@boa.example bounces: no such mailbox" in report
+    bounces = client.get(url, {"kind": "bounces there"}).content.decode()
+    assert "nag@python.example" in bounces
+    assert "passed.example" not in bounces.partition("differences-heading")[2]
+    assert "15 recipients, 3 treated differently" in client.get(f"{page}change/").content.decode()
+
+
+def test_a_file_without_an_address_is_told(client: Client, world: World) -> None:
+    source = make_source(world, "modoboa")
+    url = source.get_absolute_url().replace("change/", "shadow/")
+    response = client.post(url, {"recipients": dump("nothing here\n")}, follow=True)
+    assert "No address was found in the file." in response.content.decode()
+
+
+def test_the_report_of_another_source_is_not_found(client: Client, world: World) -> None:
+    first, second = make_source(world, "modoboa"), make_source(world, "modoboa")
+    url = client.post(first.get_absolute_url().replace("change/", "shadow/")).url
+    other = url.replace(f"/source/{first.pk}/", f"/source/{second.pk}/")
+    assert client.get(url).status_code == 200
+    assert client.get(other).status_code == 404
