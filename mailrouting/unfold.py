@@ -71,6 +71,7 @@ NAVIGATION = [
         "separator": True,
         "items": [
             _list("Jobs", "checklist", "tenants", "job"),
+            _item("Import", "upload", "import", "tenants.add_alias"),
             _list("Exports", "download", "tenants", "export"),
             _list("Schedules", "schedule", "django_celery_beat", "periodictask"),
             _list("Counters", "speed", "gateway", "counter"),

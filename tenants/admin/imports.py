@@ -3,6 +3,7 @@
 Nothing is changed from here. The job's page asks for that, with the number of good rows.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -180,18 +181,30 @@ def _checked(request: HttpRequest, form: ImportForm) -> Job:
     )
 
 
-def differences_of(job: Job, verdict: str, page: int) -> dict[str, Any]:
+def differences_of(job: Job, asked: Mapping[str, str]) -> dict[str, Any]:
     """What the page of an import shows of its rows, those of one verdict where one is asked for."""
+    verdict = asked.get("verdict", "") if asked.get("verdict") in VERDICTS else ""
+    number = asked.get("page", "")
+    page = int(number) if number.isdecimal() and len(number) < 6 else 0
     counts = _counts(job)
-    items = _of_verdict(job, verdict if verdict in VERDICTS else "")
+    items = _of_verdict(job, verdict)
     shown = list(items[page * ROWS_SHOWN : (page + 1) * ROWS_SHOWN + 1])
     return {
         "verdicts": [(name, label, counts.get(name, 0)) for name, (label, _) in VERDICTS.items()],
         "verdict": verdict,
+        "start_label": _start_label(job),
         "rows": [(item, *_verdict_of(item)) for item in shown[:ROWS_SHOWN]],
         "before": page - 1 if page else None,
         "after": page + 1 if len(shown) > ROWS_SHOWN else None,
     }
+
+
+def _start_label(job: Job) -> str:
+    """What is asked for: all rows, or those that are not refused."""
+    if job.refused:
+        noun = "good one" if job.changed == 1 else "good ones"
+        return f"Take the {job.changed:,} {noun}"
+    return f"Take all {job.changed:,}" if job.changed > 1 else "Take it"
 
 
 def _result(job: Job) -> str:

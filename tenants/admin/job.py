@@ -16,12 +16,15 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, Stream
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.text import Truncator
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
 from tenants import jobs
 from tenants.admin.base import ReadOnlyAdmin, actor_of, reason_of
 from tenants.admin.deeds import DEEDS, Deed, DeedForm
+from tenants.admin.imports import differences_of
+from tenants.jobs import importing
 from tenants.jobs.kind import find
 from tenants.models import Address, Domain, Job, JobItem, Mailbox
 
@@ -141,7 +144,10 @@ class JobAdmin(ReadOnlyAdmin):
             "may_undo": is_applied and job.changed and not job.is_open and _has_inverse(job),
             "undone_by": job.undone_by.exclude(state__in=(Job.State.DRAFT, Job.State.READY)),
             "back": _list_of(job),
+            "start_label": f"{Truncator(job.title).chars(60)} ({job.changed:,})",
         }
+        if job.kind == importing.IMPORT:
+            context |= differences_of(job, request.GET)
         return TemplateResponse(request, "admin/panel/job.html", context)
 
     def show_progress(self, request: HttpRequest, pk: int) -> JsonResponse:

@@ -51,7 +51,7 @@ def has_header(begin: str) -> bool:
     """Whether a text begins with a line that names columns of ours."""
     line = begin.partition("\n")[0]
     names = [plain_name(name) for name in re.split(r"[,;\t|]", line)]
-    return sum(name in known_names() for name in names) * 2 > len(names)
+    return sum(name in known_names() for name in names) * 2 >= len(names)
 
 
 def print_header(kinds: Sequence[Kind], *, has_tenant: bool) -> str:
