@@ -9,6 +9,7 @@ from django.db.models import Max
 
 from tenants import lock, services
 from tenants.changes import Actor
+from tenants.dns import OPTIONAL_KINDS
 from tenants.models import Domain, DomainCheck
 
 # Somebody waits before the page, and a web worker with them.
@@ -69,9 +70,10 @@ def tell(domain: Domain, was: str, before: Found, after: Found) -> Told:
         return Told(messages.WARNING, text)
     changed = [_change(key, before.get(key), new) for key, new in after.items()]
     news = "; ".join(filter(None, changed)) if before else ""
-    missing = sum(each in (State.ABSENT, State.WRONG) for each in after.values())
+    needed = [each for (kind, _), each in after.items() if kind not in OPTIONAL_KINDS]
+    missing = sum(each in (State.ABSENT, State.WRONG) for each in needed)
     level = messages.WARNING if missing else messages.SUCCESS
-    found = f"{missing} of {len(after)} records are not as they should be"
+    found = f"{missing} of {len(needed)} needed records are not as they should be"
     text = news or ("Nothing has changed" if before else "What was found stands below")
     return Told(level, f"{first} {text}; {found}." if missing else f"{first} {text}.")
 

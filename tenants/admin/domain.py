@@ -122,7 +122,7 @@ class DomainAdmin(ExportMixin, PanelAdmin):
     @display(description="checked")
     def checked(self, domain: Domain) -> Any:
         moments = [check.checked_at for check in domain.checks.all() if check.checked_at]
-        return max(moments, default=None)
+        return max(moments, default="never")
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

@@ -21,6 +21,7 @@ from tests.world import World
 ACTOR = Actor.system("test", surface="admin")
 NOW = timezone.now()
 MX, SPF = ("mx", "a.example"), ("spf", "a.example")
+STS = ("mta-sts", "_mta-sts.a.example")
 GOOD = {MX: "present", SPF: "present"}
 
 
@@ -38,14 +39,15 @@ TOLD = [
     ("pending", GOOD, GOOD, SUCCESS, "was pending and is active now. Nothing has changed."),
     ("active", {}, GOOD, SUCCESS, "stays active. What was found stands below."),
     ("active", GOOD | {SPF: "absent"}, GOOD, SUCCESS, "SPF is present, was absent."),
-    ("active", GOOD, GOOD | {MX: "wrong"}, WARNING, "MX is wrong, was present; 1 of 2 records"),
+    ("active", GOOD, GOOD | {MX: "wrong"}, WARNING, "MX is wrong, was present; 1 of 2 needed"),
     (
         "active",
         GOOD | {MX: "wrong"},
         GOOD | {MX: "wrong"},
         WARNING,
-        "Nothing has changed; 1 of 2 records are not as they should be.",
+        "Nothing has changed; 1 of 2 needed records are not as they should be.",
     ),
+    ("active", GOOD, GOOD | {STS: "wrong"}, SUCCESS, "MTA-STS is wrong."),
     ("active", GOOD, {MX: "unknown", SPF: "unknown"}, WARNING, "No name server gave an answer"),
 ]
 
