@@ -29,14 +29,13 @@ def numbers(request: HttpRequest) -> dict[str, Any]:
     """The figures this user may see, and the first steps while one is not done."""
     steps = first_steps() if request.user.has_perm("tenants.add_tenant") else []
     is_new = any(not step.is_done for step in steps)
-    shown = {"numbers": _numbers(request), "first_steps": steps if is_new else []}
-    return shown | overview.context(request)
+    shown = overview.context(request)
+    figures = [*shown.get("mail_numbers", []), *_numbers(request)]
+    return shown | {"numbers": figures, "first_steps": steps if is_new else []}
 
 
 def _numbers(request: HttpRequest) -> list[Number]:
     figures = []
-    if request.user.has_perm("gateway.view_routingrecord"):
-        figures += overview.mail_numbers(overview.window_of(request), now=timezone.now())
     if request.user.has_perm("tenants.view_domain"):
         figures += [_domains_in_trouble(), _expiring()]
     return figures

@@ -62,6 +62,7 @@ def mail(window: Window, *, now: datetime) -> dict[str, Any]:
     """Charts and rankings of a window."""
     traffic = figures.traffic(window, now=now)
     return {
+        "mail_numbers": _mail_numbers(traffic, now=now),
         "window": window,
         "windows": list(WINDOWS.values()),
         "counted_until": figures.counted_until(),
@@ -72,9 +73,9 @@ def mail(window: Window, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def mail_numbers(window: Window, *, now: datetime) -> list[Number]:
+def _mail_numbers(traffic: Traffic, *, now: datetime) -> list[Number]:
     """Accepted, refused and put off in the window, and the queue as it stands."""
-    traffic = figures.traffic(window, now=now)
+    window = traffic.window
     within = _within(window)
     totals = [
         Number(
