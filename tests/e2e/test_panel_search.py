@@ -119,10 +119,16 @@ def _replay(past: Past, panel: Panel) -> None:
     expect(panel.page.locator(".panel-reply")).to_have_text("550 5.2.1 Address is disabled")
     expect(panel.page.locator("body")).to_contain_text("another answer")
     expect(panel.page.locator(".panel-node-not-reached")).to_have_count(1)
+    _look_at(panel, "Then and now")
     panel.show("replay")
     panel.page.get_by_label("Recipient").fill(f"sales@{past.domain}")
     panel.press("Explain")
     expect(panel.page.locator(".panel-node")).to_have_count(6)
+    _look_at(panel, "The way of the mail")
     panel.show("explain-graph")
     panel.page.locator("svg.panel-graph a", has_text="jo@store.example").click()
     expect(panel.page).to_have_url(re.compile("/admin/tenants/mailbox/"))
+
+
+def _look_at(panel: Panel, heading: str) -> None:
+    panel.page.get_by_role("heading", name=heading).evaluate("heading => heading.scrollIntoView()")
