@@ -134,6 +134,11 @@ def predecessor(event: Any) -> Any:
     return older.order_by("-pgh_id").first()
 
 
+def difference(old: Any, new: Any) -> tuple[FieldChange, ...]:
+    """What differs between two events of one row."""
+    return tuple(_diff(new, old, _Names([old, new])))
+
+
 def actor_of(event: Any) -> str:
     """Who made an event."""
     return edit_of(event).actor

@@ -128,7 +128,19 @@ def revert(
 def _put_back(net: Net, actor: Actor, reason: str, is_strict: bool) -> models.Model:  # noqa: FBT001
     row = net.model._base_manager.filter(pk=net.pk).first()
     wanted = _with_earlier_values(net, row, is_strict) if net.after else _as_it_was(net, row)
+    _require_related(wanted)
     return changes.save(wanted, actor=actor, reason=reason)
+
+
+def _require_related(row: models.Model) -> None:
+    """What the row points at is still there; what may lapse (an owner's account) lapses here."""
+    for each in row._meta.concrete_fields:
+        pk, remote = getattr(row, each.attname), each.remote_field
+        if remote is None or pk is None or remote.model._base_manager.filter(pk=pk).exists():
+            continue
+        if remote.on_delete is not models.SET_NULL:
+            raise ValidationError({each.name: f"The {each.verbose_name} it had has been deleted."})
+        setattr(row, each.attname, None)
 
 
 def _as_it_was(net: Net, row: models.Model | None) -> models.Model:

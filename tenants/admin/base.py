@@ -18,6 +18,7 @@ from django.forms import BaseInlineFormSet, ModelForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from structlog.contextvars import get_contextvars
 from unfold.admin import ModelAdmin, TabularInline
@@ -78,6 +79,7 @@ class AttributedAdmin(RowAdmin):
     delete_confirmation_template = "admin/panel/delete_confirmation.html"
     delete_selected_confirmation_template = "admin/panel/delete_selected_confirmation.html"
     empty_hint = ""
+    reverts_edits = False
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         view = super().changeform_view
@@ -115,7 +117,7 @@ class AttributedAdmin(RowAdmin):
         row = self.get_object(request, object_id)
         if not self.has_view_or_change_permission(request, row):
             raise Http404
-        edits = history.read(history.sources_of(self.model, object_id))
+        edits = history.read(self.history_sources(object_id))
         if row is None and not edits:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         context = {
@@ -125,10 +127,16 @@ class AttributedAdmin(RowAdmin):
             "edits": edits,
             "is_gone": row is None,
             "object": row,
+            "object_id": object_id,
             "opts": self.opts,
+            "may_revert": self.reverts_edits and self.has_change_permission(request),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/panel/history.html", context)
+
+    def history_sources(self, object_id: str) -> list[history.Source]:
+        """The events that the history of this row tells of."""
+        return history.sources_of(self.model, object_id)
 
 
 class PanelAdmin(AttributedAdmin):
@@ -138,6 +146,18 @@ class PanelAdmin(AttributedAdmin):
     warn_unsaved_form = True
     fixed_fields: tuple[str, ...] = ()
     search_fields: tuple[str, ...] = ()
+    reverts_edits = True
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_revert"
+        view = self.admin_site.admin_view(self.revert)
+        return [path("<path:object_id>/revert/", view, name=name), *super().get_urls()]
+
+    def revert(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Take one edit of the history back."""
+        from tenants.admin.reverts import revert_view
+
+        return revert_view(self, request, object_id, self.history_sources(object_id))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str

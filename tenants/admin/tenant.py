@@ -10,6 +10,7 @@ from unfold.decorators import display
 from tenants.admin.base import PanelAdmin, PanelInline
 from tenants.admin.exports import ExportMixin
 from tenants.admin.standing import StandingMixin
+from tenants.admin.timeline import TimelineMixin
 from tenants.models import Membership, Plan, Tenant
 from tenants.models.tenant import LIMITS
 from tenants.octets import print_octets
@@ -48,7 +49,7 @@ class MembershipInline(PanelInline):
 
 
 @admin.register(Tenant)
-class TenantAdmin(ExportMixin, StandingMixin):
+class TenantAdmin(ExportMixin, TimelineMixin, StandingMixin):
     list_display = ("name", "external_id", "state_label", "plan", "domains_link", "created_at")
     list_select_related = ("plan",)
     list_filter = (("state", ChoicesDropdownFilter), ("plan", AutocompleteSelectFilter))

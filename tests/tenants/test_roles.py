@@ -26,7 +26,7 @@ from tests.staff import client_of, make_member_of_staff, make_staff
 from tests.tenants.memory_resolver import MemoryResolver
 from tests.world import World
 
-MODEL_PAGES = ("changelist", "add", "change", "delete", "history")
+MODEL_PAGES = ("changelist", "add", "change", "delete", "history", "revert")
 GET, POST = "get", "post"
 EVERYBODY = "auditor operator"
 # The tables that others than superusers look at, and those that operators write.

@@ -1,0 +1,139 @@
+"""Every edit of everything of a tenant, newest first, a page at a time.
+
+Each table of events is read from where the last page left it, by its own ids, so that the deepest
+page costs what the first does. Rows that have been deleted count by what their events say.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from django.db.models import Exists, Model, OuterRef, Q
+
+from tenants import history
+from tenants.history import Edit, Source
+from tenants.models import (
+    Address,
+    Domain,
+    Mailbox,
+    Membership,
+    NextHop,
+    SendAsIdentity,
+    SubaddressRule,
+    Target,
+    Tenant,
+)
+
+EVENTS_A_PAGE = 50
+OUTSIDE = "outside"
+MODELS: dict[str, type[Model]] = {
+    model._meta.model_name or "": model
+    for model in (
+        *(Tenant, Membership, Domain, NextHop, Mailbox),
+        *(Address, SubaddressRule, Target, SendAsIdentity),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for; empty means everything. A surface of OUTSIDE is nobody's."""
+
+    model: str = ""
+    actor: str = ""
+    surface: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def events(self) -> Q:
+        wanted = Q()
+        if self.actor:
+            wanted &= Q(pgh_context__metadata__actor=self.actor)
+        if self.surface == OUTSIDE:
+            wanted &= Q(pgh_context=None)
+        elif self.surface:
+            wanted &= Q(pgh_context__metadata__surface=self.surface)
+        if self.since:
+            wanted &= Q(pgh_created_at__gte=self.since)
+        return wanted & Q(pgh_created_at__lt=self.until) if self.until else wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ended: of each table of events, the last id that was shown."""
+
+    ids: Mapping[str, int]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """What `str` printed. Raises ValueError for anything else."""
+        pairs = (part.split(":") for part in text.split(",") if part)
+        return cls({name: int(number) for name, number in pairs})
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}:{number}" for name, number in sorted(self.ids.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Edits, newest first; `next` is where older ones begin, None on the last page."""
+
+    edits: list[Edit]
+    next: Place | None
+
+
+def sources_of_tenant(tenant_id: int) -> dict[str, Source]:
+    """The events of everything that is or was the tenant's, by the model's name. One query."""
+    domains = list(
+        _events(Domain).filter(tenant_id=tenant_id).values_list("pgh_obj_id", flat=True).distinct()
+    )
+    of_address = {"domain_id__in": domains}
+    addresses = _events(Address).filter(pgh_obj_id=OuterRef("address_id"), **of_address)
+    rules = _events(SubaddressRule).filter(pgh_obj_id=OuterRef("rule_id"))
+    ruled = rules.filter(
+        Exists(_events(Address).filter(pgh_obj_id=OuterRef("address_id"), **of_address))
+    )
+    boxes = _events(Mailbox).filter(pgh_obj_id=OuterRef("mailbox_id"), tenant_id=tenant_id)
+    own = Q(tenant_id=tenant_id)
+    belongs: dict[type[Model], Q] = {
+        Tenant: Q(pgh_obj_id=tenant_id),
+        **dict.fromkeys((Membership, Domain, NextHop, Mailbox), own),
+        Address: Q(**of_address),
+        SubaddressRule: Q(Exists(addresses)),
+        Target: Q(Exists(addresses)) | Q(Exists(ruled)),
+        SendAsIdentity: Q(Exists(boxes)),
+    }
+    return {name: Source(_events(model).model, belongs[model]) for name, model in MODELS.items()}
+
+
+def read(tenant_id: int, wanted: Wanted, after: Place | None = None) -> Page:
+    """One page of what happened to a tenant. A query a table and one for each change shown."""
+    sources = sources_of_tenant(tenant_id)
+    names = [wanted.model] if wanted.model in sources else list(sources)
+    ids = dict(after.ids) if after else {}
+    found = [
+        (name, event) for name in names for event in _newest(sources[name], wanted, ids.get(name))
+    ]
+    found.sort(key=lambda each: (each[1].pgh_created_at, each[1].pgh_id), reverse=True)
+    shown = found[:EVENTS_A_PAGE]
+    for name, event in shown:
+        ids[name] = event.pgh_id
+    edits = history.gather([(event, _before(event)) for _, event in shown])
+    return Page(edits, Place(ids) if len(found) > len(shown) else None)
+
+
+def _newest(source: Source, wanted: Wanted, before_id: int | None) -> list[Any]:
+    rows = source.events._default_manager.filter(source.belongs, wanted.events)
+    rows = rows.filter(pgh_id__lt=before_id) if before_id is not None else rows
+    return list(rows.select_related("pgh_context").order_by("-pgh_id")[: EVENTS_A_PAGE + 1])
+
+
+def _before(event: Any) -> Any:
+    return None if event.pgh_label == "insert" else history.predecessor(event)
+
+
+def _events(model: type[Model]) -> Any:
+    tracked: Any = model
+    return tracked.pgh_event_model._default_manager.all()
