@@ -56,6 +56,12 @@ def draining(folder: Path) -> Iterator[Worker]:
 
 
 @contextmanager
+def running(code: str, folder: Path) -> Iterator[Worker]:
+    """A process that runs this and ends."""
+    yield from _running("-c", code, folder=folder)
+
+
+@contextmanager
 def celery_worker(folder: Path) -> Iterator[Worker]:
     """A worker as `up` starts it, with a filesystem broker of its own."""
     yield from _running(

@@ -14,7 +14,7 @@ from tests.world import ACTOR, make_domain, make_tenant
 
 WORK_OFF = (
     "import django; django.setup(); from tenants import jobs; from tenants.jobs import kind; "
-    "[object.__setattr__(each, 'chunk_rows', 2) for each in (kind.find('addresses.extend'),)]; "
+    "object.__setattr__(kind.find('addresses.extend'), 'chunk_rows', 2); "
     "jobs.work_off(lambda: True)"
 )
 ROWS = 300
@@ -40,7 +40,7 @@ def test_a_killed_worker_s_job_is_finished_by_another_each_row_once(tmp_path: Pa
         job.refresh_from_db()
         return job.handled
 
-    for process in worker._running("-c", WORK_OFF, folder=tmp_path):
+    with worker.running(WORK_OFF, tmp_path) as process:
         wait_until(lambda: handled() > 0)
         process.kill()
     assert 0 < handled() < ROWS, "it was killed within the job"

@@ -8,7 +8,8 @@ from watch.chart import HEIGHT, LEFT, WIDTH, Series, compact, draw, round_up
 
 
 @pytest.mark.parametrize(
-    ("number", "top"), [(0, 2), (2, 2), (3, 4), (5, 6), (11, 12), (17, 20), (21, 40), (99, 100), (101, 120)]
+    ("number", "top"),
+    [(0, 2), (2, 2), (3, 4), (5, 6), (11, 12), (17, 20), (21, 40), (99, 100), (101, 120)],
 )
 def test_scale_ends_at_a_round_number(number: int, top: int) -> None:
     assert round_up(number) == top
