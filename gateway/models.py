@@ -169,6 +169,10 @@ class RoutingRecord(models.Model):
             models.Index(fields=["key", "-id"], name="record_by_key"),
             models.Index(fields=["queue_id"], name="record_by_queue_id"),
             models.Index(fields=["at"], condition=Q(accepted=False), name="record_refused_at"),
+            # As the one above, without accepted mail: nothing to write at wire speed.
+            models.Index(
+                fields=["reason", "-id"], condition=Q(accepted=False), name="record_refused_for"
+            ),
             # Costs a record nothing unless it was written to a subaddress.
             models.Index(fields=["detail"], condition=~Q(detail=""), name="record_by_detail"),
         ]
@@ -250,6 +254,7 @@ class Delivery(models.Model):
                 condition=Q(state__in=["held", "quarantined"]),
                 name="delivery_kept_back",
             ),
+            models.Index(fields=["id"], condition=Q(state="failed"), name="delivery_failed"),
         ]
 
     def __str__(self) -> str:
@@ -422,3 +427,67 @@ class RefusalCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.domain_name} {self.reason}: {self.count}"
+
+
+class AddressUse(models.Model):
+    """When an address last got mail, or was made: read off the routing records, some time later.
+
+    Written by use.py alone, one statement for many records, so that accepting mail writes nothing
+    more.
+    """
+
+    address = models.OneToOneField(
+        "tenants.Address",
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        primary_key=True,
+        related_name="use",
+    )
+    used_at = models.DateTimeField(null=True, help_text="Empty where none has come yet.")
+    idle_since = models.DateTimeField(help_text="The last mail, or the day the address was made.")
+
+    class Meta:
+        indexes = [models.Index(fields=["idle_since", "address"], name="address_idle_since")]
+
+    def __str__(self) -> str:
+        return f"{self.address_id}: {self.used_at or 'never'}"
+
+
+class Concern(models.Model):
+    """What an operator has to know about an address, as the last look at all of them found it.
+
+    Written by concerns.py alone.
+    """
+
+    class Kind(models.TextChoices):
+        BROKEN = "broken", "target broken"
+        LEFT = "left", "holder left"
+
+    address = models.ForeignKey(
+        "tenants.Address",
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="concerns",
+    )
+    kind = models.CharField(max_length=8, choices=Kind)
+    detail = models.CharField(max_length=500)
+    since = models.DateTimeField()
+
+    class Meta:
+        ordering = ("kind", "address")
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "address"], name="concern_once_by_address")
+        ]
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class Watermark(models.Model):
+    """Up to which moment a job has read the routing records."""
+
+    job = models.CharField(primary_key=True, max_length=40)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.job}: {self.at}"

@@ -6,11 +6,14 @@ Each may be lost, repeated or killed at any moment: the rows say what is left to
 import threading
 
 from celery import shared_task, signals
+from django.utils import timezone
 
-from gateway import bell, retention
+from gateway import bell, concerns, retention, use
 from gateway.delivery import Drain, give_up, is_anything_due
 
 LINGER_SECONDS = 5.0
+# Of one run; what it leaves, the next one reads.
+USE_SECONDS = 60.0
 
 _lock = threading.Lock()
 _running: Drain | None = None
@@ -47,6 +50,15 @@ def purge() -> None:
     """Drop what is past its retention, and give up what waited too long for a hop that is out."""
     give_up()
     retention.purge()
+    use.forget_deleted()
+
+
+@shared_task(ignore_result=True)
+def look_over() -> None:
+    """Note when addresses last got mail, and which of them need somebody to look at them."""
+    now = timezone.now()
+    use.stamp(now=now, most_seconds=USE_SECONDS)
+    concerns.look_over(now=now)
 
 
 def _stop(**_signal: object) -> None:

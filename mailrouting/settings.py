@@ -197,6 +197,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "tenants.tasks.forget_jobs",
         "schedule": timedelta(seconds=PURGE_SECONDS),
     },
+    "look over addresses": {
+        "task": "gateway.tasks.look_over",
+        "schedule": timedelta(seconds=env.number("LOOK_OVER_SECONDS", default=600)),
+    },
     "purge by retention": {
         "task": "gateway.tasks.purge",
         "schedule": timedelta(seconds=PURGE_SECONDS),

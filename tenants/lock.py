@@ -14,6 +14,8 @@ DNS_CHECK = 7042  # one domain's check
 PURGE = 7043
 TRAFFIC = 7051  # counts over time
 ALARMS = 7052  # what is found in trouble
+ADDRESS_USE = 7061  # one reader of when addresses got mail
+CONCERNS = 7062  # one look at all addresses
 
 
 @contextmanager

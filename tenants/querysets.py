@@ -155,3 +155,16 @@ class TargetQuerySet(TenantQuerySet):
             Q(address__domain__tenant__memberships__user=user)
             | Q(rule__address__domain__tenant__memberships__user=user)
         ).distinct()
+
+
+class SavedViewQuerySet(models.QuerySet[Any]):
+    def visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> Self:
+        """A user's own views, and for staff those that were shared."""
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        own = Q(author=user.pk)
+        return self.filter(own | Q(is_shared=True) if getattr(user, "is_staff", False) else own)
+
+    def of_list(self, listed: str) -> Self:
+        """Those of one list, as in tenants.alias."""
+        return self.filter(listed=listed)

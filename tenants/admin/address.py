@@ -5,10 +5,10 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.timezone import localtime
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
-    BooleanRadioFilter,
     ChoicesDropdownFilter,
 )
 from unfold.decorators import display
@@ -28,13 +28,21 @@ from tenants.admin.deeds import (
     RETARGET,
 )
 from tenants.admin.exports import ExportMixin
-from tenants.admin.filters import DomainEnvironmentFilter, ExpiryFilter, TargetKindFilter
+from tenants.admin.filters import (
+    ConcernFilter,
+    DomainEnvironmentFilter,
+    ExpiryFilter,
+    StateFilter,
+    TargetKindFilter,
+    UseFilter,
+)
 from tenants.admin.forms import RefusedError
 from tenants.models import Address, Alias, RoleAddress, SubaddressRule, Target
 
 BULK: tuple[Any, ...] = tuple(
     bulk_action(deed) for deed in (ENABLE, DISABLE, EXPIRE, EXTEND, RETARGET, EXCHANGE, MOVE, OWN)
 )
+BADGE = '<span class="panel-label panel-label-danger panel-concern" title="{1}">{0}</span>'
 STATES = {"enabled": "success", "disabled": "default", "expired": "warning"}
 
 
@@ -98,15 +106,20 @@ class TargetedAdmin(PanelAdmin):
 class AddressAdmin(TargetedAdmin):
     """What aliases and role addresses share."""
 
-    list_select_related = ("domain__tenant", "owner", "holder")
-    list_filter = (
+    list_select_related = ("domain__tenant", "owner", "holder", "use")
+    list_filter: tuple[Any, ...] = (
         ("domain__tenant", AutocompleteSelectFilter),
         ("domain", AutocompleteSelectFilter),
         DomainEnvironmentFilter,
         TargetKindFilter,
-        ("enabled", BooleanRadioFilter),
+        StateFilter,
         ExpiryFilter,
+        UseFilter,
+        ConcernFilter,
+        ("owner", AutocompleteSelectFilter),
     )
+    # What has an index; the rest is narrowed by filters.
+    sortable_by = ("shown", "expires_at", "created_at")
     search_fields = ("key__startswith",)
     autocomplete_fields = ("domain", "owner", "holder")
     fixed_fields = ("domain",)
@@ -117,17 +130,17 @@ class AddressAdmin(TargetedAdmin):
     search_help_text = "Beginning of an address"
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).prefetch_related("targets__mailbox")
+        return super().get_queryset(request).prefetch_related("targets__mailbox", "concerns")
 
     @display(description="address", ordering="key")
     def shown(self, address: Address) -> str:
         return f"{address.local_part}@{address.domain}"
 
-    @display(description="tenant", ordering="domain__tenant__name")
+    @display(description="tenant")
     def tenant(self, address: Address) -> str:
         return str(address.domain.tenant)
 
-    @display(description="state", ordering="enabled", label=STATES)
+    @display(description="state", label=STATES)
     def state_label(self, address: Address) -> str:
         if address.is_expired or address.expired_at:
             return "expired"
@@ -137,7 +150,18 @@ class AddressAdmin(TargetedAdmin):
     def goes_to(self, address: Address) -> str:
         targets = list(address.targets.all())
         more = f" and {len(targets) - 2} more" if len(targets) > 2 else ""
-        return ", ".join(map(str, targets[:2])) + more or str(address.holder or "—")
+        told = ", ".join(map(str, targets[:2])) + more or str(address.holder or "—")
+        worries = [(concern.get_kind_display(), concern) for concern in address.concerns.all()]
+        badges = format_html_join("", BADGE, worries)
+        return format_html("{}{}", told, badges) if worries else told
+
+    @display(description="last mail")
+    def last_mail(self, address: Address) -> str:
+        """The day of the newest mail that was accepted for it; a dash before the first look."""
+        use = getattr(address, "use", None)
+        if use is None:
+            return "—"
+        return localtime(use.used_at).strftime("%Y-%m-%d") if use.used_at else "never"
 
     def response_add(self, request: HttpRequest, obj: Any, *args: Any) -> HttpResponse:
         warn(request, obj)
@@ -180,6 +204,8 @@ EXEMPT = "Never applied to postmaster and abuse, which are always reachable."
 @admin.register(Alias)
 class AliasAdmin(ExportMixin, AddressAdmin):
     list_display = ("shown", "tenant", "goes_to", "state_label", "owner", "expires_at")
+class AliasAdmin(AddressAdmin):
+    list_display = ("shown", "tenant", "goes_to", "state_label", "owner", "last_mail", "expires_at")
     inlines = (TargetInline, SubaddressRuleInline)
     empty_hint = (
         "An alias is an address that delivers to one or more targets. Add a domain first, then the "
@@ -198,6 +224,9 @@ class AliasAdmin(ExportMixin, AddressAdmin):
 class RoleAddressAdmin(ExportMixin, AddressAdmin):
     actions = (*BULK, bulk_action(HOLD))
     list_display = ("shown", "tenant", "holder", "goes_to", "state_label")
+class RoleAddressAdmin(AddressAdmin):
+    list_display = ("shown", "tenant", "holder", "goes_to", "state_label", "last_mail")
+    list_filter = (*AddressAdmin.list_filter, ("holder", AutocompleteSelectFilter))
     inlines = (RoleTargetInline, SubaddressRuleInline)
     empty_hint = (
         "postmaster and abuse answer on every active domain without a row here. Add a role address "

@@ -18,37 +18,28 @@ from django.forms import BaseInlineFormSet, ModelForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
-from structlog.contextvars import get_contextvars
+from django.utils.timezone import localtime
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
 
 from gateway.routing.address import fold
 from tenants import changes, history
+from tenants.admin import attribution
 from tenants.admin.forms import InlineForm, PanelForm, RefusedError, field_for
 from tenants.admin.paging import CappedPaginator, KeysetChangeList
-from tenants.changes import Actor
+from tenants.admin.saved_views import SavedViewsMixin
+from tenants.querysets import begins
+from tenants.stamps import last_changes
 
 NEEDING_SHOWN = 50
+actor_of, reason_of = attribution.actor_of, attribution.reason_of
+OUTSIDE = "behind the panel’s back"
 AT_ONCE = "Somebody else saved the same thing at this moment; look at it and try again."
 
 
-def actor_of(request: HttpRequest) -> Actor:
-    """Whoever acts through the admin in this request."""
-    return Actor(
-        surface="admin",
-        user=request.user,  # type: ignore[arg-type]
-        request_id=str(get_contextvars().get("request_id", "")),
-        client=request.META.get("REMOTE_ADDR", ""),
-    )
-
-
-def reason_of(request: HttpRequest) -> str:
-    """The reason that was typed beside the change; empty where none was."""
-    return request.POST.get("change_reason", "").strip()[:200]
-
-
-class RowAdmin(ModelAdmin):
+class RowAdmin(SavedViewsMixin, ModelAdmin):
     """An admin whose list is quick at any depth, and whose page of one row may show more."""
 
     paginator = CappedPaginator
@@ -57,6 +48,11 @@ class RowAdmin(ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return KeysetChangeList
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Its saved views are shown above the list."""
+        context = {**self.saved_views_context(request), **(extra_context or {})}
+        return super().changelist_view(request, context)
 
     def complete(self, rows: list[Any]) -> None:
         """Add to the rows of a page what their columns show besides the row's own fields."""
@@ -140,7 +136,10 @@ class AttributedAdmin(RowAdmin):
 
 
 class PanelAdmin(AttributedAdmin):
-    """The admin of a control-plane model; `fixed_fields` cannot change once a row is there."""
+    """The admin of a control-plane model; `fixed_fields` cannot change once a row is there.
+
+    Each row of its list says who changed it last, and leads to its history.
+    """
 
     form = PanelForm
     warn_unsaved_form = True
@@ -166,8 +165,36 @@ class PanelAdmin(AttributedAdmin):
         term = search_term.strip()
         found = models.Q()
         for lookup in self.search_fields if term else ():
-            found |= models.Q(**{lookup: term}) | models.Q(**{lookup: fold(term)})
+            found |= _begins(lookup, term) | _begins(lookup, fold(term))
         return queryset.filter(found), False
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        columns = super().get_list_display(request)
+        return [*columns, "changed"] if history.is_tracked(self.model) else [*columns]
+
+    def complete(self, rows: list[Any]) -> None:
+        super().complete(rows)
+        if history.is_tracked(self.model):
+            found = last_changes(self.model, [row.pk for row in rows])
+            for row in rows:
+                row.stamp = found.get(row.pk)
+
+    @display(description="changed")
+    def changed(self, row: Any) -> str:
+        """When and by whom it was changed last, as a link to its history."""
+        stamp = getattr(row, "stamp", None)
+        if stamp is None:
+            return "—"
+        page = f"admin:{self.opts.app_label}_{self.opts.model_name}_history"
+        who = OUTSIDE if stamp.is_outside else f"{stamp.actor} ({stamp.surface})"
+        return format_html(
+            '<a class="panel-stamp{}" href="{}"><time datetime="{}">{}</time><span>{}</span></a>',
+            " panel-stamp-outside" if stamp.is_outside else "",
+            reverse(page, args=[row.pk]),
+            stamp.at.isoformat(),
+            localtime(stamp.at).strftime("%Y-%m-%d %H:%M"),
+            who,
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Iterable[str]:
         fields = tuple(super().get_readonly_fields(request, obj))
@@ -317,6 +344,12 @@ def links_to_needing(objs: Any) -> list[str]:
     ]
     more = len(rows) - len(links)
     return [*links, f"and {more:,} more"] if more else links
+
+
+def _begins(lookup: str, term: str) -> models.Q:
+    """What a search field asks; of a beginning with its case, what an index answers."""
+    path = lookup.removesuffix("__startswith")
+    return models.Q(**{lookup: term}) if path == lookup else begins(models.F(path), term)
 
 
 def _named(row: Any) -> tuple[str, str]:

@@ -4,13 +4,18 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.contrib.filters.admin import DropdownFilter
 
+from gateway.models import Concern
+from gateway.routing.facts import AddressKind
 from tenants.models import Domain, Target
 from tenants.models.target import kind_choices
+
+UNUSED = timedelta(days=90)
+WEEK = timedelta(days=7)
 
 
 class ExpiryFilter(DropdownFilter):
@@ -23,10 +28,62 @@ class ExpiryFilter(DropdownFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         now = timezone.now()
         if self.value() == "week":
-            return queryset.filter(expires_at__gt=now, expires_at__lte=now + timedelta(days=7))
+            return queryset.filter(expires_at__gt=now, expires_at__lte=now + WEEK)
         if self.value() == "past":
             return queryset.filter(expires_at__lte=now)
         return queryset.filter(expires_at=None) if self.value() == "never" else queryset
+
+
+class StateFilter(DropdownFilter):
+    """An address as its list calls it."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return (("enabled", "Enabled"), ("disabled", "Disabled"), ("expired", "Expired"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() == "enabled":
+            return queryset.alive()  # type: ignore[attr-defined]
+        if self.value() == "disabled":
+            return queryset.filter(enabled=False, expired_at=None)
+        if self.value() == "expired":
+            return queryset.filter(expires_at__lte=timezone.now())
+        return queryset
+
+
+class UseFilter(DropdownFilter):
+    """By the stamps that a job reads off the routing records."""
+
+    title = "last mail"
+    parameter_name = "used"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return (("idle", "Unused for 90 days"), ("never", "Never"), ("week", "Within 7 days"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        now = timezone.now()
+        if self.value() == "idle":
+            return queryset.filter(use__idle_since__lt=now - UNUSED)
+        if self.value() == "week":
+            return queryset.filter(use__used_at__gte=now - WEEK, use__idle_since__gte=now - WEEK)
+        if self.value() == "never":
+            return queryset.filter(use__isnull=False, use__used_at=None)
+        return queryset
+
+
+class ConcernFilter(DropdownFilter):
+    """By what the last look at all addresses found."""
+
+    title = "needs a look"
+    parameter_name = "concern"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return (("broken", "Target broken"), ("left", "Holder left"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(concerns__kind=self.value()) if self.value() else queryset
 
 
 class TargetKindFilter(DropdownFilter):
@@ -39,7 +96,10 @@ class TargetKindFilter(DropdownFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         targets = Target.objects.filter(address=OuterRef("pk"))
         if self.value() == "none":
-            return queryset.filter(~Exists(targets))
+            # An alias in use without a target is found by the look at all addresses.
+            noted = Concern.objects.filter(kind=Concern.Kind.BROKEN).values("address")
+            lost = Q(enabled=False) | Q(kind=AddressKind.ROLE) | Q(pk__in=noted)
+            return queryset.filter(lost).filter(~Exists(targets))
         if self.value():
             return queryset.filter(Exists(targets.filter(kind=self.value())))
         return queryset

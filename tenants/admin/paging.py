@@ -3,13 +3,18 @@
 A page is found by one comparison of (sort column, id) with an index behind it, so that the deepest
 one costs what the first does, and rows that come and go meanwhile shift nothing. The price: pages
 have no numbers.
+
+Filters may pick rows that lie anywhere in that order. Where they pick few, those are found first
+and sorted then. Where they pick many, the order is walked for a moment; if it holds too few of
+them, the list is sorted by id instead, which is said above it.
 """
 
 import base64
 import binascii
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Self
 
@@ -17,12 +22,15 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import get_fields_from_path
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.paginator import Paginator
+from django.db import OperationalError, connection, transaction
 from django.db.models import BooleanField, F, Field, Func, Model, Q, QuerySet, Value
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from psycopg.errors import QueryCanceled
 from unfold.views import ChangeList
 
 COUNTED = 10_000
+WALK_MS = 200  # for which the order of a list is walked, looking for rows that its filters pick
 AFTER, BEFORE = "after", "before"
 END = "end"  # the last page is the one before the end
 
@@ -49,6 +57,7 @@ class Sort:
 
     path: str
     field: Field
+    key_field: Field
     is_descending: bool = False
     is_nullable: bool = False
 
@@ -59,7 +68,12 @@ class Sort:
         path = _to_column(model, name.removeprefix("-"))
         fields = get_fields_from_path(model, path)
         is_nullable = any(getattr(field, "null", False) for field in fields)
-        return cls(path, fields[-1], name.startswith("-"), is_nullable)
+        key_field: Any = model._meta.pk
+        return cls(path, fields[-1], key_field, name.startswith("-"), is_nullable)
+
+    def by_id(self) -> "Sort":
+        """The newest first, which every list can be sorted by."""
+        return Sort(self.key_field.name, self.key_field, self.key_field, is_descending=True)
 
     def order_by(self, *, is_backward: bool = False) -> list[Any]:
         """For a queryset: this column, then the id, both the same way."""
@@ -102,27 +116,32 @@ class Sort:
 class Cursor:
     """A place between two rows: the row that it follows or precedes, by column and id."""
 
+    path: str  # the column that the list is sorted by there
     value: Any
     pk: Any
     key_field: Field
 
     @classmethod
     def at(cls, row: Any, sort: Sort) -> Self:
-        return cls(sort.value_of(row), row.pk, row._meta.pk)
+        return cls(sort.path, sort.value_of(row), row.pk, row._meta.pk)
 
     @classmethod
-    def parse(cls, text: str, sort: Sort, key_field: Field) -> Self:
-        """What `str` printed. Raises IncorrectLookupParameters for anything else."""
+    def parse(cls, text: str, sort: Sort) -> tuple[Self, Sort]:
+        """What `str` printed, and the sort it is about: the list's, or the one by id.
+
+        Raises IncorrectLookupParameters for anything else.
+        """
         try:
-            value, pk = json.loads(base64.urlsafe_b64decode(text.encode()))
-            value = None if value is None else sort.field.to_python(value)
-            return cls(value, key_field.to_python(pk), key_field)
+            path, value, pk = json.loads(base64.urlsafe_b64decode(text.encode()))
+            by = sort if path == sort.path else sort.by_id()
+            value = None if value is None else by.field.to_python(value)
+            return cls(by.path, value, by.key_field.to_python(pk), by.key_field), by
         except (binascii.Error, ValueError, TypeError, ValidationError) as error:
             raise IncorrectLookupParameters(error) from error
 
     def __str__(self) -> str:
         value = None if self.value is None else str(self.value)
-        text = json.dumps([value, str(self.pk)], separators=(",", ":"))
+        text = json.dumps([self.path, value, str(self.pk)], separators=(",", ":"))
         return base64.urlsafe_b64encode(text.encode()).decode()
 
 
@@ -185,11 +204,24 @@ def _to_column(model: type[Model], path: str) -> str:
     return _to_column(model, f"{path}__{str(ordering[0]).removeprefix('-')}")
 
 
+@contextmanager
+def at_most(milliseconds: int | None) -> Iterator[None]:
+    """Let no statement inside take longer. Raises OperationalError once one does."""
+    if milliseconds is None:
+        yield
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+        yield
+        cursor.execute("SET LOCAL statement_timeout = DEFAULT")
+
+
 class KeysetChangeList(ChangeList):
     """A list whose `after` and `before` in the address say where its page begins or ends."""
 
     sort: Sort
     page: Page
+    is_resorted = False  # by id, since what its filters pick is far apart in the order asked for
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet:
         """Where one page ends is no filter: links to other filters begin at the first page."""
@@ -206,29 +238,54 @@ class KeysetChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
         self.paginator = paginator
+        rows = self._narrowed(request) if self.get_filters_params() or self.query else self.queryset
         self.result_count = paginator.count
         self.full_result_count = None
         self.show_full_result_count = False
         self.show_admin_actions = True
         self.can_show_all = self.result_count <= self.list_max_show_all
         self.multi_page = self.result_count > self.list_per_page
-        self.page = self._read(request)
+        page = self._read(request, rows)
+        self.page = page if rows is self.queryset else self._whole(page)
         self.result_list = self.page.rows
         self.model_admin.complete(self.result_list)
 
-    def _read(self, request: HttpRequest) -> Page:
-        after, before = request.GET.get(AFTER), request.GET.get(BEFORE)
-        rows, sort, size = self.queryset, self.sort, self.list_per_page
-        if self.show_all and self.can_show_all:
-            return Page(list(rows), has_previous=False, has_next=False)
-        if before == END:
-            return read_page(rows, sort, size, is_last=True)
-        if before:
-            return read_page_before(rows, sort, size, self._parse(before))
-        return read_page(rows, sort, size, after=self._parse(after) if after else None)
+    def _narrowed(self, request: HttpRequest) -> QuerySet:
+        """The rows that the filters pick: by their ids, where they are few enough to be counted."""
+        picked = list(self.queryset.order_by().values_list("pk", flat=True)[: COUNTED + 1])
+        self.paginator.count = len(picked)
+        if len(picked) > COUNTED:
+            return self.queryset
+        few = self.root_queryset.filter(pk__in=picked)
+        return few.select_related(None).prefetch_related(None).only("pk")
 
-    def _parse(self, text: str) -> Cursor:
-        return Cursor.parse(text, self.sort, self.lookup_opts.pk)
+    def _whole(self, page: Page) -> Page:
+        """The same page, its rows with all that the list shows of them."""
+        wanted = [row.pk for row in page.rows]
+        rows = self.apply_select_related(self.root_queryset.filter(pk__in=wanted))
+        found = {row.pk: row for row in rows}
+        return replace(page, rows=[found[pk] for pk in wanted if pk in found])
+
+    def _read(self, request: HttpRequest, rows: QuerySet) -> Page:
+        if self.show_all and self.can_show_all:
+            return Page(list(rows.order_by(*self.sort.order_by())), False, False)
+        cursor, way = None, BEFORE if request.GET.get(BEFORE) else AFTER
+        text = request.GET.get(way, "")
+        if text and text != END:
+            cursor, self.sort = Cursor.parse(text, self.sort)
+        try:
+            with at_most(WALK_MS if self.result_count > COUNTED else None):
+                return self._turn(rows, cursor, way, is_last=text == END)
+        except OperationalError as error:
+            if not isinstance(error.__cause__, QueryCanceled) or cursor is not None:
+                raise
+        self.sort, self.is_resorted = self.sort.by_id(), True
+        return self._turn(rows, None, way, is_last=text == END)
+
+    def _turn(self, rows: QuerySet, cursor: Cursor | None, way: str, *, is_last: bool) -> Page:
+        if way == BEFORE and cursor is not None:
+            return read_page_before(rows, self.sort, self.list_per_page, cursor)
+        return read_page(rows, self.sort, self.list_per_page, after=cursor, is_last=is_last)
 
     # --- what the foot of the page links to; each keeps filters and order
 

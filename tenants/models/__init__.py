@@ -11,6 +11,7 @@ from tenants.models.export import Export
 from tenants.models.identity import SendAsIdentity
 from tenants.models.job import Job, JobItem
 from tenants.models.mailbox import Mailbox, NextHop
+from tenants.models.saved_view import SavedView
 from tenants.models.source import Source
 from tenants.models.staff import Account, AccountGroup
 from tenants.models.target import Target
@@ -31,6 +32,7 @@ __all__ = [
     "NextHop",
     "Plan",
     "RoleAddress",
+    "SavedView",
     "SendAsIdentity",
     "Source",
     "SubaddressRule",

@@ -232,6 +232,12 @@ class Address(Ruled):
                 fields=["expires_at"], condition=Q(enabled=True), name="address_to_expire"
             ),
             models.Index(by_code_point("key"), "id", name="address_by_key"),
+            # What lists are sorted and narrowed by: each page is found in one of these.
+            models.Index(fields=["kind", "key", "id"], name="address_listed"),
+            models.Index(fields=["domain", "key", "id"], name="address_of_domain"),
+            models.Index(fields=["expires_at", "id"], name="address_expiring"),
+            models.Index(fields=["created_at", "id"], name="address_made"),
+            models.Index(fields=["key"], condition=Q(enabled=False), name="address_disabled"),
         ]
 
     def __str__(self) -> str:

@@ -62,6 +62,7 @@ class Target(Ruled):
 
     class Meta:
         ordering = ("position", "id")
+        indexes = [models.Index(fields=["kind", "address"], name="target_of_kind")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(address=None, rule__isnull=False) | Q(address__isnull=False, rule=None),
