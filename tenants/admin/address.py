@@ -203,8 +203,6 @@ EXEMPT = "Never applied to postmaster and abuse, which are always reachable."
 
 @admin.register(Alias)
 class AliasAdmin(ExportMixin, AddressAdmin):
-    list_display = ("shown", "tenant", "goes_to", "state_label", "owner", "expires_at")
-class AliasAdmin(AddressAdmin):
     list_display = ("shown", "tenant", "goes_to", "state_label", "owner", "last_mail", "expires_at")
     inlines = (TargetInline, SubaddressRuleInline)
     empty_hint = (
@@ -223,8 +221,6 @@ class AliasAdmin(AddressAdmin):
 @admin.register(RoleAddress)
 class RoleAddressAdmin(ExportMixin, AddressAdmin):
     actions = (*BULK, bulk_action(HOLD))
-    list_display = ("shown", "tenant", "holder", "goes_to", "state_label")
-class RoleAddressAdmin(AddressAdmin):
     list_display = ("shown", "tenant", "holder", "goes_to", "state_label", "last_mail")
     list_filter = (*AddressAdmin.list_filter, ("holder", AutocompleteSelectFilter))
     inlines = (RoleTargetInline, SubaddressRuleInline)
