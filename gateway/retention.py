@@ -7,7 +7,7 @@ the border: it is set under the message's lock and only where nothing waits, ret
 lock and pass by what has it, and octets are dropped only where every message has it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -38,8 +38,10 @@ PREFIX = "gateway_body_"
 
 log = structlog.get_logger()
 
-_OPEN = """EXISTS (SELECT FROM gateway_delivery d WHERE d.message_id = m.id
-    AND d.state IN ('pending', 'deferred', 'sending', 'held', 'quarantined'))"""
+# A delivery in one of these still needs its body.
+OPEN_STATES = ("pending", "deferred", "sending", "held", "quarantined")
+_OPEN = f"""EXISTS (SELECT FROM gateway_delivery d WHERE d.message_id = m.id
+    AND d.state IN {OPEN_STATES})"""
 
 _EXTEND = f"""
 WITH needed AS (
@@ -84,6 +86,11 @@ WITH gone AS (
 SELECT count(*) FROM gone
 """  # noqa: S608 - made of constants
 
+_DROP_BODIES = """
+DELETE FROM gateway_body b USING gateway_message m
+WHERE m.id = ANY(%(ids)s) AND m.purged_at IS NOT NULL
+    AND b.id = m.body_id AND b.expires_on = m.body_expires_on
+"""
 _PARTITIONS = """
 SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'gateway_body'::regclass
@@ -193,6 +200,19 @@ def purge() -> Purged | None:
     purged = Purged(made, dropped, kept, released, removed, forgotten, pruned)
     log.info("purge", **{name: getattr(purged, name) for name in Purged.__slots__})
     return purged
+
+
+def drop_bodies(ids: Sequence[UUID]) -> int:
+    """Purge messages before their time, and drop their bodies at once; how many were there.
+
+    One with a delivery that is open stays as it is.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        messages = Message.objects.select_for_update().filter(pk__in=ids).order_by("pk")
+        locked = list(messages.values_list("pk", flat=True))
+        cursor.execute(_RELEASE, {"ids": locked})
+        cursor.execute(_DROP_BODIES, {"ids": locked})
+        return int(cursor.rowcount)
 
 
 def make_partitions(today: date | None = None) -> int:

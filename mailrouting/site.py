@@ -20,9 +20,11 @@ class PanelSite(UnfoldAdminSite):
     def extra_urls(self) -> list[URLPattern]:
         from gateway.admin.explain import explain_view
         from gateway.admin.queue import queue_view
+        from tenants.admin.erasure import erasure_view
         from tenants.admin.imports import import_view
 
         return [
+            path("erasure/", self.admin_view(erasure_view), name="erasure"),
             path("explain/", self.admin_view(explain_view), name="explain"),
             path("import/", self.admin_view(import_view), name="import"),
             path("queue/", self.admin_view(queue_view), name="queue"),

@@ -73,6 +73,7 @@ NAVIGATION = [
             _list("Jobs", "checklist", "tenants", "job"),
             _item("Import", "upload", "import", "tenants.add_alias"),
             _list("Exports", "download", "tenants", "export"),
+            _item("Erasure", "person_remove", "erasure", "tenants.erase_person"),
             _list("Schedules", "schedule", "django_celery_beat", "periodictask"),
             _list("Counters", "speed", "gateway", "counter"),
             _list("Alarm recipients", "campaign", "watch", "alarmrecipient"),

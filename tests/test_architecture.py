@@ -32,6 +32,7 @@ WRITES = {
 WRITERS = (
     "tenants/changes.py",
     "tenants/jobs/ledger.py",  # jobs record who wrote what; nothing is routed by them
+    "tenants/imports/exporting.py",  # exports record who took what away
 )
 NOT_ROWS = {"changes", "super()", "storage", "formset"}
 OUTER_SHELLS = {

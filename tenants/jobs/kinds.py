@@ -1,5 +1,14 @@
 """Every module that registers kinds of jobs, so that any process that works them off knows all."""
 
-from tenants.jobs import bulk, deliveries, importing, moving, sending, shadowing, undoing
+from tenants.jobs import bulk, deliveries, erasing, importing, moving, sending, shadowing, undoing
 
-__all__ = ["bulk", "deliveries", "importing", "moving", "sending", "shadowing", "undoing"]
+__all__ = [
+    "bulk",
+    "deliveries",
+    "erasing",
+    "importing",
+    "moving",
+    "sending",
+    "shadowing",
+    "undoing",
+]

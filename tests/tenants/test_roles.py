@@ -53,6 +53,7 @@ OWN_PAGES: dict[str, tuple[Callable[[World], list[Any]], str, str]] = {
     "search": (lambda w: [], GET, EVERYBODY),
     "explain": (lambda w: [], GET, EVERYBODY),
     "queue": (lambda w: [], GET, EVERYBODY),
+    "erasure": (lambda w: [], GET, ""),
     "password_change": (lambda w: [], GET, EVERYBODY),
     "password_change_done": (lambda w: [], GET, EVERYBODY),
     "tenants_domain_check_now": (lambda w: [w.domain.pk], POST, "operator"),

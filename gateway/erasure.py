@@ -1,0 +1,231 @@
+"""Erases an address of a person from what was written down: mail, its trail, and the history.
+
+Rule of this file: rows are kept and say the same, with a pseudonym in the address's place that
+nobody can trace back; bodies of mail that the person sent, or was alone to receive, go. What is in
+use is not touched but named, since an edit of it belongs to whoever is responsible. Work comes in
+parts, by tables and days, so that each is a short transaction.
+"""
+
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pgtrigger
+from django.apps import apps
+from django.db import connection, models
+from psycopg import sql
+
+from gateway.models import Body, Delivery, Message, RoutingRecord
+from gateway.retention import OPEN_STATES, drop_bodies
+from gateway.routing.address import Address
+from tenants import history
+
+BODIES = "bodies"
+ERASED_DOMAIN = "erased.invalid"
+NAMED = 5
+# An address ends where none of its characters follows (RFC 5322 §3.2.3), nor a further label.
+_BEFORE = r"(?<![[:alnum:].!#$%&'*+/=?^_`{|}~-])"
+_AFTER = r"(?![[:alnum:]-]|\.[[:alnum:]])"
+_TEXTS = ("text", "varchar", "json", "jsonb", "_text", "_varchar")
+# What is written with the job that erases, and by it.
+_WORK = ("tenants_job", "tenants_jobitem")
+COLUMNS = """
+SELECT a.attname, format_type(a.atttypid, a.atttypmod)
+FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped
+    AND t.typname = ANY(%s) ORDER BY a.attnum
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of one table, or the bodies; those of one day where `day` says which."""
+
+    table: str
+    by: str = ""  # the column of time-ordered ids (RFC 9562 §5.7) that the day is about
+    day: date | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Part":
+        """The part that a job's item describes."""
+        day = given["day"] and date.fromisoformat(given["day"])
+        return cls(given["table"], given["by"], day)
+
+    def __str__(self) -> str:
+        return f"{self.table} of {self.day}" if self.day else self.table
+
+
+def make_pseudonym() -> str:
+    """A fresh address that nobody can receive mail at (RFC 2606 §2)."""
+    return f"erased-{secrets.token_hex(6)}@{ERASED_DOMAIN}"
+
+
+def uses(address: Address) -> list[str]:
+    """Where the address is still in use, by what an operator calls it; the first few of each."""
+    waiting = Delivery.objects.filter(state__in=OPEN_STATES).filter(
+        models.Q(recipient__iexact=str(address))
+        | models.Q(record__key=address.key)
+        | models.Q(message__sender__iexact=str(address))
+    )
+    found = [f"mail that waits: delivery {each}" for each in waiting[:NAMED]]
+    for model in _control_plane():
+        keys = _keys_naming(model._meta.db_table, address)
+        rows = model._base_manager.filter(pk__in=keys)
+        found += [f"{model._meta.verbose_name} {row}" for row in rows]
+    return found
+
+
+def parts() -> Iterator[Part]:
+    """All that may name somebody, bodies first, in the order in which it has to be erased."""
+    days = list(_days())
+    yield from (Part(BODIES, "id", day) for day in days)
+    for model in _written():
+        by = _time_ordered(model)
+        table = model._meta.db_table
+        yield from (Part(table, by, day) for day in days) if by else [Part(table)]
+
+
+def erase(part: Part, address: Address, pseudonym: str) -> int:
+    """Put the pseudonym in the address's place in a part, or drop its bodies; how many rows."""
+    if part.table == BODIES:
+        return drop_bodies(_messages_of(part, address))
+    query, values = _replacement(part, address, pseudonym)
+    with pgtrigger.ignore(*_append_only()), connection.cursor() as cursor:
+        cursor.execute(query.as_string(), values)  # what lifts the guards puts words before it
+        count: int = cursor.rowcount
+        return count
+
+
+def _replacement(
+    part: Part, address: Address, pseudonym: str
+) -> tuple[sql.Composed, Sequence[str | UUID]]:
+    """One UPDATE of all columns of text; a local part of its own goes where the key goes."""
+    columns, pattern = _columns(part.table), _pattern(address)
+    changes: list[sql.Composable] = []
+    values: list[str] = []
+    for name, kind in columns.items():
+        if name == "local_part" and "key" in columns:
+            change = "{0} = CASE WHEN key ~* %s THEN %s ELSE {0} END"
+            values += [pattern, pseudonym.partition("@")[0]]
+        else:
+            change = "{0} = regexp_replace({0}::text, %s, %s, 'gi')::{1}"
+            values += [pattern, pseudonym]
+        changes.append(sql.SQL(change).format(sql.Identifier(name), sql.SQL(kind)))
+    query = sql.SQL("UPDATE {} SET {} WHERE {}{}").format(
+        sql.Identifier(part.table), sql.SQL(", ").join(changes), _naming(columns), _within(part)
+    )
+    return query, [*values, _like(address), pattern, *_bounds(part)]
+
+
+def _naming(columns: Iterable[str]) -> sql.Composed:
+    """That a row names the address in any of its texts; the quicker question comes first."""
+    texts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(each)) for each in columns)
+    return sql.SQL("concat_ws(' ', {0}) ILIKE %s AND concat_ws(' ', {0}) ~* %s").format(texts)
+
+
+def _within(part: Part) -> sql.Composable:
+    if not part.by:
+        return sql.SQL("")
+    return sql.SQL(" AND {0} >= %s AND {0} < %s").format(sql.Identifier(part.by))
+
+
+def _bounds(part: Part) -> tuple[UUID, ...]:
+    """The smallest id of the day, and of the next one."""
+    if part.day is None:
+        return ()
+    return _floor(part.day), _floor(part.day + timedelta(days=1))
+
+
+def _messages_of(part: Part, address: Address) -> list[UUID]:
+    """Messages of the day that the person sent, or was alone to receive; none that waits."""
+    first, end = _bounds(part)
+    messages = Message.objects.filter(pk__gte=first, pk__lt=end, purged_at=None).exclude(
+        deliveries__state__in=OPEN_STATES
+    )
+    theirs = RoutingRecord.objects.filter(message=models.OuterRef("pk"))
+    received = models.Exists(theirs.filter(key=address.key)) & ~models.Exists(
+        theirs.exclude(key=address.key)
+    )
+    sent = models.Q(sender__iexact=str(address))
+    return list(messages.filter(sent | models.Q(received)).values_list("pk", flat=True))
+
+
+def _keys_naming(table: str, address: Address) -> list[Any]:
+    query = sql.SQL("SELECT id FROM {} WHERE {} ORDER BY id LIMIT %s").format(
+        sql.Identifier(table), _naming(_columns(table))
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query, [_like(address), _pattern(address), NAMED])
+        return [key for (key,) in cursor.fetchall()]
+
+
+def _columns(table: str) -> dict[str, str]:
+    """The columns of a table that hold text, with their types."""
+    with connection.cursor() as cursor:
+        cursor.execute(COLUMNS, [table, list(_TEXTS)])
+        return dict(cursor.fetchall())
+
+
+def _control_plane() -> Iterable[type[models.Model]]:
+    """The models whose rows are in use, not what is written down about them; accounts as well."""
+    tracked = filter(history.is_tracked, apps.get_app_config("tenants").get_models())
+    concrete = [model._meta.concrete_model or model for model in tracked]
+    return dict.fromkeys(concrete)
+
+
+def _written() -> Iterator[type[models.Model]]:
+    """The models of what was written down: mail, history, jobs; the bodies are dropped instead."""
+    in_use = set(_control_plane())
+    for name in ("gateway", "tenants"):
+        for model in apps.get_app_config(name).get_models():
+            is_own = model._meta.managed and not model._meta.proxy and model is not Body
+            if is_own and model not in in_use and _columns(model._meta.db_table):
+                yield model
+
+
+def _time_ordered(model: type[models.Model]) -> str:
+    """The column that orders the table's rows by the time of their mail; empty where none does."""
+    for field in model._meta.concrete_fields:
+        if field.primary_key and isinstance(field, models.UUIDField):
+            return str(field.column)
+        if field.is_relation and field.related_model in (Message, Delivery, RoutingRecord):
+            return str(field.column)
+    return ""
+
+
+def _days() -> Iterator[date]:
+    """The days from which there are records, oldest first, today included."""
+    oldest = RoutingRecord.objects.order_by("pk").values_list("pk", flat=True).first()
+    today = datetime.now(UTC).date()
+    day = today if oldest is None else datetime.fromtimestamp((oldest.int >> 80) / 1000, UTC).date()
+    while day <= today:
+        yield day
+        day += timedelta(days=1)
+
+
+def _floor(day: date) -> UUID:
+    """The smallest id that was made on that day."""
+    moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+def _append_only() -> list[str]:
+    """The guards of history, by the names that pgtrigger knows; lifted for this transaction."""
+    return [
+        f"{model._meta.label}:{trigger.name}"
+        for model, trigger in pgtrigger.registered()
+        if trigger.name == "append_only"
+    ]
+
+
+def _pattern(address: Address) -> str:
+    return f"{_BEFORE}{re.escape(str(address))}{_AFTER}"
+
+
+def _like(address: Address) -> str:
+    escaped = re.sub(r"([\\%_])", r"\\\1", str(address))
+    return f"%{escaped}%"

@@ -1,0 +1,181 @@
+"""A person's data is erased from mail, its trail and the history, and nobody else's."""
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from gateway import erasure
+from gateway.models import Attempt, Body, Message, RoutingRecord
+from gateway.routing.address import Address
+from tenants import changes, jobs
+from tenants.changes import Actor
+from tenants.jobs.erasing import draft_erasure
+from tenants.models import Job, Target
+from tests.gateway import outbox
+from tests.gateway.stage import Stage
+
+ACTOR = Actor.system("test")
+PERSON = "jane.doe@person.example"
+USED = "used@person.example"  # by rows that stay for the tests that follow
+OTHERS = "mary.jane.doe@person.example"
+
+
+def erase(text: str = PERSON) -> Job:
+    job = draft_erasure(text, actor=ACTOR, reason="asked for by letter")
+    jobs.check(job)
+    return jobs.apply(job)
+
+
+def everything() -> str:
+    """Every text column of every table of ours, as one text."""
+    found = []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^(gateway|tenants)_'"
+        )
+        for (table,) in cursor.fetchall():
+            if not table.startswith("gateway_body"):
+                cursor.execute(f"SELECT t::text FROM {table} t")
+                found += [row for (row,) in cursor.fetchall()]
+    return "\n".join(found)
+
+
+@pytest.fixture
+def mail(stage: Stage) -> dict[str, Any]:
+    """Mail from the person, to the person, and beside the person; all of it delivered."""
+    outbox.empty()
+    sent = outbox.put(sender=PERSON.upper())
+    received = outbox.put(original=PERSON, recipients=(PERSON,))
+    beside = outbox.put(sender=OTHERS)
+    for delivery in (*sent, *received, *beside):
+        type(delivery).objects.filter(pk=delivery.pk).update(state="delivered")
+    at = sent[0].created_at
+    Attempt.objects.create(
+        delivery=received[0],
+        number=1,
+        started_at=at,
+        finished_at=at,
+        outcome="delivered",
+        reply=f"250 2.1.5 <{PERSON}> Ok",
+    )
+    return {"sent": sent[0], "received": received[0], "beside": beside[0]}
+
+
+def test_address_is_nowhere_any_more_and_rows_are_still_there(mail: dict[str, Any]) -> None:
+    records = RoutingRecord.objects.count()
+
+    job = erase()
+
+    assert job.state == Job.State.DONE
+    assert PERSON not in everything().replace(OTHERS, "").lower()
+    assert RoutingRecord.objects.count() == records
+    pseudonym = job.title.rpartition(" ")[2]
+    assert Message.objects.get(pk=mail["sent"].message_id).sender == pseudonym
+    assert Attempt.objects.get().reply == f"250 2.1.5 <{pseudonym}> Ok"
+
+
+def test_bodies_that_were_theirs_are_gone_and_others_stay(mail: dict[str, Any]) -> None:
+    erase()
+
+    assert {each.pk for each in Body.objects.all()} == {mail["beside"].message_id}
+    purged = Message.objects.exclude(purged_at=None).values_list("pk", flat=True)
+    assert set(purged) == {mail["sent"].message_id, mail["received"].message_id}
+
+
+def test_address_that_only_ends_like_it_stays(mail: dict[str, Any]) -> None:
+    erase()
+    assert Message.objects.get(pk=mail["beside"].message_id).sender == OTHERS
+
+
+def test_history_forgets_a_deleted_address_with_its_local_part(stage: Stage) -> None:
+    alias = stage.alias("jane.doe")
+    gone, key = alias.pk, alias.key
+    changes.delete(alias, actor=ACTOR, reason=f"{key} has left")
+    assert key in everything()
+
+    erase(key)
+
+    assert key not in everything()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT local_part FROM tenants_addressevent WHERE pgh_obj_id = %s", [gone]
+        )
+        (only,) = cursor.fetchall()
+    assert only[0].startswith("erased-")
+
+
+@pytest.mark.parametrize("where", ["alias", "forward", "sender", "note"])
+def test_address_in_use_is_named_and_nothing_is_erased(stage: Stage, where: str) -> None:
+    person = stage.address("jane") if where == "alias" else USED
+    options: dict[str, Any] = {
+        "alias": {"local_part": "jane"},
+        "forward": {"local_part": "sales"},
+        "sender": {"local_part": "sales", "allowed_senders": [USED]},
+        "note": {"local_part": "sales", "note": f"Ask {USED} first."},
+    }[where]
+    targets = [Target(kind="forward", forward_to=USED)] if where == "forward" else []
+    stage.alias(options.pop("local_part"), *targets, **options)
+
+    with pytest.raises(ValidationError, match="still in use"):
+        draft_erasure(person, actor=ACTOR, reason="asked for")
+
+
+def test_mail_that_waits_is_named(stage: Stage) -> None:
+    outbox.empty()
+    outbox.put(sender=PERSON)
+    with pytest.raises(ValidationError, match="mail that waits"):
+        draft_erasure(PERSON, actor=ACTOR, reason="asked for")
+    outbox.empty()
+
+
+def test_check_changes_nothing_and_counts(mail: dict[str, Any]) -> None:
+    job = draft_erasure(PERSON, actor=ACTOR, reason="asked for")
+
+    jobs.check(job)
+
+    assert Body.objects.count() == 3
+    assert Message.objects.get(pk=mail["sent"].message_id).sender == PERSON.upper()
+    notes = dict(job.items.exclude(note="").values_list("label", "note"))
+    assert next(note for label, note in notes.items() if label.startswith("bodies")) == "2 rows"
+
+
+def test_text_that_is_no_address_is_refused_at_its_field(database: None) -> None:
+    with pytest.raises(ValidationError) as refused:
+        draft_erasure("jane", actor=ACTOR, reason="asked for")
+    assert list(refused.value.message_dict) == ["address"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [
+        (f"<{PERSON}>", True),
+        (f"to {PERSON.upper()}.", True),
+        (f"x{PERSON}", False),
+        (f"a.{PERSON}", False),
+        (f"{PERSON}.org", False),
+        (f"{PERSON}-x", False),
+    ],
+)
+def test_address_ends_where_it_ends(database: None, text: str, is_found: bool) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s ~* %s", [text, erasure._pattern(Address.parse(PERSON))])
+        assert cursor.fetchone() == (is_found,)
+
+
+def test_command_counts_first_and_erases_when_told(mail: dict[str, Any]) -> None:
+    said = StringIO()
+    call_command("erase_person", PERSON, "--reason", "by letter", stdout=said)
+    assert "Nothing was erased" in said.getvalue()
+    assert Body.objects.count() == 3
+
+    call_command("erase_person", PERSON, "--reason", "by letter", "--apply", stdout=said)
+    assert PERSON not in everything().replace(OTHERS, "").lower()
+
+
+def test_reason_may_not_keep_the_address(database: None) -> None:
+    with pytest.raises(CommandError, match="out of the reason"):
+        call_command("erase_person", PERSON, "--reason", f"{PERSON} asked")
