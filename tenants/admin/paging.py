@@ -240,7 +240,7 @@ class KeysetChangeList(ChangeList):
         self.paginator = paginator
         rows = self._narrowed(request) if self.get_filters_params() or self.query else self.queryset
         self.result_count = paginator.count
-        self.full_result_count = None
+        self.full_result_count = self.result_count  # so that the head of the page repeats no count
         self.show_full_result_count = False
         self.show_admin_actions = True
         self.can_show_all = self.result_count <= self.list_max_show_all
