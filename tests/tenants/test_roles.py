@@ -18,6 +18,7 @@ from pghistory.models import Context
 
 from gateway.models import Message
 from tenants import services
+from tenants.admin.saved_views import SavedViewsMixin
 from tenants.roles import Role
 from tests import world as make
 from tests.gateway import outbox
@@ -146,8 +147,27 @@ def admin_patterns() -> Iterator[URLPattern]:
     return walk(inside)
 
 
+# A list's saved views: a page of its own, how it is asked, and a key where it is about one view.
+VIEW_PAGES = (
+    ("views", GET, []),
+    ("view_save", POST, []),
+    ("view_edit", POST, [0]),
+    ("view_delete", POST, [0]),
+)
+
+
+def with_views() -> list[type[Model]]:
+    """The models whose lists keep views."""
+    return [model for model in registered() if isinstance(pages_of(model), SavedViewsMixin)]
+
+
 def derived_names() -> set[str]:
-    return {
+    views = {
+        f"{model._meta.app_label}_{model._meta.model_name}_{page}"
+        for model in with_views()
+        for page, _, _ in VIEW_PAGES
+    }
+    return views | {
         f"{model._meta.app_label}_{model._meta.model_name}_{page}"
         for model in registered()
         for page in MODEL_PAGES
@@ -233,6 +253,16 @@ def test_pages_of_their_own_open_by_role(
         may = who == "superuser" or who in allowed.split() or (name in ALWAYS and who == "none")
         assert (status != 403) is may, (name, status)
         assert status < 500, name
+
+
+@pytest.mark.parametrize("who", ["auditor", "operator", "none"])
+def test_views_of_a_list_are_for_those_who_see_the_list(
+    world: World, clients: dict[str, Client], who: str
+) -> None:
+    for model in with_views():
+        for page, method, args in VIEW_PAGES:
+            status = getattr(clients[who], method)(url_of(model, page, *args)).status_code
+            assert (status != 403) is may_see(who, model), (model, page, status)
 
 
 def actions_of(user: User) -> Iterator[tuple[type[Model], str]]:
