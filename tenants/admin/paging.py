@@ -200,7 +200,8 @@ def _to_column(model: type[Model], path: str) -> str:
     field: Any = get_fields_from_path(model, path)[-1]
     if not field.is_relation:
         return path
-    ordering = field.related_model._meta.ordering or ["pk"]
+    related = field.related_model._meta
+    ordering = related.ordering or [related.pk.name]
     return _to_column(model, f"{path}__{str(ordering[0]).removeprefix('-')}")
 
 

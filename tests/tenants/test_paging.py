@@ -55,7 +55,18 @@ def at(page: Page, number: int, sort: Sort) -> Cursor:
 
 @pytest.mark.parametrize(
     "ordering",
-    ["key", "-key", "expires_at", "-expires_at", "enabled", "-pk", "pk", "domain", "created_at"],
+    [
+        "key",
+        "-key",
+        "expires_at",
+        "-expires_at",
+        "enabled",
+        "-pk",
+        "pk",
+        "domain",
+        "created_at",
+        "owner",
+    ],
 )
 def test_pages_hold_every_row_once_and_in_order(aliases: list[str], ordering: str) -> None:
     sort = Sort.of(Alias, [ordering])
