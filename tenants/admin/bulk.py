@@ -40,7 +40,7 @@ def begin(request: HttpRequest, deed: Deed, rows: QuerySet[Any], *, label: str) 
     opts = rows.model._meta
     job = jobs.draft(
         deed.kind,
-        title=f"{deed.title}: {opts.verbose_name_plural}",
+        title=f"{deed.title}{' …:' if deed.form else ''} {opts.verbose_name_plural}",
         actor=actor_of(request),
         permission=f"{opts.app_label}.change_{opts.model_name}",
     )
