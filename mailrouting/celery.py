@@ -63,7 +63,7 @@ def _serve_beat_probes(**_signal: object) -> None:
 
 def _start_heart(role: str, port: int) -> Callable[[], None]:
     """Say that this process lives until what comes back is called."""
-    from watch.heart import Heart, name_of
+    from gateway.watch.heart import Heart, name_of
 
     heart = Heart(name_of(role, port), role, stands_in=True)
     heart.start()

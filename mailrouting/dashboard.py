@@ -9,10 +9,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from gateway.watch.admin import overview
+from gateway.watch.admin.overview import Number
 from tenants.admin.paging import COUNTED
 from tenants.models import Alias, Domain, Mailbox, NextHop, Plan, Tenant
-from watch.admin import overview
-from watch.admin.overview import Number
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def mail_server(text: str) -> None:
 def webhook_secret(text: str) -> None:
     """A secret as Standard Webhooks writes it. Raises ValueError, which does not repeat it."""
     if text:
-        from watch.webhook import parse_secret
+        from gateway.watch.webhook import parse_secret
 
         parse_secret(text)
 

@@ -71,7 +71,7 @@ INSTALLED_APPS = [
     "csp",
     "tenants",
     "gateway",
-    "watch",
+    "gateway.watch",
 ]
 
 MIDDLEWARE = [
@@ -206,15 +206,15 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=PURGE_SECONDS),
     },
     "count traffic": {
-        "task": "watch.tasks.count_traffic",
+        "task": "gateway.watch.tasks.count_traffic",
         "schedule": timedelta(seconds=env.number("TRAFFIC_SECONDS", default=60)),
     },
     "look for trouble": {
-        "task": "watch.tasks.look_for_trouble",
+        "task": "gateway.watch.tasks.look_for_trouble",
         "schedule": timedelta(seconds=env.number("ALARM_SECONDS", default=60)),
     },
     "tell of alarms": {
-        "task": "watch.tasks.tell",
+        "task": "gateway.watch.tasks.tell",
         "schedule": timedelta(seconds=env.number("ALARM_TELL_SECONDS", default=15)),
     },
 }

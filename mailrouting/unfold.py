@@ -29,7 +29,7 @@ NAVIGATION = [
         "items": [
             {"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")},
             _list("Alarms", "notifications", "watch", "alarm")
-            | {"badge": "watch.admin.overview.open_alarms"},
+            | {"badge": "gateway.watch.admin.overview.open_alarms"},
             _item("Explain", "help_center", "explain", "gateway.view_routingrecord"),
         ],
     },

@@ -14,7 +14,7 @@ from importlinter.cli import lint_imports
 from importlinter.configuration import configure
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("gateway", "mailrouting", "tenants", "watch")
+PACKAGES = ("gateway", "mailrouting", "tenants")
 SOURCES = sorted(
     path
     for package in PACKAGES

@@ -10,6 +10,7 @@ import pytest
 from allauth.mfa.totp.internal.auth import generate_totp_secret
 from playwright.sync_api import expect
 
+from gateway.watch.models import Alarm, AlarmRecipient
 from tenants import changes
 from tenants.models import Domain
 from tests.e2e import mail
@@ -19,7 +20,6 @@ from tests.gateway.sink import Sink, running
 from tests.gateway.stage import ACTOR, Stage
 from tests.staff import add_second_factor, make_staff
 from tests.waiting import wait_until
-from watch.models import Alarm, AlarmRecipient
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.usefixtures("socket_enabled")]
 PASSWORD = "a password of this story alone"

@@ -18,9 +18,9 @@ from gateway.smtpd.door import raise_descriptor_limit
 from gateway.smtpd.limits import Limits
 from gateway.smtpd.server import GatewayServer, tls_context
 from gateway.smtpd.transaction import Terms
+from gateway.watch.heart import Heart, name_of
 from mailrouting.logging import configure
 from mailrouting.serving import answer_probes, stop_signal
-from watch.heart import Heart, name_of
 
 log = structlog.get_logger("gateway")
 

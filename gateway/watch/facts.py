@@ -1,6 +1,6 @@
-"""What alarms are judged from, and what a judgement is: plain values, read by watch/reading.py.
+"""What alarms are judged from, and what a judgement is: plain values, read by reading.py.
 
-Only what may be in trouble is a fact; whether it is, watch/judge.py says.
+Only what may be in trouble is a fact; whether it is, judge.py says.
 """
 
 from collections.abc import Sequence

@@ -14,11 +14,11 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from gateway.watch import notices, sending
+from gateway.watch.facts import Kind
+from gateway.watch.models import AlarmRecipient, Notice
 from tenants.admin.base import PanelAdmin
 from tenants.admin.forms import PanelForm
-from watch import notices, sending
-from watch.facts import Kind
-from watch.models import AlarmRecipient, Notice
 
 NOTICES_SHOWN = 20
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import SplitResult, urlsplit
 
+from gateway.watch.outcome import Undelivered
 from tenants.dns.resolver import is_public
-from watch.outcome import Undelivered
 
 DEADLINE_SECONDS = 10.0
 SHOWN_OCTETS = 300

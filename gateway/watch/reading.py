@@ -14,11 +14,11 @@ from django.db.models import Count, Q, Sum
 from gateway.models import Counter, Outage, RefusalCount, RoutingRecord
 from gateway.routing.policy import storage_counter, tenant_rate_counter
 from gateway.routing.window import RollingHour
+from gateway.watch.facts import DomainTrouble, Facts, Flood, LaneTrouble, Pulse, Usage
+from gateway.watch.judge import CLIENT_FLOOD, DOMAIN_FLOOD, FLOOD_MINUTES, QUOTA_PERCENT
+from gateway.watch.models import Heartbeat, QueueReading
+from gateway.watch.traffic import deferring_reasons
 from tenants.models import Address, Domain, DomainCheck, NextHop, Tenant
-from watch.facts import DomainTrouble, Facts, Flood, LaneTrouble, Pulse, Usage
-from watch.judge import CLIENT_FLOOD, DOMAIN_FLOOD, FLOOD_MINUTES, QUOTA_PERCENT
-from watch.models import Heartbeat, QueueReading
-from watch.traffic import deferring_reasons
 
 FORGOTTEN_AFTER = timedelta(days=1)
 ESSENTIAL = ("ownership", "mx")  # the records that a domain is degraded for

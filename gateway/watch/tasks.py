@@ -8,7 +8,7 @@ import time
 from celery import shared_task
 from django.utils import timezone
 
-from watch import (
+from gateway.watch import (
     alarms,
     metrics,  # noqa: F401 - registers the gauge where jobs run
     sending,

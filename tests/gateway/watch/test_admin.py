@@ -12,16 +12,16 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from gateway.models import Outage
+from gateway.watch import alarms, traffic
+from gateway.watch.facts import Finding, Kind, Severity
+from gateway.watch.models import Alarm, AlarmRecipient, AlarmStep, Heartbeat
 from tests import world as make
 from tests.gateway.sink import Sink, running
+from tests.gateway.watch.http_sink import HttpSink, http_sink
+from tests.gateway.watch.mail import record, refusals
 from tests.pages import data_of, form_of, url_of
 from tests.staff import client_of, make_staff
-from tests.watch.http_sink import HttpSink, http_sink
-from tests.watch.mail import record, refusals
 from tests.world import World
-from watch import alarms, traffic
-from watch.facts import Finding, Kind, Severity
-from watch.models import Alarm, AlarmRecipient, AlarmStep, Heartbeat
 
 EVIL = "<script>alert(1)</script>"
 

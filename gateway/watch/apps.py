@@ -4,5 +4,6 @@ from django.apps import AppConfig
 
 
 class WatchConfig(AppConfig):
-    name = "watch"
+    name = "gateway.watch"
+    label = "watch"
     verbose_name = "Watching"

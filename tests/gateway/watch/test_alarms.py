@@ -14,17 +14,25 @@ from prometheus_client import REGISTRY
 
 from gateway.models import Counter, Delivery, Outage
 from gateway.routing.policy import storage_counter, tenant_rate_counter
+from gateway.watch import alarms, judge, metrics  # noqa: F401 - the last registers the gauge
+from gateway.watch.facts import Finding, Kind, Severity
+from gateway.watch.ledger import CLEAR_AFTER
+from gateway.watch.models import (
+    Alarm,
+    AlarmRecipient,
+    AlarmStep,
+    Heartbeat,
+    Notice,
+    Progress,
+    QueueReading,
+)
 from tenants import lock
 from tenants.changes import Actor
 from tenants.models import Domain, DomainCheck
 from tests import world as make
 from tests.gateway import outbox
-from tests.watch.mail import record, refusals
+from tests.gateway.watch.mail import record, refusals
 from tests.world import World
-from watch import alarms, judge, metrics  # noqa: F401 - the last registers the gauge
-from watch.facts import Finding, Kind, Severity
-from watch.ledger import CLEAR_AFTER
-from watch.models import Alarm, AlarmRecipient, AlarmStep, Heartbeat, Notice, Progress, QueueReading
 
 MINUTE = timedelta(minutes=1)
 

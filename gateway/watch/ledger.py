@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from watch.facts import Finding, Severity
+from gateway.watch.facts import Finding, Severity
 
 CLEAR_AFTER = timedelta(minutes=5)
 Id = TypeVar("Id", bound=Hashable)

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from watch.facts import Finding, Kind, Severity
-from watch.ledger import CLEAR_AFTER, Open, Turn, settle
+from gateway.watch.facts import Finding, Kind, Severity
+from gateway.watch.ledger import CLEAR_AFTER, Open, Turn, settle
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 KEY = ("queue", "queue")

@@ -18,8 +18,8 @@ from gateway.ids import uuid7
 from gateway.models import RefusalCount, RoutingRecord
 from gateway.routing import replies
 from gateway.routing.replies import Reply
+from gateway.watch.models import Progress
 from tenants import lock
-from watch.models import Progress
 
 JOB = "traffic"
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

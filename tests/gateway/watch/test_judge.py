@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from watch.facts import (
+from gateway.watch.facts import (
     DomainTrouble,
     Facts,
     Finding,
@@ -16,7 +16,7 @@ from watch.facts import (
     Severity,
     Usage,
 )
-from watch.judge import DEFERRED_LEAST, QUOTA_LEAST, Ladder, judge
+from gateway.watch.judge import DEFERRED_LEAST, QUOTA_LEAST, Ladder, judge
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 WARNING, CRITICAL = Severity.WARNING, Severity.CRITICAL

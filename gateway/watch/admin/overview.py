@@ -10,12 +10,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from gateway.models import Outage
+from gateway.watch import alarms, figures
+from gateway.watch.chart import Chart, Series, draw
+from gateway.watch.figures import DEFAULT, WINDOWS, Named, Outcome, Traffic, Window
+from gateway.watch.heart import OVERDUE_AFTER
+from gateway.watch.models import Alarm, Progress, QueueReading, RefusedName
 from tenants.models import NextHop
-from watch import alarms, figures
-from watch.chart import Chart, Series, draw
-from watch.figures import DEFAULT, WINDOWS, Named, Outcome, Traffic, Window
-from watch.heart import OVERDUE_AFTER
-from watch.models import Alarm, Progress, QueueReading, RefusedName
 
 REASONS_APART = 5
 BANNER_ALARMS = 5

@@ -10,9 +10,9 @@ from typing import Any
 
 from django.conf import settings
 
-from watch.ledger import Turn
-from watch.models import Alarm, AlarmRecipient, Notice
-from watch.traffic import KEPT_HOURS
+from gateway.watch.ledger import Turn
+from gateway.watch.models import Alarm, AlarmRecipient, Notice
+from gateway.watch.traffic import KEPT_HOURS
 
 # What has become less is seen in the panel; nobody is woken for it.
 TOLD = (Turn.OPENED, Turn.WORSENED, Turn.CLOSED)

@@ -18,11 +18,11 @@ from django.utils import timezone
 
 from gateway.ids import uuid7
 from gateway.models import loose
+from gateway.watch.facts import Kind, Severity
+from gateway.watch.webhook import parse_url
 from tenants.models.fields import Ruled
 from tenants.models.history import tracked
 from tenants.querysets import TenantQuerySet
-from watch.facts import Kind, Severity
-from watch.webhook import parse_url
 
 
 class TrafficCount(models.Model):

@@ -8,8 +8,8 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from watch.facts import Kind, Severity
-from watch.models import Alarm
+from gateway.watch.facts import Kind, Severity
+from gateway.watch.models import Alarm
 
 
 class AlarmCollector(Collector):

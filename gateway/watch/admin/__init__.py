@@ -1,5 +1,5 @@
 """The admin of watching: alarms, who is told of them, and the figures on the first page."""
 
-from watch.admin import alarms, recipients
+from gateway.watch.admin import alarms, recipients
 
 __all__ = ["alarms", "recipients"]

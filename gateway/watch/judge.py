@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tenants.octets import print_octets
-from watch.facts import (
+from gateway.watch.facts import (
     DomainTrouble,
     Facts,
     Finding,
@@ -21,6 +20,7 @@ from watch.facts import (
     Severity,
     Usage,
 )
+from tenants.octets import print_octets
 
 Standing = Mapping[tuple[str, str], Severity]
 """The severities of the alarms that are open, by kind and subject."""

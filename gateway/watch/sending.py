@@ -12,10 +12,10 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from watch import mailing
-from watch.models import AlarmRecipient, Notice
-from watch.outcome import Undelivered
-from watch.webhook import Posting, post
+from gateway.watch import mailing
+from gateway.watch.models import AlarmRecipient, Notice
+from gateway.watch.outcome import Undelivered
+from gateway.watch.webhook import Posting, post
 
 FIRST_RETRY = timedelta(minutes=1)
 LONGEST_RETRY = timedelta(hours=1)

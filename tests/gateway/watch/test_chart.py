@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watch.chart import HEIGHT, LEFT, WIDTH, Series, compact, draw, round_up
+from gateway.watch.chart import HEIGHT, LEFT, WIDTH, Series, compact, draw, round_up
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ from unfold.decorators import action, display
 
 from gateway.admin.event import links_to
 from gateway.admin.shown import badge
+from gateway.watch import alarms
+from gateway.watch.models import Alarm
 from tenants.admin.base import ReadOnlyAdmin, actor_of, reason_of
-from watch import alarms
-from watch.models import Alarm
 
 SEVERITIES = {Alarm.Severity.WARNING: "warning", Alarm.Severity.CRITICAL: "danger"}
 SNOOZES = {"1": "1 hour", "4": "4 hours", "24": "1 day", "168": "7 days"}

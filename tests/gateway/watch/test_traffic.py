@@ -7,11 +7,11 @@ from django.db import connection
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 
-from tests.watch.mail import record, refusals
+from gateway.watch import figures, traffic
+from gateway.watch.figures import WINDOWS, Outcome
+from gateway.watch.models import RefusedName, TrafficCount
+from tests.gateway.watch.mail import record, refusals
 from tests.world import World
-from watch import figures, traffic
-from watch.figures import WINDOWS, Outcome
-from watch.models import RefusedName, TrafficCount
 
 NOW = datetime(2026, 3, 1, 12, 30, 20, tzinfo=UTC)
 Span = TrafficCount.Span

@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from django.db import connection
 from django.db.models import Sum
 
+from gateway.watch.models import Progress, QueueReading, RefusedName, TrafficCount
+from gateway.watch.reading import read_queue
+from gateway.watch.traffic import DAY, HOUR, JOB, MINUTE, Range
 from tenants.models import Tenant
-from watch.models import Progress, QueueReading, RefusedName, TrafficCount
-from watch.reading import read_queue
-from watch.traffic import DAY, HOUR, JOB, MINUTE, Range
 
 TOP = 8
 Span = TrafficCount.Span

@@ -15,8 +15,8 @@ from django.db import Error, connection
 from django.utils import timezone
 
 from gateway.disk import free_octets
-from watch import alarms, sending
-from watch.models import Heartbeat, Progress
+from gateway.watch import alarms, sending
+from gateway.watch.models import Heartbeat, Progress
 
 PERIOD_SECONDS = 15.0
 OVERDUE_AFTER = timedelta(minutes=3)

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 
 from gateway import smarthost
-from watch.outcome import Undelivered
+from gateway.watch.outcome import Undelivered
 
 BACKEND = "django.core.mail.backends.smtp.EmailBackend"
 TIMEOUT_SECONDS = 30

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from gateway.watch import alarms, notices, sending
+from gateway.watch.facts import Finding, Kind, Severity
+from gateway.watch.models import AlarmRecipient, Notice
+from gateway.watch.outcome import Undelivered
+from gateway.watch.webhook import Posting, parse_secret, parse_url, post
 from tests import world as make
 from tests.gateway.sink import Sink, free_port, running
-from tests.watch.http_sink import HttpSink, http_sink
-from watch import alarms, notices, sending
-from watch.facts import Finding, Kind, Severity
-from watch.models import AlarmRecipient, Notice
-from watch.outcome import Undelivered
-from watch.webhook import Posting, parse_secret, parse_url, post
+from tests.gateway.watch.http_sink import HttpSink, http_sink
 
 pytestmark = pytest.mark.usefixtures("db", "socket_enabled")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -14,16 +14,16 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.urls import reverse
 
+from gateway.watch import ledger, notices
+from gateway.watch.facts import Finding, Severity
+from gateway.watch.judge import judge
+from gateway.watch.ledger import Change, Open, Turn
+from gateway.watch.models import Alarm, AlarmStep, Heartbeat, Progress, QueueReading
+from gateway.watch.notices import News
+from gateway.watch.reading import FORGOTTEN_AFTER, read_facts, read_queue
+from gateway.watch.traffic import DAY, KEPT_MINUTES
 from tenants import lock
 from tenants.changes import Actor
-from watch import ledger, notices
-from watch.facts import Finding, Severity
-from watch.judge import judge
-from watch.ledger import Change, Open, Turn
-from watch.models import Alarm, AlarmStep, Heartbeat, Progress, QueueReading
-from watch.notices import News
-from watch.reading import FORGOTTEN_AFTER, read_facts, read_queue
-from watch.traffic import DAY, KEPT_MINUTES
 
 JOB = "alarms"
 ITSELF = Actor.system("watch", surface="task")

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from watch import alarms
-from watch.heart import OVERDUE_AFTER, Heart, name_of
-from watch.models import Heartbeat, Progress
+from gateway.watch import alarms
+from gateway.watch.heart import OVERDUE_AFTER, Heart, name_of
+from gateway.watch.models import Heartbeat, Progress
 
 pytestmark = pytest.mark.django_db
 
