@@ -22,12 +22,11 @@ DELAY_SECONDS = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600, 86400),
 )
 OPEN_STATES = ("pending", "deferred", "sending", "held", "quarantined")
-_COUNT = """
-SELECT state, count(*) FROM gateway_delivery
-WHERE state IN ('pending', 'deferred', 'sending', 'held', 'quarantined')
-GROUP BY state
-"""
-
+# One branch a state: each has an index of its own, in which no settled delivery stands.
+_COUNT = " UNION ALL ".join(
+    f"SELECT '{state}', count(*) FROM gateway_delivery WHERE state = '{state}'"  # noqa: S608
+    for state in OPEN_STATES
+)
 
 _COUNT_OUTAGES = "SELECT count(*) FROM gateway_outage WHERE until > now() - interval '10 minutes'"
 
