@@ -27,8 +27,10 @@ from tenants import history
 BODIES = "bodies"
 ERASED_DOMAIN = "erased.invalid"
 NAMED = 5
-# An address ends where none of its characters follows (RFC 5322 §3.2.3), nor a further label.
-_BEFORE = r"(?<![[:alnum:].!#$%&'*+/=?^_`{|}~-])"
+# An address begins where no usual character of a local part stands before it, and ends where no
+# further label follows. Rare ones (RFC 5322 §3.2.3) count as its borders, since texts use them so:
+# 'jane@person.example', {jane@person.example}, rcpt=jane@person.example.
+_BEFORE = r"(?<![[:alnum:]._+-])"
 _AFTER = r"(?![[:alnum:]-]|\.[[:alnum:]])"
 _TEXTS = ("text", "varchar", "json", "jsonb", "_text", "_varchar")
 # What is written with the job that erases, and by it.
@@ -102,7 +104,7 @@ def erase(part: Part, address: Address, pseudonym: str) -> int:
 
 def _replacement(
     part: Part, address: Address, pseudonym: str
-) -> tuple[sql.Composed, Sequence[str | UUID]]:
+) -> tuple[sql.Composed, Sequence[str | list[str] | UUID]]:
     """One UPDATE of all columns of text; a local part of its own goes where the key goes."""
     columns, pattern = _columns(part.table), _pattern(address)
     changes: list[sql.Composable] = []
@@ -118,13 +120,13 @@ def _replacement(
     query = sql.SQL("UPDATE {} SET {} WHERE {}{}").format(
         sql.Identifier(part.table), sql.SQL(", ").join(changes), _naming(columns), _within(part)
     )
-    return query, [*values, _like(address), pattern, *_bounds(part)]
+    return query, [*values, _likes(address), pattern, *_bounds(part)]
 
 
 def _naming(columns: Iterable[str]) -> sql.Composed:
     """That a row names the address in any of its texts; the quicker question comes first."""
     texts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(each)) for each in columns)
-    return sql.SQL("concat_ws(' ', {0}) ILIKE %s AND concat_ws(' ', {0}) ~* %s").format(texts)
+    return sql.SQL("concat_ws(' ', {0}) ILIKE ANY(%s) AND concat_ws(' ', {0}) ~* %s").format(texts)
 
 
 def _within(part: Part) -> sql.Composable:
@@ -159,7 +161,7 @@ def _keys_naming(table: str, address: Address) -> list[Any]:
         sql.Identifier(table), _naming(_columns(table))
     )
     with connection.cursor() as cursor:
-        cursor.execute(query, [_like(address), _pattern(address), NAMED])
+        cursor.execute(query, [_likes(address), _pattern(address), NAMED])
         return [key for (key,) in cursor.fetchall()]
 
 
@@ -223,9 +225,16 @@ def _append_only() -> list[str]:
 
 
 def _pattern(address: Address) -> str:
-    return f"{_BEFORE}{re.escape(str(address))}{_AFTER}"
+    forms = "|".join(map(re.escape, _forms(address)))
+    return f"{_BEFORE}(?:{forms}){_AFTER}"
 
 
-def _like(address: Address) -> str:
-    escaped = re.sub(r"([\\%_])", r"\\\1", str(address))
-    return f"%{escaped}%"
+def _likes(address: Address) -> list[str]:
+    escaped = [re.sub(r"([\\%_])", r"\\\1", form) for form in _forms(address)]
+    return [f"%{form}%" for form in escaped]
+
+
+def _forms(address: Address) -> tuple[str, str]:
+    """How the address is written: as such, and within a rewritten return path (SRS)."""
+    local_part, _, domain = str(address).rpartition("@")
+    return f"{local_part}@{domain}", f"{domain}={local_part}"

@@ -154,6 +154,10 @@ def test_text_that_is_no_address_is_refused_at_its_field(database: None) -> None
     [
         (f"<{PERSON}>", True),
         (f"to {PERSON.upper()}.", True),
+        (f"unknown user '{PERSON}'", True),
+        (f"rcpt={PERSON}, relay=none", True),
+        (f"{{{PERSON},x@y.example}}", True),
+        ("SRS0=HHHH=TT=person.example=jane.doe@bounces.example", True),
         (f"x{PERSON}", False),
         (f"a.{PERSON}", False),
         (f"{PERSON}.org", False),
