@@ -15,7 +15,22 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def world(db: None) -> "World":
+def empty(db: None) -> None:
+    """Nothing that other tests wrote for good: what watches looks at everything there is."""
+    from django.db import connection
+
+    from tests.gateway import outbox
+
+    outbox.empty()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "TRUNCATE tenants_tenant, gateway_counter, gateway_refusalcount, watch_alarm,"
+            " watch_heartbeat CASCADE"
+        )
+
+
+@pytest.fixture
+def world(empty: None) -> "World":
     from tests.world import make_world
 
     return make_world()
