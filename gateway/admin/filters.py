@@ -23,6 +23,7 @@ from tenants.models.target import kind_choices
 
 SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 MOST_FOUND = 200
+LAST = "\U0010ffff"  # after every character
 HOPS_OFFERED = 100
 WAITING = (Delivery.State.PENDING, Delivery.State.SENDING, Delivery.State.DEFERRED)
 
@@ -145,7 +146,7 @@ def find_records(queryset: QuerySet, term: str) -> QuerySet:
     text = term.strip()
     if not text:
         return queryset
-    found = Q(queue_id=text) | Q(key__startswith=fold(text.strip("<>")))
+    found = Q(queue_id=text) | _to_beginning(text)
     if messages := _messages_called(text):
         found |= Q(message__in=messages)
     return queryset.filter(found)
@@ -166,9 +167,15 @@ def find_deliveries(queryset: QuerySet, term: str) -> QuerySet:
     if not text:
         return queryset
     named = list(Message.objects.filter(queue_id=text).values_list("pk", flat=True))
-    records = RoutingRecord.objects.filter(key__startswith=fold(text.strip("<>")))
+    records = RoutingRecord.objects.filter(_to_beginning(text))
     newest = list(records.order_by("-id").values_list("pk", flat=True)[:MOST_FOUND])
     return queryset.filter(Q(message__in=[*named, *_messages_called(text)]) | Q(record__in=newest))
+
+
+def _to_beginning(text: str) -> Q:
+    """Records of recipients that begin like this, from the index of their keys."""
+    key = fold(text.strip("<>"))
+    return Q(key__startswith=key, key__gte=key, key__lt=f"{key}{LAST}")
 
 
 def _messages_called(text: str) -> list[Any]:
@@ -180,6 +187,6 @@ def _messages_called(text: str) -> list[Any]:
 
 
 def _messages_to(text: str) -> list[Any]:
-    records = RoutingRecord.objects.filter(key__startswith=fold(text.strip("<>")))
+    records = RoutingRecord.objects.filter(_to_beginning(text))
     with_message = records.exclude(message=None).order_by("-id")
     return list(with_message.values_list("message_id", flat=True)[:MOST_FOUND])

@@ -239,7 +239,13 @@ class RoleAddressAdmin(ExportMixin, AddressAdmin):
 
 @admin.register(SubaddressRule)
 class SubaddressRuleAdmin(TargetedAdmin):
-    """Rules are added on their address; their targets are chosen here."""
+    """Rules are added on their address; their targets are chosen here.
+
+    The newest first: the order of their addresses is another table's.
+    """
+
+    ordering = ("-id",)
+    sortable_by = ()
 
     list_display = ("detail", "address", "action", "goes_to")
     list_select_related = ("address__domain",)
