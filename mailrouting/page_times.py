@@ -136,7 +136,7 @@ def _list(client: Client, group: str, model: type[Model], url: str) -> Iterator[
         yield Opened(group, "last pages", "the last but one", url + last.previous_url)
     queries = list(_filters(shown))
     yield from (Opened(group, "filters", query, f"{url}?{query}") for query in queries)
-    tenants = [query for query in queries if "tenant" in query][:1]
+    tenants = [query for query in queries if "tenant__id__exact" in query][:1]
     for query in (TOGETHER.get(model) or ()) if tenants else ():
         chosen = query.replace("tenant", tenants[0], 1)
         yield Opened(group, "several filters", chosen, f"{url}?{chosen}")
