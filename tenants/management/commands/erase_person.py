@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 from tenants import jobs
 from tenants.changes import Actor
 from tenants.jobs.erasing import draft_erasure
-from tenants.models import Job, JobItem
+from tenants.management.here import finish
+from tenants.models import JobItem
 
 
 class Command(BaseCommand):
@@ -29,19 +30,11 @@ class Command(BaseCommand):
             job = draft_erasure(address, actor=actor, reason=reason)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
-        self._finish(jobs.check(job))
+        finish(jobs.check(job))
         if apply:
-            self._finish(jobs.apply(job))
+            finish(jobs.apply(job))
         result = "outcome" if apply else "forecast"
         for item in job.items.filter(**{result: JobItem.Outcome.CHANGED}):
             self.stdout.write(f"{item.label}: {item.note or 'done'}")
         done = f"{job.title}: done."
         self.stdout.write(done if apply else "Nothing was erased: say --apply to do it.")
-
-    def _finish(self, job: Job) -> None:
-        """Work the job off here, where no worker has taken it already."""
-        if job.state == Job.State.QUEUED and (mine := jobs.claim(job.pk)):
-            jobs.run(mine)
-        job.refresh_from_db()
-        if job.state not in (Job.State.READY, Job.State.DONE):
-            raise CommandError(f"A worker goes on with it: job {job.pk} is {job.state}.")

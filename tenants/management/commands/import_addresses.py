@@ -11,6 +11,7 @@ from tenants.imports.errors import Unreadable
 from tenants.imports.reading import Format, Hints, Limits, guess_format, read
 from tenants.imports.rows import Kind, Refused, Row
 from tenants.jobs import importing
+from tenants.management.here import finish
 from tenants.models import Job, JobItem, Tenant
 
 OCTETS_PER_ROW = 500
@@ -41,10 +42,10 @@ class Command(BaseCommand):
             tenant=tenant,
             reason=options["reason"],
         )
-        _finish(jobs.check(job))
+        finish(jobs.check(job))
         self._tell(job)
         if options["take_good"]:
-            _finish(jobs.apply(job))
+            finish(jobs.apply(job))
             self.stdout.write(f"Taken: {job.changed:,}. Refused: {job.refused:,}.")
         elif job.changed:
             self.stdout.write("Nothing was changed: --take-good takes the good rows.")
@@ -62,15 +63,6 @@ class Command(BaseCommand):
 
 def _told(difference: dict[str, str]) -> str:
     return f"{difference['field']}: {difference['old'] or '-'} → {difference['new'] or '-'}"
-
-
-def _finish(job: Job) -> None:
-    """Work the job off here, where no worker has taken it already."""
-    if job.state == Job.State.QUEUED and (mine := jobs.claim(job.pk)):
-        jobs.run(mine)
-    job.refresh_from_db()
-    if job.state not in (Job.State.READY, Job.State.DONE):
-        raise CommandError(f"A worker goes on with it: job {job.pk} is {job.state}.")
 
 
 def _tenant(external_id: str) -> Tenant | None:

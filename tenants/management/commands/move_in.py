@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tenants import jobs
 from tenants.changes import Actor
 from tenants.jobs.shadowing import draft_plan
+from tenants.management.here import finish
 from tenants.models import Job, JobItem, NextHop, Source, Tenant
 from tenants.moving_in.keeping import keep
 from tenants.moving_in.reading import MAPS, UnreadableSource, open_maps, read_path, shown
@@ -22,7 +23,6 @@ examples:
 
 Without --apply nothing changes: the plan says what would.
 """
-State = Job.State
 
 
 class Command(BaseCommand):
@@ -49,10 +49,10 @@ class Command(BaseCommand):
         source = self._read(options)
         self.stdout.write(f"Read {source}: {_counted(source.counts)}.")
         actor = Actor.system("move_in")
-        job = _work_off(jobs.check(draft_plan(source, actor=actor, reason=options["reason"])))
+        job = finish(jobs.check(draft_plan(source, actor=actor, reason=options["reason"])))
         self._tell(job, "would be", JobItem.objects.filter(job=job, forecast="refused"))
         if options["apply"]:
-            job = _work_off(jobs.apply(job))
+            job = finish(jobs.apply(job))
             self._tell(job, "are", JobItem.objects.filter(job=job, outcome="refused"))
             self.stdout.write(f"Compare old and new now: manage.py shadow --source {source.pk}")
         else:
@@ -82,24 +82,12 @@ class Command(BaseCommand):
             raise CommandError(" ".join(getattr(error, "messages", [str(error)]))) from error
 
     def _tell(self, job: Job, verb: str, refused: Any) -> None:
-        if job.state == State.FAILED:
-            raise CommandError(job.result.get("error", "The job failed."))
         self.stdout.write(
             f"{job.changed:,} rows {verb} new or changed, {job.unchanged:,} are so already, "
             f"{job.refused:,} {verb} refused:"
         )
         for item in refused.iterator():
             self.stdout.write(f"  {item.label}: {item.note}")
-
-
-def _work_off(job: Job) -> Job:
-    """What is too long for one go is done here all the same: nobody waits for this process."""
-    while job.is_open:
-        mine = jobs.claim(job.pk)
-        if mine is not None:
-            jobs.run(mine)
-        job.refresh_from_db()
-    return job
 
 
 def _one(rows: Any, name: str, options: dict[str, Any]) -> Any:
