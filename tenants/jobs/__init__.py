@@ -21,7 +21,8 @@ that `tenants/jobs/kinds.py` imports. Most are a `RowByRow`: one function that c
 through tenants.changes and says what came of it; what the rules refuse becomes the item's note.
 Whoever may start, cancel or undo a job holds the permission that it was drafted with.
 The actor it is handed is whoever asked, on the surface where they did, with the job's number: the
-history shows each change with its job, and undoes them by it.
+history shows each change with its job, and undoes them by it. `take_over` makes that whoever starts
+it, where somebody else drafted it.
 """
 
 from tenants.jobs.kind import CHUNK_ROWS, Kind, Outcome, RefusedError, RowByRow, Work, register
@@ -34,6 +35,7 @@ from tenants.jobs.ledger import (
     is_any_due,
     list_items,
     list_rows,
+    take_over,
 )
 from tenants.jobs.runner import AT_ONCE, apply, check, go_on, ring, run, undo, work_off
 
@@ -59,6 +61,7 @@ __all__ = [
     "register",
     "ring",
     "run",
+    "take_over",
     "undo",
     "work_off",
 ]

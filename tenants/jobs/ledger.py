@@ -53,12 +53,18 @@ def draft(
         parameters=parameters or {},
         reason=reason[:200],
         undoes=undoes,
-        user=actor.user,  # type: ignore[misc]
-        actor_name=actor.label,
-        surface=actor.surface,
-        request_id=actor.request_id,
-        client=actor.client,
+        **_asked_by(actor),
     )
+
+
+def _asked_by(actor: Actor) -> dict[str, Any]:
+    return {
+        "user": actor.user,
+        "actor_name": actor.label,
+        "surface": actor.surface,
+        "request_id": actor.request_id,
+        "client": actor.client,
+    }
 
 
 def actor_of(job: Job) -> Actor:
@@ -108,6 +114,11 @@ def describe(job: Job, **values: Any) -> Job:
     if Job.objects.filter(pk=job.pk, state__in=(State.DRAFT, State.READY)).update(**values):
         job.refresh_from_db()
     return job
+
+
+def take_over(job: Job, *, actor: Actor, reason: str) -> Job:
+    """Whoever starts what somebody else drafted answers for it: the history names him."""
+    return describe(job, reason=reason, **_asked_by(actor))
 
 
 def queue(job: Job, phase: str, *, origins: Sequence[str]) -> bool:
