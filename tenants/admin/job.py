@@ -24,9 +24,11 @@ from tenants import jobs
 from tenants.admin.base import ReadOnlyAdmin, actor_of, reason_of
 from tenants.admin.deeds import DEEDS, Deed, DeedForm
 from tenants.admin.imports import differences_of
+from tenants.imports.csv_rows import guard
 from tenants.jobs import importing
 from tenants.jobs.kind import find
 from tenants.models import Address, Domain, Job, JobItem, Mailbox
+from tenants.roles import EXPORT_ROWS
 
 SHOWN = 50
 TENANTS_AT_ONCE = 100
@@ -40,8 +42,6 @@ STATES = {
     Job.State.CANCELLED: "default",
 }
 COLUMNS = ("row", "foretold", "outcome", "note")
-# What a spreadsheet would take for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 OVER = "Nothing was done: the job is {state} meanwhile."
 NOT_PLANNED = "Nothing was checked: say first what the job is to do."
 
@@ -141,6 +141,7 @@ class JobAdmin(ReadOnlyAdmin):
             "sample": _sample(job),
             "is_applied": is_applied,
             "may_act": self._may_act(request, job),
+            "may_export": request.user.has_perm(EXPORT_ROWS),
             "may_undo": is_applied and job.changed and not job.is_open and _has_inverse(job),
             "undone_by": job.undone_by.exclude(state__in=(Job.State.DRAFT, Job.State.READY)),
             "back": _list_of(job),
@@ -159,6 +160,8 @@ class JobAdmin(ReadOnlyAdmin):
     def export(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
         """Each row with what was foretold, what came of it and why; only the refused if asked."""
         job = self._visible(request, pk)
+        if not request.user.has_perm(EXPORT_ROWS):
+            raise PermissionDenied
         items = job.items.filter(_refused(job)) if "refused" in request.GET else job.items.all()
         name = f"job-{job.pk}{'-refused' if 'refused' in request.GET else ''}.csv"
         response = StreamingHttpResponse(_lines(items), content_type="text/csv; charset=utf-8")
@@ -185,7 +188,8 @@ class JobAdmin(ReadOnlyAdmin):
         if job.state != Job.State.READY:
             messages.error(request, OVER.format(state=_state_of(job)))
         else:
-            jobs.apply(jobs.describe(job, reason=reason_of(request)))
+            reason = reason_of(request) or job.reason
+            jobs.apply(jobs.take_over(job, actor=actor_of(request), reason=reason))
         return redirect(job.get_absolute_url())
 
     def cancel(self, request: HttpRequest, job: Job) -> HttpResponse:
@@ -329,4 +333,4 @@ def _lines(items: "QuerySet[JobItem]") -> Iterator[str]:
     yield writer.writerow(COLUMNS)
     for item in items.iterator():
         row = (item.label, item.forecast, item.outcome, item.note)
-        yield writer.writerow([f"'{text}" if text.startswith(FORMULA) else text for text in row])
+        yield writer.writerow(map(guard, row))

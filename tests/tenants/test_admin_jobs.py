@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db.models import F
 from django.test import Client
 from django.utils import timezone
@@ -15,7 +15,7 @@ from tenants.models import Alias, Job, Mailbox, RoleAddress
 from tenants.roles import Role
 from tests import world as make
 from tests.pages import url_of
-from tests.staff import client_of, make_member_of_staff
+from tests.staff import client_of, make_member_of_staff, make_staff
 from tests.tenants.events import last_context
 from tests.world import ACTOR, World, to_mailbox
 
@@ -276,3 +276,45 @@ def test_a_job_that_failed_says_why_and_goes_on(world: World, client: Client) ->
 def test_an_empty_list_of_jobs_says_what_they_are(client: Client) -> None:
     page = client.get(url_of(Job, "changelist")).content.decode()
     assert "Work on many rows is listed here" in page
+
+
+def test_whoever_starts_what_another_drafted_answers_for_it(client: Client, world: World) -> None:
+    alias = make.make_alias(world.domain, "x")
+    job = choose(client, "disable", [alias])
+    act(client_of(make_member_of_staff(Role.OPERATOR)), job, "start", change_reason="ticket 9")
+    about = last_context(alias)
+    assert (about["actor"], about["reason"]) == (Role.OPERATOR.lower(), "ticket 9")
+    assert job.asked_by == Role.OPERATOR.lower()
+
+
+def test_a_job_s_own_reason_stands_where_its_start_gives_none(client: Client, world: World) -> None:
+    alias = make.make_alias(world.domain, "x")
+    job = jobs.draft(
+        "addresses.disable",
+        title="Disable aliases",
+        actor=ACTOR,
+        permission="tenants.change_alias",
+        reason="ticket 8",
+    )
+    jobs.list_rows(job, Alias.objects.all(), label="key")
+    act(client, jobs.check(job), "start")
+    assert (job.reason, last_context(alias)["reason"]) == ("ticket 8", "ticket 8")
+
+
+def test_rows_leave_as_a_file_for_those_alone_who_may_export(world: World) -> None:
+    staff = make_staff("reader", is_superuser=False)
+    for name in ("view_job", "view_alias"):
+        staff.user_permissions.add(Permission.objects.get(codename=name))
+    make.make_alias(world.domain, "x")
+    job = jobs.draft(
+        "addresses.disable",
+        title="Disable aliases",
+        actor=ACTOR,
+        permission="tenants.change_alias",
+    )
+    jobs.list_rows(job, Alias.objects.all(), label="key")
+    reader, file = client_of(staff), url_of(Job, "rows", job.pk)
+    assert "rows.csv" not in page_of(reader, jobs.check(job))
+    assert reader.get(file).status_code == 403
+    staff.user_permissions.add(Permission.objects.get(codename="export_rows"))
+    assert reader.get(file).status_code == 200
