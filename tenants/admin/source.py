@@ -15,7 +15,7 @@ from unfold.decorators import display
 
 from tenants import jobs
 from tenants.admin.base import PanelAdmin, actor_of, reason_of
-from tenants.admin.source_form import MAP_HELP, RecipientsForm, SourceForm
+from tenants.admin.source_form import MAP_HELP, UPLOAD_OCTETS, RecipientsForm, SourceForm
 from tenants.jobs import sending, shadowing
 from tenants.models import Domain, Job, JobItem, Source
 from tenants.moving_in.keeping import inventory_of
@@ -174,7 +174,7 @@ def unverified(source: Source, names: list[str]) -> QuerySet:
 
 def _recipients(source: Source, file: Any) -> dict[str, int]:
     if file:
-        with as_text(file.file) as lines:
+        with as_text(file.file, most_octets=UPLOAD_OCTETS) as lines:
             return dict(counted(parse_lines(lines)))
     inventory = inventory_of(source)
     return dict(counted([*sorted(named_by(inventory)), *sorted(controls(inventory))]))

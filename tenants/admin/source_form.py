@@ -4,6 +4,7 @@ What cannot be read is an error at the field that it was given in.
 """
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -16,7 +17,10 @@ from tenants.moving_in.inventory import Inventory
 from tenants.moving_in.keeping import fill
 from tenants.moving_in.reading import UnreadableSource, read_dump, read_live, read_maps, shown
 from tenants.moving_in.sources.maps import Map
+from tenants.octets import print_octets
 
+# Unpacked: a small file may unpack to what fills the memory of the process.
+UPLOAD_OCTETS = 256_000_000
 MAP_HELP = {
     Map.ALIASES: "Aliases and forwards: address, then targets.",
     Map.MAILBOXES: "Mailboxes: address, then where they are.",
@@ -45,8 +49,8 @@ class SourceForm(PanelForm):
         required=False,
         widget=UnfoldAdminFileFieldWidget,
         help_text="What mysqldump, mariadb-dump, pg_dump --format=plain or sqlite3's .dump wrote, "
-        "packed by gzip or not. Nothing in it is executed. From some 200,000 addresses on, "
-        "manage.py move_in is the better way.",
+        f"packed by gzip or not, at most {print_octets(UPLOAD_OCTETS)} unpacked. Nothing in it is "
+        "executed. From some 200,000 addresses on, manage.py move_in is the better way.",
     )
     database = forms.CharField(
         label="Or a database",
@@ -54,7 +58,7 @@ class SourceForm(PanelForm):
         max_length=400,
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
         help_text="postgresql://user:password@host/name or mysql://user:password@host/name. It is "
-        "read once and read-only, by this process; the password is not kept.",
+        "read once and read-only, by this process, wherever it points; the password is not kept.",
     )
 
     virtual_alias_maps = _map_field(Map.ALIASES)
@@ -95,7 +99,7 @@ class SourceForm(PanelForm):
         if data.get("dump"):
             return "dump", shown([data["dump"].name])
         if data.get("database"):
-            if data["database"].startswith("sqlite"):
+            if urlsplit(data["database"]).scheme.startswith("sqlite"):
                 raise ValidationError({"database": "Upload a dump of it (sqlite3 file .dump)."})
             return "database", self._shown_database(data["database"])
         raise ValidationError({"dump": "Choose a dump, or name a database below."})
@@ -109,11 +113,12 @@ class SourceForm(PanelForm):
     def _read(self, field: str, data: dict[str, Any]) -> Inventory:
         domains = data["domains"]
         if field == "dump":
-            return read_dump(data["product"], data["dump"].file, domains=domains)
+            dump = data["dump"].file
+            return read_dump(data["product"], dump, domains=domains, most_octets=UPLOAD_OCTETS)
         if field == "database":
             return read_live(data["product"], data["database"], domains=domains)
         files = {name.value: data[name].file for name in MAP_HELP if data.get(name)}
-        return read_maps(files, domains=domains)
+        return read_maps(files, domains=domains, most_octets=UPLOAD_OCTETS)
 
 
 class RecipientsForm(forms.Form):

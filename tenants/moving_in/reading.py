@@ -16,9 +16,15 @@ from tenants.moving_in.inventory import Inventory, only_domains
 from tenants.moving_in.sources import PRODUCTS, collect, maps
 from tenants.moving_in.sources.databases import Unreachable, read_database, without_password
 from tenants.moving_in.sources.source import NotThisProduct
+from tenants.octets import print_octets
 
 MAPS = "maps"
 _GZIP, _SQLITE, _CUSTOM = b"\x1f\x8b", b"SQLite format 3\x00", b"PGDMP"
+BUFFER_OCTETS = 65_536
+TOO_LONG = (
+    "It holds more than {most} unpacked, the most that is read through the panel: read it with "
+    "`manage.py move_in`, or compare with `manage.py shadow`."
+)
 NO_PLAIN_DUMP = (
     "This is pg_dump's own format: make the dump as plain text (pg_dump --format=plain)."
 )
@@ -32,11 +38,16 @@ class UnreadableSource(ValueError):
     """The source as a whole cannot be read; the message is for an operator."""
 
 
-def read_dump(product: str, octets: IO[bytes], *, domains: Sequence[str] = ()) -> Inventory:
-    """The inventory of a dump, as plain text or packed by gzip. Raises UnreadableSource."""
+def read_dump(
+    product: str, octets: IO[bytes], *, domains: Sequence[str] = (), most_octets: int | None = None
+) -> Inventory:
+    """The inventory of a dump, as plain text or packed by gzip; at most so many octets unpacked.
+
+    Raises UnreadableSource.
+    """
     kind = PRODUCTS[product]
     try:
-        with as_text(octets) as text:
+        with as_text(octets, most_octets=most_octets) as text:
             return only_domains(collect(kind, read_rows(text, kind.schema)), domains)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UnreadableSource("The packed file is broken or cut off.") from error
@@ -53,15 +64,23 @@ def read_live(product: str, url: str, *, domains: Sequence[str] = ()) -> Invento
         raise UnreadableSource(str(error)) from error
 
 
-def read_maps(files: Mapping[str, IO[bytes]], *, domains: Sequence[str] = ()) -> Inventory:
-    """The inventory of Postfix's map files, by their parameter in main.cf.
+def read_maps(
+    files: Mapping[str, IO[bytes]],
+    *,
+    domains: Sequence[str] = (),
+    most_octets: int | None = None,
+) -> Inventory:
+    """The inventory of Postfix's map files, by their parameter in main.cf; each as read_dump does.
 
     Raises UnreadableSource.
     """
     if unknown := files.keys() - set(maps.Map):
         raise UnreadableSource(f"“{min(unknown)}” is none of {', '.join(maps.Map)}.")
     with ExitStack() as stack:
-        given = {maps.Map(name): stack.enter_context(as_text(each)) for name, each in files.items()}
+        given = {
+            maps.Map(name): stack.enter_context(as_text(each, most_octets=most_octets))
+            for name, each in files.items()
+        }
         inventory = only_domains(maps.take(given), domains)
     if not inventory.domains:
         names = f"{maps.Map.DOMAINS}, {maps.Map.ALIAS_DOMAINS} or {maps.Map.RELAY_DOMAINS}"
@@ -102,11 +121,30 @@ def read_path(product: str, where: str, *, domains: Sequence[str] = ()) -> Inven
         raise UnreadableSource(f"{where}: {error.strerror}.") from error
 
 
+class _Bounded(io.RawIOBase):
+    """A file that ends with UnreadableSource where more comes out of it than is taken."""
+
+    def __init__(self, octets: IO[bytes], most_octets: int) -> None:
+        self._octets, self._most, self._left = octets, most_octets, most_octets
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._octets.read(len(buffer))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise UnreadableSource(TOO_LONG.format(most=print_octets(self._most)))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
 @contextmanager
-def as_text(octets: IO[bytes]) -> Iterator[TextIO]:
+def as_text(octets: IO[bytes], *, most_octets: int | None = None) -> Iterator[TextIO]:
     """The text of a file, unpacked. Octets that are no UTF-8 become the replacement character.
 
-    The file stays open. Raises UnreadableSource for what is no text.
+    The file stays open. Raises UnreadableSource for what is no text, and, also midway, for what
+    has more octets unpacked; None takes all of it.
     """
     begin = octets.read(len(_SQLITE))
     octets.seek(0)
@@ -115,6 +153,8 @@ def as_text(octets: IO[bytes]) -> Iterator[TextIO]:
     if begin.startswith(_CUSTOM):
         raise UnreadableSource(NO_PLAIN_DUMP)
     plain: Any = gzip.open(octets) if begin.startswith(_GZIP) else octets  # noqa: SIM115
+    if most_octets is not None:
+        plain = io.BufferedReader(_Bounded(plain, most_octets), BUFFER_OCTETS)
     text = io.TextIOWrapper(plain, encoding="utf-8-sig", errors="replace", newline="\n")
     try:
         yield text

@@ -13,12 +13,18 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 import pymysql
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from pymysql.cursors import SSCursor
 
 from tenants.moving_in.dump.reader import Row, Schema
 
 AT_ONCE = 5_000
 CONNECT_SECONDS = 10
+READ_SECONDS = 60  # of silence, since somebody waits before the page
+NO_ADDRESS = (
+    "This address of a database cannot be read: write postgresql://user:password@host/name, and "
+    "%40, %2F and %25 for @, / and % in the password."
+)
 
 
 class Unreachable(ValueError):
@@ -53,6 +59,10 @@ def _port(url: str) -> int | None:
 
 
 def _postgres(url: str, schema: Schema) -> Iterator[tuple[str, Row]]:
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError:  # libpq's words repeat what it could not read: the password
+        raise Unreachable(NO_ADDRESS) from None
     try:
         with psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
             connection.read_only = True
@@ -129,6 +139,7 @@ def _mysql_parameters(url: str) -> Mapping[str, Any]:
         "database": unquote(parts.path.lstrip("/")),
         "charset": "utf8mb4",
         "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": READ_SECONDS,
     }
 
 

@@ -89,6 +89,7 @@ def test_postgres_is_asked_in_a_transaction_that_cannot_write(
         ("mysql://jo:secret@127.0.0.1:1/mail", "Can't connect"),
         ("mysql://jo:secret@127.0.0.1:x/mail", "port"),
         ("postgresql://jo:secret@127.0.0.1:1/mail", "refused"),
+        ("postgresql://jo:secret%zz@127.0.0.1:1/mail", "%25 for"),
         ("sqlite:////nowhere/mail.db", "unable to open"),
         ("ftp://jo:secret@host/mail", "Name the database"),
     ],

@@ -1,11 +1,13 @@
 """The pages of moving in: what was read, the plan, the comparison and its report."""
 
+import gzip
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from tenants.admin import source_form
 from tenants.models import Job, Source
 from tests.pages import url_of
 from tests.tenants.moving_in import installations
@@ -52,6 +54,8 @@ def test_map_files_are_read_by_their_parameter(client: Client, world: World) -> 
         ({"dump": ("x.sql", "nothing")}, "dump", "does not look like Modoboa"),
         ({"dump": ("x.sql", "SQLite format 3\x00")}, "dump", "sqlite3 file .dump"),
         ({"database": "sqlite:////etc/x"}, "database", "Upload a dump of it"),
+        ({"database": "SQLite:////etc/x"}, "database", "Upload a dump of it"),
+        ({"database": "\x01sqlite:////etc/x"}, "database", "Upload a dump of it"),
         ({"database": "ftp://x"}, "database", "Name the database as"),
         ({"database": "mysql://jo:secret@127.0.0.1:x/y"}, "database", "port"),
         ({"product": "maps"}, "virtual_alias_maps", "Choose the files of your maps."),
@@ -75,6 +79,18 @@ def test_what_cannot_be_read_is_told_at_its_field(
     errors = response.context_data["adminform"].form.errors
     assert sentence in " ".join(errors[field])
     assert not Source.objects.exists()
+
+
+def test_a_small_file_that_unpacks_to_much_is_refused(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_form, "UPLOAD_OCTETS", 100_000)
+    bomb = gzip.compress(b"-- " + bytes(1_000_000))
+    response = upload(client, world, dump=SimpleUploadedFile("modoboa.sql.gz", bomb))
+
+    errors = response.context_data["adminform"].form.errors
+    assert "more than 100 kB unpacked" in " ".join(errors["dump"])
+    assert "manage.py move_in" in " ".join(errors["dump"])
 
 
 def test_from_the_plan_to_a_report_without_differences(client: Client, world: World) -> None:
