@@ -39,7 +39,8 @@ class Posting:
 def parse_url(url: str) -> SplitResult:
     """The parts of an address for webhooks. Raises ValueError with a sentence."""
     parts = urlsplit(url)
-    if parts.scheme not in PORTS or not parts.hostname or parts.port == 0:
+    is_plain = url.isprintable() and " " not in url
+    if not is_plain or parts.scheme not in PORTS or not parts.hostname or parts.port == 0:
         raise ValueError("write the address as https://example.com/path")
     if parts.username or parts.fragment:
         raise ValueError("leave out names, passwords and what stands behind #")
@@ -126,8 +127,9 @@ async def _judged_address(parts: SplitResult, *, allows_private: bool) -> str:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise Undelivered(f"{parts.hostname} has no address: {error.strerror}") from error
+    except (OSError, UnicodeError) as error:  # the latter for labels that no name can have
+        why = getattr(error, "strerror", None) or "this is no host name"
+        raise Undelivered(f"{parts.hostname} has no address: {why}") from error
     addresses = [str(place[0]) for *_, place in found]
     if not allows_private and not all(map(is_public, addresses)):
         raise Undelivered(

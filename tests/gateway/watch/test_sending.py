@@ -159,7 +159,10 @@ def test_answer_is_cut_and_cleaned(hook: HttpSink) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "10.0.0.1"],
+    [
+        *("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1"),
+        *("10.0.0.1", "x" * 64 + ".example", "x..example"),
+    ],
 )
 def test_private_addresses_are_not_connected_to(hook: HttpSink, host: str) -> None:
     with pytest.raises(Undelivered, match=r"private network|no address"):
@@ -169,7 +172,15 @@ def test_private_addresses_are_not_connected_to(hook: HttpSink, host: str) -> No
 
 @pytest.mark.parametrize(
     "url",
-    ["", "ftp://x.example/", "https://", "https://user@x.example/", "x.example", "http://x:0/"],
+    [
+        "",
+        "ftp://x.example/",
+        "https://",
+        "https://user@x.example/",
+        "x.example",
+        "http://x:0/",
+        "https://x\x7f/",
+    ],
 )
 def test_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"."):
