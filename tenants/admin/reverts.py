@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError, RestrictedError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -17,7 +17,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from tenants import history, reverting
-from tenants.admin.base import actor_of, reason_of, still_needed
+from tenants.admin.base import AT_ONCE, actor_of, reason_of, still_needed
 from tenants.history import FieldChange, Source
 from tenants.models import Address
 from tenants.reverting import Net
@@ -87,6 +87,8 @@ def _tried(net: Sequence[Net], actor: Any, *, reason: str = "", is_trial: bool =
         return " ".join(dict.fromkeys(error.messages))
     except (ProtectedError, RestrictedError) as error:
         return still_needed(error)
+    except IntegrityError:
+        return AT_ONCE
     return ""
 
 

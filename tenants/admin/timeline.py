@@ -37,16 +37,8 @@ class WantedForm(forms.Form):
         choices=[("", "any way"), *((s, s) for s in SURFACES), (OUTSIDE, "outside the panel")],
         widget=UnfoldAdminSelectWidget(),
     )
-    since = forms.DateField(
-        label="From",
-        required=False,
-        widget=forms.DateInput(attrs={"type": "date", "class": "panel-input"}),
-    )
-    until = forms.DateField(
-        label="Until",
-        required=False,
-        widget=forms.DateInput(attrs={"type": "date", "class": "panel-input"}),
-    )
+    since = _day("From")
+    until = _day("Until")
 
     @property
     def wanted(self) -> Wanted:
@@ -67,6 +59,8 @@ class TimelineMixin(PanelAdmin):
     """A history page that tells of all that belongs to the row, a tenant."""
 
     def history_sources(self, object_id: str) -> list[Source]:
+        if not object_id.isdecimal():
+            raise Http404
         return list(timeline.sources_of_tenant(int(object_id)).values())
 
     def history_view(
