@@ -45,6 +45,7 @@ class RowAdmin(SavedViewsMixin, ModelAdmin):
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
+    list_per_page = 50
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return KeysetChangeList
