@@ -19,7 +19,6 @@ from tenants.models import Address, Domain, Mailbox, Target
 from tenants.models.job import JobItem
 
 GONE = "It has been deleted meanwhile."
-UNSEEN = "Whoever asked for this may not see it."
 OVER = "Its time is over: give it a later expiry first."
 NO_TARGET = "It has no target: add where its mail goes first."
 NO_EXPIRY = "It never expires."

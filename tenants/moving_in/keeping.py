@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
+from django.db.models.functions import MD5
 
 from tenants import changes
 from tenants.changes import Actor
@@ -39,7 +40,8 @@ def fill(source: Source, inventory: Inventory, *, name: str) -> Source:
 
 def inventory_of(source: Source) -> Inventory:
     """What the source held when it was read; not to be changed by whoever asks."""
-    return _unpacked(source.pk)
+    kept = Source.objects.annotate(digest=MD5("inventory"))
+    return _unpacked(source.pk, kept.values_list("digest", flat=True).get(pk=source.pk))
 
 
 def count(inventory: Inventory) -> dict[str, int]:
@@ -61,6 +63,6 @@ def count(inventory: Inventory) -> dict[str, int]:
 
 
 @lru_cache(maxsize=CACHED)
-def _unpacked(pk: int) -> Inventory:
+def _unpacked(pk: int, digest: str) -> Inventory:  # noqa: ARG001 - what was erased is read anew
     packed = Source.objects.values_list("inventory", flat=True).get(pk=pk)
     return msgspec.json.decode(zlib.decompress(packed), type=Inventory)

@@ -1,5 +1,7 @@
 """A person's data is erased from mail, its trail and the history, and nobody else's."""
 
+import re
+from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
@@ -11,10 +13,14 @@ from django.db import connection
 from gateway import erasure
 from gateway.models import Attempt, Body, Message, RoutingRecord
 from gateway.routing.address import Address
+from gateway.watch.models import AlarmRecipient, Notice, RefusedName
 from tenants import changes, jobs
 from tenants.changes import Actor
 from tenants.jobs.erasing import draft_erasure
 from tenants.models import Job, Target
+from tenants.moving_in.inventory import Inventory, OldMailbox
+from tenants.moving_in.keeping import inventory_of, keep
+from tests import world as make
 from tests.gateway import outbox
 from tests.gateway.stage import Stage
 
@@ -35,7 +41,8 @@ def everything() -> str:
     found = []
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^(gateway|tenants)_'"
+            "SELECT relname FROM pg_class "
+            "WHERE relkind = 'r' AND relname ~ '^(gateway|tenants|watch)_'"
         )
         for (table,) in cursor.fetchall():
             if not table.startswith("gateway_body"):
@@ -108,6 +115,39 @@ def test_history_forgets_a_deleted_address_with_its_local_part(stage: Stage) -> 
     assert only[0].startswith("erased-")
 
 
+def test_what_watches_and_what_another_system_held_forget_it_too(stage: Stage) -> None:
+    outbox.empty()
+    now = datetime.now(UTC)
+    RefusedName.objects.create(hour=now, role="recipient", name=PERSON, count=3)
+    Notice.objects.create(
+        recipient=make.save(AlarmRecipient(name="On call", address="on-call@staff.example")),
+        created_at=now,
+        subject="Attack",
+        text=f"Most of it is for {PERSON}.",
+        payload={"to": [PERSON]},
+        next_attempt_at=now,
+    )
+    source = keep(
+        Inventory(mailboxes={key: OldMailbox(key) for key in (PERSON, OTHERS)}),
+        tenant=stage.tenant,
+        next_hop=make.make_hop(stage.tenant),
+        product="postfixadmin",
+        name="postfix.sql",
+        domains=[],
+        actor=ACTOR,
+    )
+    assert PERSON in inventory_of(source).mailboxes
+
+    erase()
+
+    assert PERSON not in everything().replace(OTHERS, "")
+    left = set(inventory_of(source).mailboxes)
+    assert OTHERS in left
+    assert PERSON not in left
+    source.delete()
+    AlarmRecipient.objects.all().delete()
+
+
 @pytest.mark.parametrize("where", ["alias", "forward", "sender", "note"])
 def test_address_in_use_is_named_and_nothing_is_erased(stage: Stage, where: str) -> None:
     person = stage.address("jane") if where == "alias" else USED
@@ -165,9 +205,12 @@ def test_text_that_is_no_address_is_refused_at_its_field(database: None) -> None
     ],
 )
 def test_address_ends_where_it_ends(database: None, text: str, is_found: bool) -> None:
+    person = Address.parse(PERSON)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT %s ~* %s", [text, erasure._pattern(Address.parse(PERSON))])
+        cursor.execute("SELECT %s ~* %s", [text, erasure._pattern(person)])
         assert cursor.fetchone() == (is_found,)
+    pattern = erasure._pattern(person, erasure._BORDERS_IN_PYTHON)
+    assert bool(re.search(pattern, text, re.IGNORECASE)) is is_found
 
 
 def test_command_counts_first_and_erases_when_told(mail: dict[str, Any]) -> None:
