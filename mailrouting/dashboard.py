@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from gateway.watch.admin import overview
 from gateway.watch.admin.overview import Number
-from tenants.admin.paging import COUNTED
+from tenants.admin.paging import COUNTED, print_capped
 from tenants.models import Alias, Domain, Mailbox, NextHop, Plan, Tenant
 
 
@@ -78,5 +78,4 @@ def _list(name: str, query: str) -> str:
 
 
 def _capped(rows: QuerySet) -> str:
-    count = rows.order_by()[: COUNTED + 1].count()
-    return f"{COUNTED:,}+" if count > COUNTED else f"{count:,}"
+    return print_capped(rows.order_by()[: COUNTED + 1].count())

@@ -47,3 +47,12 @@ def print_octets(octets: int) -> str:
             whole, tenth = divmod(octets * 10 // size, 10)
             return f"{whole}.{tenth} {unit}" if tenth else f"{whole} {unit}"
     return f"{octets} B"
+
+
+def print_about(octets: int) -> str:
+    """A size to be read, not to be parsed back: in the largest unit, to one decimal."""
+    for unit in ("TB", "GB", "MB", "kB"):
+        size = UNITS[unit.upper()]
+        if octets >= size:
+            return f"{octets / size:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{octets} B"

@@ -4,20 +4,19 @@ What is asked of deliveries goes through the indexes of those that are not settl
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
 from django.db.models import Count, Q, Sum
 
-from gateway.models import Counter, Outage, RefusalCount, RoutingRecord
-from gateway.routing.policy import storage_counter, tenant_rate_counter
-from gateway.routing.window import RollingHour
+from gateway.models import Outage, RefusalCount, RoutingRecord
 from gateway.watch.facts import DomainTrouble, Facts, Flood, LaneTrouble, Pulse, Usage
 from gateway.watch.judge import CLIENT_FLOOD, DOMAIN_FLOOD, FLOOD_MINUTES, QUOTA_PERCENT
 from gateway.watch.models import Heartbeat, QueueReading
 from gateway.watch.traffic import deferring_reasons
+from gateway.watch.usage import read_charged
 from tenants.models import Address, Domain, DomainCheck, NextHop, Tenant
 
 FORGOTTEN_AFTER = timedelta(days=1)
@@ -125,21 +124,15 @@ def _lanes() -> Iterator[LaneTrouble]:
 def _usages(now: datetime) -> Iterator[Usage]:
     """Of tenants with limits, what may have come near one."""
     tenants = list(Tenant.objects.exclude(state=Tenant.State.CLOSED).select_related("plan"))
-    counters = _counters(tenants)
+    charged = read_charged(tenants, now)
     domains = _numbers(Domain.objects.claimed(), "tenant")
     addresses = _numbers(
         Address.objects.exclude(domain__state=Domain.State.RELEASED), "domain__tenant"
     )
-    minute = int(now.timestamp()) // 60
     for tenant in tenants:
-        rate, stored = (
-            counters.get(tenant_rate_counter(tenant.pk)),
-            counters.get(storage_counter(tenant.pk)),
-        )
-        hour = RollingHour.of(rate.minute, rate.counts).at(minute).total if rate else 0
         used = {
-            ("messages_per_hour", "messages per hour"): hour,
-            ("stored_octets", "stored octets"): stored.total if stored else 0,
+            ("messages_per_hour", "messages per hour"): charged[tenant.pk].hour,
+            ("stored_octets", "stored octets"): charged[tenant.pk].stored_octets,
             ("max_domains", "domains"): domains.get(tenant.pk, 0),
             ("max_addresses", "addresses"): addresses.get(tenant.pk, 0),
         }
@@ -148,11 +141,6 @@ def _usages(now: datetime) -> Iterator[Usage]:
             least = QUOTA_PERCENT.warning * QUOTA_PERCENT.ease / 100
             if limit is not None and number and number >= limit * least:
                 yield Usage(tenant.pk, tenant.name, what, number, limit)
-
-
-def _counters(tenants: list[Tenant]) -> Mapping[str, Counter]:
-    keys = [key(tenant.pk) for tenant in tenants for key in (tenant_rate_counter, storage_counter)]
-    return Counter.objects.in_bulk(keys)
 
 
 def _numbers(rows: Any, path: str) -> dict[int, int]:

@@ -4,6 +4,7 @@ The rows are those of the list as it is filtered, or those that were chosen in i
 shows, so nothing that whoever asks may not see. They leave piece by piece.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -98,11 +99,16 @@ class ExportMixin(RowAdmin):
             actor=actor_of(request),
             has_tenant=True,
         )
-        name = f"{self.opts.verbose_name_plural}{ENDINGS.get(written, '')}".replace(" ", "-")
-        kind_of_text = f"{CONTENT_TYPES.get(written, 'text/plain')}; charset=utf-8"
-        response = StreamingHttpResponse(pieces, content_type=kind_of_text)
-        response["Content-Disposition"] = f'attachment; filename="{name}"'
-        return response
+        return as_file(pieces, written, str(self.opts.verbose_name_plural))
+
+
+def as_file(pieces: Iterable[str], written: Format, name: str) -> StreamingHttpResponse:
+    """A file to be kept, sent piece by piece."""
+    content_type = f"{CONTENT_TYPES.get(written, 'text/plain')}; charset=utf-8"
+    response = StreamingHttpResponse(pieces, content_type=content_type)
+    full_name = f"{name}{ENDINGS.get(written, '')}".replace(" ", "-")
+    response["Content-Disposition"] = f'attachment; filename="{full_name}"'
+    return response
 
 
 @admin.register(Export)

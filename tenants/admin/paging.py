@@ -49,7 +49,12 @@ class CappedPaginator(Paginator):
     @property
     def shown(self) -> str:
         """The count as it is read: "812", or "10,000+"."""
-        return f"{COUNTED:,}+" if self.count > COUNTED else f"{self.count:,}"
+        return print_capped(self.count)
+
+
+def print_capped(count: int, most: int = COUNTED) -> str:
+    """A count that went no further than one beyond `most`."""
+    return f"{most:,}+" if count > most else f"{count:,}"
 
 
 @dataclass(frozen=True, slots=True)

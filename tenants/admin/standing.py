@@ -6,7 +6,8 @@ What it says comes from the gateway's own policy, so that it cannot promise anyt
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import Any
 
 from django.contrib import messages
@@ -28,7 +29,7 @@ from gateway.routing.replies import Reply
 from gateway.routing.resolve import EXEMPT_ROLES
 from tenants import services
 from tenants.admin.base import PanelAdmin, actor_of, reason_of
-from tenants.admin.paging import COUNTED
+from tenants.admin.paging import COUNTED, print_capped
 from tenants.models import Address, Domain, Tenant
 from tenants.querysets import RECEIVING
 
@@ -101,11 +102,15 @@ def effect_on(tenant: Tenant) -> Effect:
     return Effect(domains.count(), addresses.exclude(exempt).count(), names)
 
 
-def waiting_of(tenant: Tenant) -> str:
-    """How much accepted mail of the tenant waits to be sent, as it is read; empty where none."""
-    rows = Delivery.objects.of_tenant(tenant).filter(state__in=REACHED[Action.HOLD]).order_by()
-    count = rows[: COUNTED + 1].count()
-    return f"{COUNTED:,}+" if count > COUNTED else f"{count:,}" if count else ""
+def waiting_of(tenant: Tenant, *, most: int | None = COUNTED) -> str:
+    """How much accepted mail of the tenant waits to be sent, as it is read; empty where none.
+
+    Counted no further than `most`; None counts all of it.
+    """
+    in_states = reduce(or_, (Q(state=state) for state in REACHED[Action.HOLD]))
+    rows = Delivery.objects.of_tenant(tenant).filter(in_states).order_by()
+    count = rows.count() if most is None else rows[: most + 1].count()
+    return print_capped(count, most or count) if count else ""
 
 
 class StandingMixin(PanelAdmin):
@@ -147,7 +152,9 @@ class StandingMixin(PanelAdmin):
             "tenant": tenant,
             "move": move,
             "effect": effect_on(tenant),
-            "waiting": waiting_of(tenant),
+            "waiting": waiting_of(tenant, most=None),
+            "members": tenant.memberships.count(),
+            "mailboxes": tenant.mailboxes.count(),
             "answers": answers_in(move.state, since=now, now=now),
             "reason_error": NO_REASON if request.method == "POST" else "",
         }

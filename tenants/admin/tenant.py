@@ -1,16 +1,22 @@
 """Plans, tenants and who acts for them."""
 
+from typing import Any
+
 from django.contrib import admin
-from django.http import HttpRequest
-from django.urls import reverse
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from tenants.admin.base import PanelAdmin, PanelInline
-from tenants.admin.exports import ExportMixin
+from tenants.admin.base import PanelAdmin, PanelInline, actor_of
+from tenants.admin.exports import ExportMixin, as_file
 from tenants.admin.standing import StandingMixin
 from tenants.admin.timeline import TimelineMixin
+from tenants.imports.exporting import OF_TENANT, export, formats_for, rows_of_tenant
+from tenants.imports.reading import LABELS, Format
 from tenants.models import Membership, Plan, Tenant
 from tenants.models.tenant import LIMITS
 from tenants.octets import print_octets
@@ -67,6 +73,39 @@ class TenantAdmin(ExportMixin, TimelineMixin, StandingMixin):
         content,
     )
     add_fieldsets = ((None, {"fields": ("name", "external_id", "plan")}), limits, content)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.export_all)
+        own = path("<int:pk>/export-all/", view, name="tenants_tenant_export_all")
+        return [own, *super().get_urls()]
+
+    def page_context(self, request: HttpRequest, row: Tenant) -> dict[str, Any]:
+        formats = formats_for(OF_TENANT) if self.has_export_permission(request) else []
+        taken_as = [(each.value, LABELS[each]) for each in formats]
+        return {**super().page_context(request, row), "taken_as": taken_as}
+
+    def export_all(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """All that can be exchanged of the tenant, as a file that can be imported again."""
+        tenant = self.get_object(request, str(pk))
+        if tenant is None:
+            raise Http404
+        if not self.has_export_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return redirect(tenant.get_absolute_url())
+        written = request.POST.get("written", "")
+        if written not in formats_for(OF_TENANT):
+            raise SuspiciousOperation(f"no such format: {written}")
+        actor = actor_of(request)
+        pieces = export(
+            rows_of_tenant(tenant, actor),
+            OF_TENANT,
+            Format(written),
+            what=f"everything of tenant {tenant.external_id}",
+            actor=actor,
+            has_tenant=False,
+        )
+        return as_file(pieces, Format(written), tenant.external_id)
 
     @display(description="state", ordering="state", label=STATE_COLOURS)
     def state_label(self, tenant: Tenant) -> tuple[str, str]:

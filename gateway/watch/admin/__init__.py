@@ -1,5 +1,5 @@
-"""The admin of watching: alarms, who is told of them, and the figures on the first page."""
+"""The admin of watching: alarms, who is told of them, and the figures on pages of others."""
 
-from gateway.watch.admin import alarms, recipients
+from gateway.watch.admin import alarms, recipients, tenant
 
-__all__ = ["alarms", "recipients"]
+__all__ = ["alarms", "recipients", "tenant"]
