@@ -13,6 +13,7 @@ from django.utils import timezone
 from gateway.explain import explain
 from gateway.models import Delivery
 from gateway.routing import replies
+from tenants.admin import standing
 from tenants.admin.standing import MOVES
 from tenants.models import Domain, Tenant
 from tests import world as make
@@ -85,6 +86,28 @@ def test_the_grace_ends_72_hours_from_now(client: Client, world: World) -> None:
     first, second = client.get(url_of(Tenant, "suspend", world.a.pk)).context_data["answers"]
     assert before <= first.until - timedelta(hours=72) <= timezone.now()
     assert second.until is None
+
+
+@pytest.mark.parametrize("name", sorted(set(SENT) - {"resume"}))
+def test_the_page_says_who_loses_nothing_and_what_the_way_back_is(
+    client: Client, world: World, name: str
+) -> None:
+    for _ in range(2):
+        make.make_mailbox(world.a)
+    page = text_of(client.get(url_of(Tenant, name, world.a.pk)))
+    assert "Nothing is deleted. Its 2 mailboxes keep what has been delivered to them" in page
+    assert "its 2 members lose nothing" in page
+    assert "“Resume” on the tenant's page ends this with the next message." in page
+    assert ("senders keep what they could not deliver" in page) is (name == "suspend")
+
+
+def test_all_that_waits_is_counted_before_a_move(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "COUNTED", 1)
+    for _ in range(3):
+        outbox.put(state=Delivery.State.DEFERRED, tenant_id=world.a.pk)
+    assert "3 waiting" in text_of(client.get(url_of(Tenant, "suspend", world.a.pk)))
 
 
 # --- the change
