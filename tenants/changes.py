@@ -39,6 +39,17 @@ class Actor:
     def label(self) -> str:
         return self.user.get_username() if self.user else self.name
 
+    @property
+    def signature(self) -> dict[str, Any]:
+        """Who it was, by the columns of rows that keep it beside the history."""
+        return {
+            "actor": self.label,
+            "user_id": self.user.pk if self.user else None,
+            "surface": self.surface,
+            "client": self.client or None,
+            "request_id": self.request_id,
+        }
+
 
 @contextmanager
 def attributed(actor: Actor, *, reason: str = "") -> Iterator[UUID]:

@@ -131,13 +131,9 @@ def intervention(
         at=Now(),
         action=action,
         from_state=state,
-        actor=actor.label,
-        user_id=actor.user.pk if actor.user else None,
-        surface=actor.surface,
-        client=actor.client or None,
-        request_id=actor.request_id,
         reason=reason,
         detail=detail,
+        **actor.signature,
     )
 
 

@@ -174,14 +174,4 @@ def _write(
 
 
 def _leave_step(alarm: Alarm, what: str, text: str, *, actor: Actor, now: datetime) -> None:
-    AlarmStep.objects.create(
-        alarm=alarm,
-        at=now,
-        what=what,
-        text=text,
-        actor=actor.label,
-        user_id=actor.user.pk if actor.user else None,
-        surface=actor.surface,
-        client=actor.client or None,
-        request_id=actor.request_id,
-    )
+    AlarmStep.objects.create(alarm=alarm, at=now, what=what, text=text, **actor.signature)
