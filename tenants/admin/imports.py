@@ -106,7 +106,9 @@ class ImportForm(forms.Form):
         name = self.cleaned_data["tenant"].strip()
         tenant: Tenant | None = self.tenants.filter(external_id=name).first()
         if name and tenant is None:
-            raise ValidationError("There is no tenant with this external id.")
+            raise ValidationError(
+                "There is no tenant with this external id. It stands on the tenant’s page."
+            )
         return tenant
 
     def clean(self) -> dict[str, Any]:
@@ -126,7 +128,7 @@ class ImportForm(forms.Form):
         except Unreadable as error:
             raise ValidationError({"file" if values.get("file") else "text": str(error)}) from None
         if not self.rows:
-            raise ValidationError("There is no row in it.")
+            raise ValidationError("There is no row in it. Add one below the names of the columns.")
         return values
 
     def _octets(self, values: dict[str, Any]) -> bytes:

@@ -26,6 +26,10 @@ from tenants.moving_in.shadow import MEANING, Kind
 SHOWN_LEFT = 100
 PAGE_ROWS = 100
 REFUSED = JobItem.Outcome.REFUSED
+NO_ADDRESSES = (
+    "No address was found in the file. It has to hold one address a line, or be a log of Postfix; "
+    "without a file all addresses of the source are compared."
+)
 COLOURS = {
     Kind.REFUSED: "danger",
     Kind.ACCEPTED: "warning",
@@ -129,7 +133,7 @@ class SourceAdmin(PanelAdmin):
             messages.error(request, str(error))
             return redirect(source.get_absolute_url())
         if not recipients:
-            messages.error(request, "No address was found in the file.")
+            messages.error(request, NO_ADDRESSES)
             return redirect(source.get_absolute_url())
         job = shadowing.draft_shadow(source, recipients, actor=actor_of(request))
         return redirect(report_url(source, jobs.apply(job)))
