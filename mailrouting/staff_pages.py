@@ -132,6 +132,16 @@ class PanelUserAdmin(UserAdmin, SuperuserPages, AttributedAdmin):  # type: ignor
         form.actor = request.user
         return form
 
+    def has_delete_permission(self, request: HttpRequest, *row: Any, **rows: Any) -> bool:
+        """Nobody deletes himself, and so a superuser always remains."""
+        return super().has_delete_permission(request) and request.user not in (*row, *rows.values())
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        """The list's own action asks about no single row."""
+        super().delete_queryset(request, queryset.exclude(pk=request.user.pk))
+        if queryset.filter(pk=request.user.pk).exists():
+            messages.warning(request, "You were left out: another superuser can delete you.")
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
         super().save_related(request, form, formsets, change)
         if change and {"role", "groups"} & set(form.changed_data):

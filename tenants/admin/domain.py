@@ -148,7 +148,7 @@ class DomainAdmin(ExportMixin, PanelAdmin):
         if request.method == "POST":
             told = check_now(domain, actor=actor_of(request), now=timezone.now())
             messages.add_message(request, told.level, told.text)
-        return redirect(f"{domain.get_absolute_url()}#records-heading")
+        return redirect(domain.get_absolute_url())
 
     def release(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Give the domain up, after a page that says what that means."""

@@ -49,7 +49,7 @@ class CappedPaginator(Paginator):
     @property
     def shown(self) -> str:
         """The count as it is read: "812", or "10,000+"."""
-        return print_capped(self.count)
+        return print_capped(self.count, COUNTED)
 
 
 def print_capped(count: int, most: int = COUNTED) -> str:

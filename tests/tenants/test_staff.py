@@ -141,6 +141,14 @@ def test_nobody_locks_himself_out(client: Client, ops: User, typed: dict) -> Non
     assert ops.is_active
 
 
+def test_nobody_deletes_himself(client: Client, ops: User, hand: User) -> None:
+    assert client.post(url_of(User, "delete", ops.pk), {"post": "yes"}).status_code == 403
+    chosen = {"action": "delete_selected", "_selected_action": [ops.pk, hand.pk], "post": "yes"}
+    client.post(url_of(User, "changelist"), chosen)
+    assert User.objects.filter(pk=ops.pk).exists()
+    assert client.post(url_of(User, "delete", hand.pk), {"post": "yes"}).status_code == 302
+
+
 @pytest.mark.parametrize("role", [Role.OPERATOR, Role.AUDITOR])
 def test_only_superusers_edit_users_whatever_else_allows_it(hand: User, role: Role) -> None:
     member = make_member_of_staff(role)
