@@ -12,6 +12,7 @@ import pytest
 
 from gateway.routing import replies
 from gateway.routing.replies import Reply
+from tests.e2e.screens import SCREENS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -121,6 +122,12 @@ def test_every_metric_that_is_named_exists(guide: str) -> None:
     }
 
     assert set(METRIC.findall(GUIDES[guide])) <= known
+
+
+def test_screens_shows_every_main_page_in_both_themes() -> None:
+    shown = re.findall(r"\(screenshots/(light|dark)/([\w-]+)\.png\)", GUIDES["docs/screens.md"])
+
+    assert shown == [(theme, screen.name) for screen in SCREENS for theme in ("light", "dark")]
 
 
 @pytest.mark.parametrize("guide", sorted(GUIDES))

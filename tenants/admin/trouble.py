@@ -52,5 +52,7 @@ def print_until(left: timedelta) -> str:
 def print_days(span: timedelta) -> str:
     """Whole days, or hours below two days."""
     hours = int(span.total_seconds() // 3600)
+    if hours < 1:
+        return "less than an hour"
     count, unit = (hours // 24, "day") if hours >= 48 else (hours, "hour")
     return f"{count} {unit}" if count == 1 else f"{count} {unit}s"

@@ -22,3 +22,23 @@ document.addEventListener("click", async (event) => {
     delete button.dataset.label;
   }, 1500);
 });
+
+// What scrolls by itself is a region; several on one page are told apart by their names.
+const scrolling = [["#nav-sidebar-apps", "Pages"], ["#changelist-filter *", "Filters"]];
+const nameOf = (place) => {
+  const [, name] = scrolling.find(([selector]) => place?.matches(selector)) ?? [];
+  return name ?? place?.closest("[data-inline-type]")?.querySelector("h2")?.textContent.trim() ?? "Rows";
+};
+
+addEventListener("load", () => {
+  for (const region of document.querySelectorAll(".simplebar-content-wrapper")) {
+    region.setAttribute("aria-label", nameOf(region.closest("[data-simplebar]")));
+  }
+  for (const head of document.querySelectorAll(".formset-wrapper thead th:last-child")) {
+    if (head.textContent.trim()) continue;
+    const unseen = document.createElement("span");
+    unseen.className = "panel-unseen";
+    unseen.textContent = "Delete";
+    head.append(unseen);
+  }
+});
