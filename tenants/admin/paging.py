@@ -77,6 +77,11 @@ class Sort:
         key_field: Any = model._meta.pk
         return cls(path, fields[-1], key_field, name.startswith("-"), is_nullable)
 
+    @property
+    def is_by_key(self) -> bool:
+        """Whether the column is the list's own key, which needs no second one beside it."""
+        return "__" not in self.path and bool(self.field.primary_key)
+
     def by_id(self) -> "Sort":
         """The newest first, which every list can be sorted by."""
         return Sort(self.key_field.name, self.key_field, self.key_field, is_descending=True)
@@ -84,7 +89,7 @@ class Sort:
     def order_by(self, *, is_backward: bool = False) -> list[Any]:
         """For a queryset: this column, then the id, both the same way."""
         is_descending = self.is_descending is not is_backward
-        names = [self.path] if self.field.primary_key else [self.path, "pk"]
+        names = [self.path] if self.is_by_key else [self.path, "pk"]
         return [F(name).desc() if is_descending else F(name).asc() for name in names]
 
     def segments(self, cursor: "Cursor | None", *, is_backward: bool) -> list[Q]:
@@ -100,7 +105,7 @@ class Sort:
     def beyond(self, cursor: "Cursor", *, is_backward: bool) -> Func | Q:
         """The rows of the cursor's segment that come after it, or before it."""
         is_descending = self.is_descending is not is_backward
-        if cursor.value is None or self.field.primary_key:
+        if cursor.value is None or self.is_by_key:
             return Q(**{"pk__lt" if is_descending else "pk__gt": cursor.pk})
         value = Value(cursor.value, output_field=self.field)
         key = Value(cursor.pk, output_field=cursor.key_field)

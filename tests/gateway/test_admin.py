@@ -187,7 +187,8 @@ def test_no_list_of_events_counts_further_than_its_cap(
     with CaptureQueriesContext(connection) as captured:
         page = client.get(url_of(RoutingRecord, "changelist")).content.decode()
     assert "2+ routing records" in page
-    counts = [query["sql"] for query in captured if "COUNT(" in query["sql"]]
+    asked = [query["sql"] for query in captured if "gateway_routingrecord" in query["sql"]]
+    counts = [sql for sql in asked if "COUNT(" in sql]
     assert counts
     assert all("LIMIT 3" in sql for sql in counts)
 

@@ -70,7 +70,11 @@ def start(wire: Wire, line: bytes) -> None:
     if verb == b"DATA":
         wire.start_content()
     elif verb == b"BDAT":
-        wire.start_chunk(int(rest.split()[0]))
+        size = rest.split()[:1]
+        if (
+            size and size[0].isdigit()
+        ):  # else the session answers a syntax error, and no chunk comes
+            wire.start_chunk(int(size[0]))
 
 
 @EXAMPLES

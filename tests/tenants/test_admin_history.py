@@ -19,7 +19,10 @@ from tests.world import ACTOR, World, as_user, to_inbox, to_mailbox
 
 
 def edits_of(row: Any, pk: int = 0) -> list[history.Edit]:
-    return history.read(history.sources_of(type(row), pk or row.pk))
+    """The edits, that of the row itself which came last first: a test is one moment."""
+    edits = history.read(history.sources_of(type(row), pk or row.pk))
+    last = last_edit(row)
+    return sorted(edits, key=lambda each: each.key != last)
 
 
 def last_edit(row: Any) -> str:

@@ -65,6 +65,7 @@ OWN_PAGES: dict[str, tuple[Callable[[World], list[Any]], str, str]] = {
     "tenants_tenant_suspend-for-abuse": (lambda w: [w.a.pk], POST, "operator"),
     "tenants_tenant_close": (lambda w: [w.a.pk], POST, "operator"),
     "tenants_tenant_resume": (lambda w: [w.a.pk], POST, "operator"),
+    "tenants_tenant_export_all": (lambda w: [w.a.pk], POST, EVERYBODY),
     "tenants_source_plan": (lambda w: [0], POST, "operator"),
     "tenants_source_send_as": (lambda w: [0], POST, "operator"),
     "tenants_source_shadow": (lambda w: [0], POST, "operator"),
