@@ -270,18 +270,21 @@ def _run(command: list[str], url: str, *, into: IO[bytes] | None = None) -> Iter
 
 
 def _copy(source: IO[bytes], into: IO[bytes] | None) -> None:
-    """Pass statements on; settings stand in the first lines."""
-    head = source.readline()
-    while head and into and not head.startswith(b"SELECT pg_catalog.set_config"):
-        if not head.startswith(NEWER_SETTINGS):
-            into.write(head)
-        head = source.readline()
-    with suppress(BrokenPipeError):  # the writer has ended, and says why
-        if into:
-            into.write(head)
-            shutil.copyfileobj(source, into, CHUNK_OCTETS)
+    """Pass statements on; whatever is left is read, so that the program can end."""
+    if into is not None:
+        with suppress(BrokenPipeError):  # the writer has ended, and says why
+            _pass_on(source, into)
     while source.read(CHUNK_OCTETS):
         pass
+
+
+def _pass_on(source: IO[bytes], into: IO[bytes]) -> None:
+    """All but what older servers do not know; settings stand in the first lines."""
+    while (line := source.readline()) and not line.startswith(b"SELECT pg_catalog.set_config"):
+        if not line.startswith(NEWER_SETTINGS):
+            into.write(line)
+    into.write(line)
+    shutil.copyfileobj(source, into, CHUNK_OCTETS)
 
 
 def _environment(url: str) -> Mapping[str, str]:

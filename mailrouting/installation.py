@@ -64,7 +64,7 @@ def migrate(url: str) -> None:
         check=False,
     )
     if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:]
+        last = " ".join(done.stderr.strip().splitlines()[-1:])
         raise CommandError(f"The database was restored, but not brought up to date: {last}")
 
 

@@ -169,6 +169,16 @@ def test_restore_that_breaks_off_leaves_nothing(copied: Path, elsewhere: str) ->
     assert one(elsewhere, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
 
 
+def test_rows_that_the_database_refuses_leave_nothing(made: Made, elsewhere: str) -> None:
+    with psycopg.connect(elsewhere) as session:
+        session.execute("CREATE VIEW account_emailaddress AS SELECT 1 AS taken")
+
+    with pytest.raises(BackupError, match=r"nothing has changed: .*account_emailaddress"):
+        backup.restore(made.folder, elsewhere, known_migrations(), silent)
+
+    assert one(elsewhere, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+
+
 def test_folder_that_is_no_backup_says_so(elsewhere: str, tmp_path: Path) -> None:
     with pytest.raises(BackupError, match=r"is no backup: .*manifest\.json is missing"):
         backup.restore(tmp_path, elsewhere, known_migrations(), silent)
