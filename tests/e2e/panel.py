@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from allauth.mfa.totp.internal.auth import (
     format_hotp_value,
@@ -16,6 +17,7 @@ from allauth.mfa.totp.internal.auth import (
     yield_hotp_counters_from_time,
 )
 from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.conftest import PROGRAMS, SEARCH_PATH
@@ -40,8 +42,11 @@ NOT_OURS = {"exclude": [[".select2-container"]]}
 
 
 @contextmanager
-def browser(base_url: str) -> Iterator[Page]:
-    """A page of headless Chromium. Inside `with` the models cannot be used in this thread."""
+def browser(base_url: str, *, session: str = "") -> Iterator[Page]:
+    """A page of headless Chromium. Inside `with` the models cannot be used in this thread.
+
+    `session` is the key of one that somebody is signed in with.
+    """
     program = next(filter(None, (shutil.which(n, path=SEARCH_PATH) for n in PROGRAMS["chromium"])))
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=[*FLAGS])
@@ -50,6 +55,10 @@ def browser(base_url: str) -> Iterator[Page]:
                 base_url=base_url, viewport=SIZE, color_scheme="light", reduced_motion="reduce"
             )
             context.set_default_timeout(TIMEOUT_MS)
+            if session:
+                cookie = {"name": settings.SESSION_COOKIE_NAME, "value": session}
+                host = str(urlsplit(base_url).hostname)
+                context.add_cookies([{**cookie, "domain": host, "path": "/"}])
             yield context.new_page()
         finally:
             chromium.close()

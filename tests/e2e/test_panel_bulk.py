@@ -4,7 +4,6 @@ The gateway refuses the addresses as soon as the job is done, and takes them aga
 """
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
@@ -36,10 +35,7 @@ def panel(stack: Stack, stage: Stage) -> Iterator[Panel]:
     made = Alias.objects.filter(domain=stage.domain, targets=None).exclude(local_part="bare")
     Target.objects.bulk_create(Target(address=alias, kind="inbox") for alias in made)
     session = client_of(make_staff("bulk-editor")).cookies[settings.SESSION_COOKIE_NAME].value
-    with browser(stack.panel) as page:
-        cookie = {"name": settings.SESSION_COOKIE_NAME, "value": session}
-        host = str(urlsplit(stack.panel).hostname)
-        page.context.add_cookies([{**cookie, "domain": host, "path": "/"}])
+    with browser(stack.panel, session=session) as page:
         yield Panel(page)
 
 

@@ -5,7 +5,6 @@ The gateway answers for the addresses as soon as they are taken, and not before.
 
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
@@ -35,10 +34,7 @@ def panel(stack: Stack, stage: Stage) -> Iterator[Panel]:
     """Somebody signed in, and one address that is there already."""
     stage.alias("old", Target(kind="inbox"))
     session = client_of(make_staff("importer")).cookies[settings.SESSION_COOKIE_NAME].value
-    with browser(stack.panel) as page:
-        cookie = {"name": settings.SESSION_COOKIE_NAME, "value": session}
-        host = str(urlsplit(stack.panel).hostname)
-        page.context.add_cookies([{**cookie, "domain": host, "path": "/"}])
+    with browser(stack.panel, session=session) as page:
         yield Panel(page)
 
 

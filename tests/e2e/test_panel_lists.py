@@ -1,7 +1,6 @@
 """Lists in a real browser: pages, filters, a view that is saved, shared, opened and deleted."""
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
@@ -44,10 +43,7 @@ def session(stage: Stage) -> str:
 @pytest.fixture
 def panel(stack: Stack, session: str) -> Iterator[Panel]:
     """The panel with somebody signed in."""
-    with browser(stack.panel) as page:
-        cookie = {"name": settings.SESSION_COOKIE_NAME, "value": session}
-        host = str(urlsplit(stack.panel).hostname)
-        page.context.add_cookies([{**cookie, "domain": host, "path": "/"}])
+    with browser(stack.panel, session=session) as page:
         yield Panel(page)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
@@ -40,10 +39,7 @@ def session(database: None) -> str:
 
 @pytest.fixture
 def panel(stack: Stack, session: str) -> Iterator[Panel]:
-    with browser(stack.panel) as page:
-        host = str(urlsplit(stack.panel).hostname)
-        cookie = {"name": settings.SESSION_COOKIE_NAME, "value": session}
-        page.context.add_cookies([{**cookie, "domain": host, "path": "/"}])
+    with browser(stack.panel, session=session) as page:
         yield Panel(page)
 
 

@@ -7,10 +7,8 @@ writes their pictures. Django's own look-up fields are left out (NOT_OURS in pan
 
 import os
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
-from django.conf import settings
 from playwright.sync_api import expect
 
 from tests.dns_server import DnsWorld
@@ -34,10 +32,7 @@ def installation(stack: Stack, database: None, dns: DnsWorld, sink: Sink) -> Ins
 @pytest.fixture
 def panel(stack: Stack, installation: Installation) -> Iterator[Panel]:
     """The panel with somebody signed in, in the light."""
-    with browser(stack.panel) as page:
-        cookie = {"name": settings.SESSION_COOKIE_NAME, "value": installation.session}
-        host = str(urlsplit(stack.panel).hostname)
-        page.context.add_cookies([{**cookie, "domain": host, "path": "/"}])
+    with browser(stack.panel, session=installation.session) as page:
         page.goto("/admin/")
         _switch_theme(Panel(page), to="light")
         yield Panel(page)

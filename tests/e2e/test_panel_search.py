@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
@@ -72,10 +71,7 @@ def records(stage: Stage):
 @pytest.fixture
 def panel(stack: Stack, past: Past) -> Iterator[Panel]:
     """The panel with somebody signed in."""
-    with browser(stack.panel) as page:
-        cookie = {"name": settings.SESSION_COOKIE_NAME, "value": past.session}
-        host = str(urlsplit(stack.panel).hostname)
-        page.context.add_cookies([{**cookie, "domain": host, "path": "/"}])
+    with browser(stack.panel, session=past.session) as page:
         yield Panel(page)
 
 
