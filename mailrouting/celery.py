@@ -17,8 +17,10 @@ from django.conf import settings
 
 from mailrouting.broker import use_for_folders
 from mailrouting.embedded import make_root
+from mailrouting.redis_broker import use_for_redis
 
 use_for_folders()
+use_for_redis()
 app = Celery("mailrouting")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

@@ -1,4 +1,4 @@
-"""The folders that are the try-out's broker, with many at them at the same time."""
+"""The brokers as the product uses them: folders with many at them, and a Redis that ends."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +9,9 @@ import pytest
 from kombu import Connection
 
 from mailrouting.broker import Channel, use_for_folders
+from mailrouting.redis_broker import use_for_redis
+from mailrouting.supervisor import choose_free
+from tests.chaos.redis import Redis
 from tests.waiting import wait_until
 
 MESSAGES = 2000
@@ -66,3 +69,19 @@ def test_queue_that_many_bind_at_once_has_one_table(open_channel: Callable[[], C
         thread.start()
     for thread in threads:
         thread.join()
+
+
+@pytest.mark.needs("redis")
+def test_acknowledging_over_a_closed_channel_is_a_lost_connection(
+    tmp_path: Path, socket_enabled: None
+) -> None:
+    """Kombu's own transport fails with an AttributeError here, at which a worker ends for good."""
+    use_for_redis()
+    redis = Redis(tmp_path, *choose_free(["127.0.0.1"]))
+    redis.start()
+    connection = Connection(redis.url)
+    channel = connection.channel()
+    channel.close()
+    with pytest.raises(connection.connection_errors):
+        channel.basic_ack("fetched before")
+    redis.stop()

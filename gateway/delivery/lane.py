@@ -46,10 +46,11 @@ class Job:
 class Owner:
     """Whom a lane works for: it reads octets, and takes results and news of the hop.
 
-    `finish` gets the job, an outcome for each delivery (None: it was not tried), and when the try
-    began.
+    `may_send` returns once outcomes can be written, so that none is lost. `finish` gets the job, an
+    outcome for each delivery (None: it was not tried), and when the try began.
     """
 
+    may_send: Callable[[], Awaitable[object]]
     read: Callable[[Claimed], Awaitable[bytes | None]]
     finish: Callable[[Job, list[Outcome] | None, float], None]
     tell: Callable[[News], None]
@@ -109,6 +110,7 @@ class Lane:
 
     async def next_job(self) -> Job | None:
         """The next in the queue; None after some seconds without one."""
+        await self.owner.may_send()
         while not self._queue:
             wake = asyncio.get_running_loop().create_future()
             self._idle.append(wake)
@@ -120,6 +122,7 @@ class Lane:
             finally:
                 with suppress(ValueError):
                     self._idle.remove(wake)
+            await self.owner.may_send()
         return self._take()
 
     def verdict_without_try(self) -> Outcome | None:

@@ -42,7 +42,10 @@ PROMOTE_SECONDS = 1.0
 EAGER_SECONDS = 1.0
 EAGER_PAUSE_SECONDS = 0.05
 TROUBLE_SECONDS = 1.0
+# The sooner outcomes are written once the database is back, the fewer a killed worker repeats.
+SETTLE_AGAIN_SECONDS = 0.2
 STOP_SECONDS = 10.0
+AWAY = (OperationalError, InterfaceError)
 WITHOUT_OCTETS = ("inbox", "discard")
 
 log = structlog.get_logger()
@@ -119,6 +122,8 @@ class Drain:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._has_finished = asyncio.Event()
+        self._may_send = asyncio.Event()
+        self._may_send.set()
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         settler = asyncio.create_task(self._settle_all())
         try:
@@ -210,7 +215,7 @@ class Drain:
         lane = self._lanes.get(name)
         if lane is None:
             width = settings.DELIVERY_CONNECTIONS_PER_HOP
-            owner = Owner(self._read, self._finish, self._tell)
+            owner = Owner(self._may_send.wait, self._read, self._finish, self._tell)
             lane = self._lanes[name] = Lane(name, width=width, owner=owner)
         return lane
 
@@ -249,7 +254,10 @@ class Drain:
                 log.warning("deliveries cannot be settled", error=str(error), count=len(batch))
                 if time.monotonic() > gives_up_at or self._is_over:
                     break  # their leases run out, and they are sent again
-                await asyncio.sleep(TROUBLE_SECONDS)
+                if isinstance(error, AWAY):
+                    self._may_send.clear()
+                await asyncio.sleep(SETTLE_AGAIN_SECONDS)
+        self._may_send.set()
         self._tried += sum(each.outcome is not None for each in batch)
         self._in_flight -= len(batch)
         self._changed.set()
@@ -261,7 +269,7 @@ class Drain:
 def _with_connection(work: Callable[[], T]) -> T:
     try:
         return work()
-    except (OperationalError, InterfaceError):
+    except AWAY:
         connection.close()  # it may be dead: the next one tries a fresh one
         raise
 

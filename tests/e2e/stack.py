@@ -127,7 +127,10 @@ class Stack:
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to the process itself, not to what holds its leash."""
-        [pid] = children_of(self._children[name].leash.pid)
+        child = self._children[name]
+        running = children_of(child.leash.pid)
+        assert running, "\n".join([f"{name} had ended by itself:", *child.last_lines()])
+        [pid] = running
         os.kill(pid, number)
 
     def kill(self, name: str) -> None:

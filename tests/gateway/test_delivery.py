@@ -346,8 +346,31 @@ def test_outcome_outlives_a_database_that_is_away_for_a_moment(
         return real(settlements)
 
     monkeypatch.setattr(queue, "settle", settle_after_failure)
-    monkeypatch.setattr("gateway.delivery.pump.TROUBLE_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.delivery.pump.SETTLE_AGAIN_SECONDS", 0.01)
     [delivery] = outbox.put(outbox.add_hop(sink.port))
     drain()
     assert outbox.state(delivery) == State.DELIVERED
     assert len(sink.received) == 1
+
+
+def test_nothing_more_is_sent_while_outcomes_cannot_be_written(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    """What was sent and not written is sent again if the worker is killed meanwhile."""
+    settings.DELIVERY_CONNECTIONS_PER_HOP = 2
+    real, sent = queue.settle, []
+
+    def settle_after_failures(settlements: list[Settlement]) -> dict[UUID, str]:
+        if len(sent) < 20:
+            sent.append(len(sink.received))
+            raise psycopg.OperationalError("gone")
+        return real(settlements)
+
+    monkeypatch.setattr(queue, "settle", settle_after_failures)
+    monkeypatch.setattr("gateway.delivery.pump.SETTLE_AGAIN_SECONDS", 0.02)
+    hop = outbox.add_hop(sink.port)
+    deliveries = [delivery for _ in range(30) for delivery in outbox.put(hop)]
+    drain()
+    assert sent[-1] <= sent[0] + 2  # what was under way
+    assert len(sink.received) == 30
+    assert {outbox.state(each) for each in deliveries} == {State.DELIVERED}
