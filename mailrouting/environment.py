@@ -42,6 +42,13 @@ def folder(text: str) -> None:
         raise ValueError(f"{text!r} is not a folder that this account may write to")
 
 
+def postfix_place(text: str) -> None:
+    """Read as shadow mode will, which is imported only where there is something to read."""
+    from tenants.moving_in.live import parse_place
+
+    parse_place(text)
+
+
 def filter_url(text: str) -> None:
     """An HTTP address without a path, which is the protocol's. Raises ValueError."""
     if not text:
@@ -114,6 +121,11 @@ class Env(environ.Env):
         for word in found:
             require(var, word, check)
         return found
+
+    def named(self, var: str, *, check: Callable[[str], object]) -> dict[str, str]:
+        """What is named, by name, from a list of `name=what` of which `check` takes each."""
+        pairs = (word.partition("=") for word in self.words(var, default=[], check=check))
+        return {name.strip(): what.strip() for name, _, what in pairs}
 
     def text(self, var: str, *, default: str, check: Callable[[str], object]) -> str:
         """A text that `check` takes."""

@@ -23,6 +23,7 @@ from mailrouting.environment import (
     folder,
     header_value,
     mail_server,
+    postfix_place,
     webhook_secret,
 )
 
@@ -324,6 +325,11 @@ POSTFIX_GATEWAY = env.text(
     else f"{GATEWAY_HOST}:{GATEWAY_PORT}",
     check=configuration.parse_gateway,
 )
+
+# --- moving in ------------------------------------------------------------
+# Postfixes of the workers' machine that shadow mode may ask live from the panel, as
+# name=/configuration/directory; the panel offers the names alone.
+SHADOW_POSTFIX = env.named("SHADOW_POSTFIX", check=postfix_place)
 
 # --- probes and metrics: one small HTTP listener per process ---------------
 PROBE_HOST = env.str("PROBE_HOST", default="127.0.0.1")

@@ -122,6 +122,7 @@ def test_database_address_of_a_wrong_form_is_refused_without_its_password(url: s
         ("SMARTHOST_URL", "relay.example:25"),
         ("POSTFIX_LOOKUPS_PORT", "-1"),
         ("POSTFIX_GATEWAY", "mx.example"),
+        ("SHADOW_POSTFIX", "/etc/postfix"),
         ("DKIM_PUBLIC_KEYS", "selector-without-key"),
         ("DKIM_PUBLIC_KEYS", "s1:not a key"),
     ],

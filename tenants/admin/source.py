@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -93,12 +94,13 @@ class SourceAdmin(PanelAdmin):
             "counts": row.counts,
             "left": inventory.left[:SHOWN_LEFT],
             "left_count": len(inventory.left),
-            "plans": own.exclude(kind=shadowing.SHADOW)[:5],
+            "plans": own.exclude(kind__in=shadowing.KINDS)[:5],
             "reports": [
-                (job, report_url(row, job)) for job in own.filter(kind=shadowing.SHADOW)[:5]
+                (job, report_url(row, job)) for job in own.filter(kind__in=shadowing.KINDS)[:5]
             ],
             "unverified": unverified(row, list(inventory.domains)),
             "recipients_form": RecipientsForm(),
+            "has_live": bool(settings.SHADOW_POSTFIX),
             "may_compare": request.user.has_perm("tenants.add_source"),
             "may_plan": request.user.has_perm("tenants.add_alias"),
             "may_grant": bool(inventory.send_as) and request.user.has_perm(sending.PERMISSION),
@@ -124,24 +126,22 @@ class SourceAdmin(PanelAdmin):
     def shadow(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Begin a comparison; its report follows it."""
         source = self._source(request, pk, permission="tenants.add_source")
-        form = RecipientsForm(request.POST, request.FILES)
-        if request.method != "POST" or not form.is_valid():
+        if request.method != "POST":
             return redirect(source.get_absolute_url())
+        form = RecipientsForm(request.POST, request.FILES)
         try:
-            recipients = _recipients(source, form.cleaned_data["recipients"])
+            recipients = _recipients(source, form)
         except UnreadableSource as error:
             messages.error(request, str(error))
             return redirect(source.get_absolute_url())
-        if not recipients:
-            messages.error(request, NO_ADDRESSES)
-            return redirect(source.get_absolute_url())
-        job = shadowing.draft_shadow(source, recipients, actor=actor_of(request))
+        live = form.cleaned_data["live"]
+        job = shadowing.draft_shadow(source, recipients, actor=actor_of(request), live=live)
         return redirect(report_url(source, jobs.apply(job)))
 
     def report(self, request: HttpRequest, pk: int, job: int) -> HttpResponse:
         """Every difference that a comparison has found so far."""
         source = self._source(request, pk, permission=shadowing.PERMISSION)
-        found = Job.objects.visible_to(request.user).filter(pk=job, kind=shadowing.SHADOW)
+        found = Job.objects.visible_to(request.user).filter(pk=job, kind__in=shadowing.KINDS)
         compared = found.filter(parameters__moving_in=pk).first()
         if compared is None:
             raise Http404
@@ -176,12 +176,24 @@ def unverified(source: Source, names: list[str]) -> QuerySet:
     return claims.filter(state=Domain.State.PENDING)
 
 
-def _recipients(source: Source, file: Any) -> dict[str, int]:
-    if file:
-        with as_text(file.file, most_octets=UPLOAD_OCTETS) as lines:
-            return dict(counted(parse_lines(lines)))
+def _recipients(source: Source, form: RecipientsForm) -> dict[str, int]:
+    """Whom to ask about, with how often each was written to. Raises UnreadableSource."""
+    if not form.is_valid():
+        raise UnreadableSource(
+            " ".join(str(text) for field in form.errors.values() for text in field)
+        )
+    if file := form.cleaned_data["recipients"]:
+        return _listed(file)
     inventory = inventory_of(source)
     return dict(counted([*sorted(named_by(inventory)), *sorted(controls(inventory))]))
+
+
+def _listed(file: Any) -> dict[str, int]:
+    with as_text(file.file, most_octets=UPLOAD_OCTETS) as lines:
+        found = dict(counted(parse_lines(lines)))
+    if not found:
+        raise UnreadableSource(NO_ADDRESSES)
+    return found
 
 
 def _report(job: Job, asked: Any) -> dict[str, Any]:

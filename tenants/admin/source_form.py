@@ -7,8 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from tenants.admin.forms import PanelForm
 from tenants.models import Source
@@ -122,11 +127,22 @@ class SourceForm(PanelForm):
 
 
 class RecipientsForm(forms.Form):
-    """Whom shadow mode asks about."""
+    """Whom shadow mode asks about, and who answers for the old system."""
 
     recipients = forms.FileField(
         label="A list of addresses, or Postfix's log",
         required=False,
         help_text="One address a line, or the lines of mail.log; empty asks about every address "
         "that the source names, and about some that nobody has.",
+    )
+    live = forms.ChoiceField(
+        label="Who answers for the old system",
+        required=False,
+        widget=UnfoldAdminSelectWidget(),
+        choices=lambda: [
+            ("", "The rules of the source, as they were read"),
+            *((name, f"The running Postfix {name}, now") for name in settings.SHADOW_POSTFIX),
+        ],
+        help_text="A running Postfix is asked by a worker, through its own look-ups.",
+        error_messages={"invalid_choice": "No Postfix of that name is in SHADOW_POSTFIX any more."},
     )

@@ -25,7 +25,16 @@ history shows each change with its job, and undoes them by it. `take_over` makes
 it, where somebody else drafted it.
 """
 
-from tenants.jobs.kind import CHUNK_ROWS, Kind, Outcome, RefusedError, RowByRow, Work, register
+from tenants.jobs.kind import (
+    CHUNK_ROWS,
+    Kind,
+    Outcome,
+    RefusedError,
+    RowByRow,
+    StuckError,
+    Work,
+    register,
+)
 from tenants.jobs.ledger import (
     cancel,
     claim,
@@ -46,6 +55,7 @@ __all__ = [
     "Outcome",
     "RefusedError",
     "RowByRow",
+    "StuckError",
     "Work",
     "apply",
     "cancel",

@@ -33,6 +33,7 @@ class Switch:
     enabled: bool
     chunk_rows: int = 500
     undone_by: str = "undo"
+    for_workers: bool = False
 
     def apply(self, items: Sequence[JobItem], work: Work) -> list[Outcome]:
         keys = [item.row_pk or 0 for item in items]

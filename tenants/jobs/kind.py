@@ -28,6 +28,13 @@ class RefusedError(Exception):
     """An item that cannot be done, with the sentence why."""
 
 
+class StuckError(Exception):
+    """The job as a whole cannot go on for now; the sentence why stands on its page.
+
+    The chunk is rolled back, and whoever mends the cause lets the job go on from there.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of one item.
@@ -58,9 +65,9 @@ class Kind(Protocol):
     """A kind of job.
 
     `apply` does the items of one chunk, inside the chunk's transaction, and returns their outcomes
-    in order; it raises nothing but what is a defect. `undone_by` names the kind of the inverse job,
-    empty where there is none. A chunk has at most `chunk_rows` items and has to end well before
-    the lease.
+    in order; it raises StuckError, and else nothing but what is a defect. `undone_by` names the
+    kind of the inverse job, empty where there is none. A chunk has at most `chunk_rows` items and
+    has to end well before the lease. What is `for_workers` no request does, however short it is.
     """
 
     @property
@@ -71,6 +78,9 @@ class Kind(Protocol):
 
     @property
     def undone_by(self) -> str: ...
+
+    @property
+    def for_workers(self) -> bool: ...
 
     def apply(self, items: Sequence[JobItem], work: Work) -> Sequence[Outcome]: ...
 
@@ -85,6 +95,7 @@ class RowByRow:
     name: str
     chunk_rows: int = CHUNK_ROWS
     undone_by: str = "undo"
+    for_workers: bool = False
 
     def apply(self, items: Sequence[JobItem], work: Work) -> list[Outcome]:
         return [attempt(self, item, work) for item in items]

@@ -13,7 +13,7 @@ from gateway.bell import Bell
 from tenants import changes
 from tenants.changes import Actor
 from tenants.jobs import ledger
-from tenants.jobs.kind import Kind, Outcome, Work, find
+from tenants.jobs.kind import Kind, Outcome, StuckError, Work, find
 from tenants.models import Job, JobItem
 
 AT_ONCE = 200
@@ -66,8 +66,10 @@ def _inverse(item: JobItem) -> JobItem:
 
 
 def _soon(job: Job) -> Job:
-    """At once where it is short, else by a worker, once the transaction is committed."""
-    if job.state == State.QUEUED and job.total > AT_ONCE:
+    """At once where it is short and may be, else by a worker, once the transaction is committed."""
+    kind = find(job.kind)
+    is_long = job.total > AT_ONCE or (kind is not None and kind.for_workers)
+    if job.state == State.QUEUED and is_long:
         transaction.on_commit(ring)
     elif job.state == State.QUEUED and (mine := ledger.claim(job.pk)):
         run(mine)
@@ -92,7 +94,12 @@ def run(job: Job, *, is_wanted: Callable[[], bool] = lambda: True) -> Job:
         return job
     actor = ledger.actor_of(job)
     while is_wanted():
-        if not _do_chunk(job, kind, actor):
+        try:
+            is_more = _do_chunk(job, kind, actor)
+        except StuckError as stuck:
+            ledger.fail(job, str(stuck))
+            return job
+        if not is_more:
             job.refresh_from_db()
             return job
     ledger.give_back(job)

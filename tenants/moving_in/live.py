@@ -7,6 +7,7 @@ meets. One process for each map and round, however many addresses; nothing is wr
 import subprocess
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Self
 
 from tenants.moving_in.inventory import DomainKind
@@ -28,6 +29,14 @@ _BY_PATTERN = ("pcre:", "regexp:", "cidr:")  # these are asked for whole address
 SECONDS = 60
 
 Run = Callable[[Sequence[str], str], "subprocess.CompletedProcess[str]"]
+
+
+def parse_place(text: str) -> tuple[str, str]:
+    """A name and a configuration directory, from `name=/directory`. Raises ValueError."""
+    name, _, directory = (part.strip() for part in text.partition("="))
+    if not name or not PurePosixPath(directory).is_absolute():
+        raise ValueError(f"{text!r} has to have the form name=/etc/postfix")
+    return name, directory
 
 
 def run_program(command: Sequence[str], text: str) -> "subprocess.CompletedProcess[str]":
@@ -59,6 +68,13 @@ class LivePostfix:
         pairs = (line.partition("=") for line in told.stdout.splitlines())
         maps = {name.strip(): tuple(_items(value)) for name, _, value in pairs}
         return cls(maps, config, run)
+
+    @classmethod
+    def named(cls, name: str, places: Mapping[str, str], *, run: Run = run_program) -> Self:
+        """The Postfix of this name among configured places. Raises OldSystemFailed."""
+        if name not in places:
+            raise OldSystemFailed(f"No Postfix is named {name} in the worker's SHADOW_POSTFIX.")
+        return cls.of(places[name], run=run)
 
     @property
     def delimiter(self) -> str:

@@ -1,12 +1,15 @@
 """The pages of moving in: what was read, the plan, the comparison and its report."""
 
 import gzip
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from pytest_django import Settings
 
+from tenants import jobs
 from tenants.admin import source_form
 from tenants.models import Job, Source
 from tests.pages import url_of
@@ -147,3 +150,95 @@ def test_the_report_of_another_source_is_not_found(client: Client, world: World)
     other = url.replace(f"/source/{first.pk}/", f"/source/{second.pk}/")
     assert client.get(url).status_code == 200
     assert client.get(other).status_code == 404
+
+
+OLD_MAIN_CF = """\
+compatibility_level = 3.6
+virtual_mailbox_domains = boa.example
+virtual_mailbox_maps = texthash:{folder}/mailboxes
+virtual_alias_maps = texthash:{folder}/aliases
+"""
+
+
+@pytest.fixture
+def old_postfix(tmp_path: Path, settings: Settings) -> Path:
+    (tmp_path / "main.cf").write_text(OLD_MAIN_CF.format(folder=tmp_path))
+    (tmp_path / "master.cf").write_text("")
+    (tmp_path / "mailboxes").write_text("kaa@boa.example x\n")
+    (tmp_path / "aliases").write_text("since@boa.example kaa@boa.example\n")
+    settings.SHADOW_POSTFIX = {"old": str(tmp_path)}
+    return tmp_path
+
+
+def compare_live(client: Client, source: Source, live: str = "old") -> str:
+    """The report of a comparison of two addresses, one of which the source did not have yet."""
+    page = source.get_absolute_url().removesuffix("change/")
+    asked = {"recipients": dump("kaa@boa.example\nsince@boa.example\n", "list"), "live": live}
+    return str(client.post(f"{page}shadow/", asked).url)
+
+
+@pytest.mark.needs("postfix")
+def test_a_running_postfix_is_asked_from_the_panel_by_a_worker(
+    client: Client, world: World, old_postfix: Path
+) -> None:
+    source = make_source(world, "modoboa")
+    move_in(source)
+    verify(world.a)
+    page = client.get(source.get_absolute_url()).content.decode()
+    assert "The running Postfix old, now" in page
+    assert str(old_postfix) not in page
+
+    url = compare_live(client, source)
+    assert Job.objects.get(kind="shadow.live").state == Job.State.QUEUED  # not in the request
+    jobs.work_off(lambda: True)
+
+    report = client.get(url).content.decode()
+    assert "1 of 2 recipients is treated differently." in report
+    assert "(live from old)" in report
+    assert "virtual_alias_maps since@boa.example → kaa@boa.example" in report
+
+
+@pytest.mark.needs("postfix")
+def test_a_live_comparison_goes_on_once_its_map_answers_again(
+    client: Client, world: World, old_postfix: Path
+) -> None:
+    source = make_source(world, "modoboa")
+    (old_postfix / "aliases").rename(old_postfix / "away")
+    url = compare_live(client, source)
+    jobs.work_off(lambda: True)
+    told = client.get(url).content.decode()
+    (old_postfix / "away").rename(old_postfix / "aliases")
+    job = Job.objects.get(kind="shadow.live")
+    client.post(job.get_absolute_url().removesuffix("change/") + "go-on/")
+    jobs.work_off(lambda: True)
+
+    assert "One side could not be asked:" in told
+    assert "goes on from there once that is mended" in told
+    job.refresh_from_db()
+    assert (job.state, job.handled) == (Job.State.DONE, 2)
+
+
+def test_only_a_postfix_that_a_setting_names_is_asked(
+    client: Client, world: World, settings: Settings
+) -> None:
+    source = make_source(world, "modoboa")
+    page = client.get(source.get_absolute_url()).content.decode()
+    for live in ("/etc/postfix", "old"):
+        settings.SHADOW_POSTFIX = {"running": "/etc/postfix"}
+        refused = client.get(compare_live(client, source, live)).content.decode()
+        assert "No Postfix of that name is in SHADOW_POSTFIX any more." in refused
+
+    assert "once it is named in the setting SHADOW_POSTFIX" in page
+    assert not Job.objects.exists()
+
+
+def test_a_worker_that_does_not_know_the_postfix_says_so(
+    client: Client, world: World, settings: Settings
+) -> None:
+    source = make_source(world, "modoboa")
+    settings.SHADOW_POSTFIX = {"old": "/etc/postfix-old"}
+    url = compare_live(client, source)
+    settings.SHADOW_POSTFIX = {}
+    jobs.work_off(lambda: True)
+    page = client.get(url).content.decode()
+    assert "No Postfix is named old in the worker&#x27;s SHADOW_POSTFIX." in page

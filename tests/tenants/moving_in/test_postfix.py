@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tenants.moving_in.inventory import DomainKind, Inventory
-from tenants.moving_in.live import LivePostfix
+from tenants.moving_in.live import LivePostfix, parse_place
 from tenants.moving_in.postfix import OldSystemFailed, StoredRules, answers
 from tests.tenants.moving_in.installations import NOW
 
@@ -183,3 +183,13 @@ def test_postconf_s_complaint_is_told() -> None:
 def test_moments_are_the_rules_own() -> None:
     later = StoredRules(inventory(), now=NOW + timedelta(days=2))
     assert not answers(["soon@a.example"], later)["soon@a.example"].accepted
+
+
+@pytest.mark.parametrize("text", ["", "old", "old=", "=/etc/postfix", "old=postfix"])
+def test_a_place_without_name_or_whole_directory_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="name=/etc/postfix"):
+        parse_place(text)
+
+
+def test_a_place_is_a_name_and_a_directory() -> None:
+    assert parse_place(" old = /etc/postfix-old") == ("old", "/etc/postfix-old")
