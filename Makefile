@@ -6,6 +6,9 @@ SHELL := /bin/sh
 .PHONY: help run demo test fuzz chaos check bench lock clean
 .DELETE_ON_ERROR:
 
+# Most targets start many processes: what Python compiled for one serves the next.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 PYTHON := $(BIN)/python
 EMBEDDED := .venv/.embedded-installed

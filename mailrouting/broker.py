@@ -70,6 +70,8 @@ class Transport(filesystem.Transport):
         return super().drain_events(connection, timeout=wait)  # type: ignore[no-untyped-call]
 
 
-def use_for_folders() -> None:
-    """Let `filesystem://` mean this transport."""
+def use_our_transports() -> None:
+    """Let `filesystem://` mean this transport, and `redis://` that of `redis_broker`."""
     TRANSPORT_ALIASES["filesystem"] = f"{__name__}:Transport"
+    for scheme in ("redis", "rediss"):
+        TRANSPORT_ALIASES[scheme] = "mailrouting.redis_broker:Transport"

@@ -15,12 +15,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailrouting.settings")
 from celery import Celery, signals
 from django.conf import settings
 
-from mailrouting.broker import use_for_folders
+from mailrouting.broker import use_our_transports
 from mailrouting.embedded import make_root
-from mailrouting.redis_broker import use_for_redis
 
-use_for_folders()
-use_for_redis()
+use_our_transports()
 app = Celery("mailrouting")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

@@ -7,7 +7,7 @@ and fails with an AttributeError: here that is a lost connection, as it is in tr
 
 from typing import Any
 
-from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport import redis
 
 
 class Channel(redis.Channel):
@@ -24,9 +24,3 @@ class Transport(redis.Transport):
     """Kombu's `redis://`, which is lost and found again with the server."""
 
     Channel = Channel
-
-
-def use_for_redis() -> None:
-    """Let `redis://` and `rediss://` mean this transport."""
-    for scheme in ("redis", "rediss"):
-        TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"

@@ -33,6 +33,7 @@ os.environ.setdefault("EMBEDDED", "1")  # plain HTTP, as the try-out
 PURE = REPOSITORY / "tests" / "routing"
 CHAOS = REPOSITORY / "tests" / "chaos"
 TOGETHER = "tests/e2e/"
+ALONE = f"{TOGETHER}test_up.py"  # starts a product of its own
 # Any of the names will do; Debian keeps servers where an ordinary PATH does not look.
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
@@ -108,7 +109,8 @@ class Scheduling(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return TOGETHER if nodeid.startswith(TOGETHER) else nodeid
+        shares = nodeid.startswith(TOGETHER) and not nodeid.startswith(ALONE)
+        return TOGETHER if shares else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -8,8 +8,7 @@ from queue import Empty
 import pytest
 from kombu import Connection
 
-from mailrouting.broker import Channel, use_for_folders
-from mailrouting.redis_broker import use_for_redis
+from mailrouting.broker import Channel, use_our_transports
 from mailrouting.supervisor import choose_free
 from tests.chaos.redis import Redis
 from tests.waiting import wait_until
@@ -20,7 +19,7 @@ MESSAGES = 2000
 @pytest.fixture
 def open_channel(tmp_path: Path) -> Iterator[Callable[[], Channel]]:
     """Opens channels to one broker, each as a process of its own would."""
-    use_for_folders()
+    use_our_transports()
     options = {}
     for name in ("data_folder_in", "data_folder_out", "control_folder"):
         folder = tmp_path / name.removesuffix("_in").removesuffix("_out")
@@ -76,7 +75,7 @@ def test_acknowledging_over_a_closed_channel_is_a_lost_connection(
     tmp_path: Path, socket_enabled: None
 ) -> None:
     """Kombu's own transport fails with an AttributeError here, at which a worker ends for good."""
-    use_for_redis()
+    use_our_transports()
     redis = Redis(tmp_path, *choose_free(["127.0.0.1"]))
     redis.start()
     connection = Connection(redis.url)

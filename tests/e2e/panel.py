@@ -160,7 +160,9 @@ def violations(
     page: Page, *, only: Sequence[str] = (), impacts: Sequence[str] = IMPACTS
 ) -> list[str]:
     """What axe finds against the page, by these rules (none: all) and of these impacts."""
-    options = {"runOnly": list(only)} if only else None
+    options: dict[str, object] = {"resultTypes": ["violations"]}  # half the time of all types
+    if only:
+        options["runOnly"] = list(only)
     found = Axe().run(page, context=NOT_OURS, options=options).response["violations"]
     return [
         f"{each['id']} ({each['impact']}): {[node['html'][:200] for node in each['nodes']]}"
