@@ -1,5 +1,6 @@
 """Where deliveries are rerouted to, as an operator says it."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django import forms
@@ -7,7 +8,6 @@ from django.db.models import QuerySet
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
 from gateway.delivery.rerouting import Goal, ToAddress, ToMailbox
-from gateway.models import Delivery
 from gateway.routing.address import Address, AddressError
 from tenants.models import Mailbox
 
@@ -39,9 +39,9 @@ class GoalForm(forms.Form):
         help_text="Not needed where mail goes on as it routes now.",
     )
 
-    def __init__(self, data: Any, *, chosen: QuerySet[Delivery]) -> None:
+    def __init__(self, data: Any, *, tenants: Collection[int]) -> None:
         super().__init__(data)
-        self._tenants = set(chosen.order_by().values_list("tenant", flat=True).distinct())
+        self._tenants = tenants
 
     @property
     def mailboxes(self) -> QuerySet[Mailbox]:

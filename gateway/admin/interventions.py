@@ -30,8 +30,10 @@ from gateway.delivery.rerouting import Goal, plan
 from gateway.models import Delivery
 from gateway.routing.facts import LookupFailed
 from tenants.admin.base import ReadOnlyAdmin, actor_of, reason_of
-from tenants.jobs import apply, describe
+from tenants.jobs import apply, check, describe
 from tenants.jobs.deliveries import KINDS, draft_deed
+from tenants.jobs.rerouting import MOST, direct, draft_reroute
+from tenants.jobs.rerouting import REROUTE as REROUTE_JOB
 from tenants.models import Job
 
 AT_ONCE = 10_000
@@ -39,6 +41,7 @@ AT_ONCE = 10_000
 REROUTED_AT_ONCE = 1_000
 SHOWN = 10
 REFUSED_SHOWN = 20
+WHOSE = ("ids", "lane", "tenant")
 NO_REASON = "Say why: it stands beside your name on the page of each delivery."
 NO_ANSWER = "The directory did not answer, so nothing was rerouted; try again."
 
@@ -107,7 +110,7 @@ class InterventionMixin(ReadOnlyAdmin):
         error: str = "",
     ) -> HttpResponse:
         """The page that counts; one of reroute asks where to first."""
-        told = _asking_where(request, chosen) if deed is REROUTE else _asking(request, deed, chosen)
+        told = _told(request, deed, chosen)
         return self.page_of(request, deed, origin, back=origin.url(chosen), error=error, **told)
 
     def page_of(
@@ -144,7 +147,8 @@ class DeedsMixin(InterventionMixin):
         sent = request.POST if request.method == "POST" else request.GET
         origin = _origin(sent)
         if request.method == "POST" and "job" in sent:
-            return self._start(request, deed, origin)
+            act = self._check if deed is REROUTE else self._start
+            return act(request, deed, origin)
         chosen = _choice(self.get_queryset(request), deed, sent)
         ask = partial(self.ask, request, deed, chosen, origin)
         if request.method != "POST" or "sure" not in sent:
@@ -160,8 +164,7 @@ class DeedsMixin(InterventionMixin):
 
     def _start(self, request: HttpRequest, deed: Deed, origin: Origin) -> HttpResponse:
         """Let workers do what was drafted for this user; the job's page shows how far it is."""
-        mine = Job.objects.filter(user=request.user.pk, kind=_kind_of(deed))
-        job = get_object_or_404(mine, pk=_number(request.POST["job"]))
+        job = _own_draft(request, _kind_of(deed))
         reason = reason_of(request)
         if not reason:
             back = origin.url(Delivery.objects.none())
@@ -171,6 +174,24 @@ class DeedsMixin(InterventionMixin):
         apply(describe(job, reason=reason, parameters={"reason": reason}))
         messages.success(request, f"{job.title}: workers are at it.")
         return redirect(job.get_absolute_url())
+
+    def _check(self, request: HttpRequest, deed: Deed, origin: Origin) -> HttpResponse:
+        """Let workers foretell what a goal means for each delivery of a draft; nothing is done."""
+        job = _own_draft(request, REROUTE_JOB)
+        form = GoalForm(request.POST, tenants=job.parameters["tenants"])
+        goal, reason = form.read(), reason_of(request)
+        if goal is None or not reason:
+            back = origin.url(Delivery.objects.none())
+            error = "" if reason else NO_REASON
+            told = _rerouted_by_workers(job, form)
+            return self.page_of(request, deed, origin, back=back, error=error, **told)
+        return redirect(check(direct(job, goal, reason=reason)).get_absolute_url())
+
+
+def _own_draft(request: HttpRequest, kind: str) -> Job:
+    """The job that this user was asked about. Raises Http404 for another's, and another kind's."""
+    mine = Job.objects.filter(user=request.user.pk, kind=kind)
+    return get_object_or_404(mine, pk=_number(request.POST["job"]))
 
 
 def _kind_of(deed: Deed) -> str:
@@ -198,10 +219,29 @@ def _act(request: HttpRequest, deed: Deed, ids: Collection[UUID], goal: Goal | N
         messages.warning(request, f"Moved on meanwhile, so left alone: {_deliveries(missed)}.")
 
 
-def _asking(request: HttpRequest, deed: Deed, chosen: QuerySet[Delivery]) -> dict[str, Any]:
+def _told(request: HttpRequest, deed: Deed, chosen: QuerySet[Delivery]) -> dict[str, Any]:
+    """What is asked about those chosen. To count very many writes a job, so it has to be sent."""
+    is_reroute = deed is REROUTE
+    rows = chosen if is_reroute else queue.reachable(deed.action, chosen)
+    most = REROUTED_AT_ONCE if is_reroute else AT_ONCE
+    ids = list(rows.order_by("pk").values_list("pk", flat=True)[: most + 1])
+    if len(ids) > most and request.method != "POST":
+        return {"is_uncounted": True, "most": most, "whose": _whose(request)}
+    if is_reroute:
+        return _asking_where(request, chosen, ids)
+    return _asking(request, deed, chosen, ids)
+
+
+def _whose(request: HttpRequest) -> list[tuple[str, str]]:
+    """Whose deliveries were meant, as _choice reads it."""
+    return [(name, request.GET[name]) for name in WHOSE if name in request.GET]
+
+
+def _asking(
+    request: HttpRequest, deed: Deed, chosen: QuerySet[Delivery], ids: list[UUID]
+) -> dict[str, Any]:
     """What the action reaches of those chosen, and why it leaves the others; many become a job."""
     reached = queue.reachable(deed.action, chosen).order_by("pk")
-    ids = list(reached.values_list("pk", flat=True)[: AT_ONCE + 1])
     is_long = len(ids) > AT_ONCE
     count = _drafted(request, deed, reached) if is_long else {"ids": _joined(ids)}
     rest = chosen.exclude(pk__in=reached.order_by().values("pk"))
@@ -234,19 +274,19 @@ def _drafted_before(job: Job) -> dict[str, Any]:
     }
 
 
-def _asking_where(request: HttpRequest, chosen: QuerySet[Delivery]) -> dict[str, Any]:
+def _asking_where(
+    request: HttpRequest, chosen: QuerySet[Delivery], ids: list[UUID]
+) -> dict[str, Any]:
     """The form for a goal; with one, which place each delivery takes and why the others do not."""
     form = _goal_form(request, chosen)
-    rows = chosen.order_by("pk")
-    ids = list(rows.values_list("pk", flat=True)[: REROUTED_AT_ONCE + 1])
-    context = {"goal_form": form, "all_ids": _joined(ids[:REROUTED_AT_ONCE])}
     if len(ids) > REROUTED_AT_ONCE:
-        context["more"] = f"more than {REROUTED_AT_ONCE:,} deliveries"
+        return _rerouted_by_workers(draft_reroute(chosen, actor=actor_of(request)), form)
+    context = {"goal_form": form, "all_ids": _joined(ids)}
     goal = form.read() if form.is_bound else None
     if goal is None:
         return context
     try:
-        turnoffs = plan(chosen.filter(pk__in=ids[:REROUTED_AT_ONCE]), goal)
+        turnoffs = plan(chosen.filter(pk__in=ids), goal)
     except LookupFailed:
         form.add_error(None, NO_ANSWER)
         return context
@@ -262,8 +302,14 @@ def _asking_where(request: HttpRequest, chosen: QuerySet[Delivery]) -> dict[str,
     }
 
 
+def _rerouted_by_workers(job: Job, form: GoalForm) -> dict[str, Any]:
+    """The form for a goal of very many, which a job names already."""
+    return {"goal_form": form, "job": job, "is_capped": job.total == MOST, "most": MOST}
+
+
 def _goal_form(request: HttpRequest, chosen: QuerySet[Delivery]) -> GoalForm:
-    return GoalForm(request.POST if "goal" in request.POST else None, chosen=chosen)
+    tenants = set(chosen.order_by().values_list("tenant", flat=True).distinct())
+    return GoalForm(request.POST if "goal" in request.POST else None, tenants=tenants)
 
 
 def _counted(deed: Deed, ids: Collection[UUID]) -> dict[str, Any]:

@@ -144,14 +144,19 @@ def reroute(ids: Collection[UUID], goal: Goal, *, actor: Actor, reason: str) -> 
 
     Raises LookupFailed, and nothing is done.
     """
+    return sum(bool(each.places) for each in turn(ids, goal, actor=actor, reason=reason))
+
+
+def turn(ids: Collection[UUID], goal: Goal, *, actor: Actor, reason: str) -> list[Turnoff]:
+    """As reroute; what became of each delivery, those that stay as they are among them."""
     with transaction.atomic():
         lock_messages(ids)
-        locked = Delivery.objects.filter(pk__in=ids).select_for_update(of=("self",))
-        turnoffs = [each for each in plan(locked, goal) if each.places]
-        _write(turnoffs, goal, actor=actor, reason=reason)
-        end_outages([each.delivery.pk for each in turnoffs])
+        turnoffs = plan(Delivery.objects.filter(pk__in=ids).select_for_update(of=("self",)), goal)
+        turned = [each for each in turnoffs if each.places]
+        _write(turned, goal, actor=actor, reason=reason)
+        end_outages([each.delivery.pk for each in turned])
         transaction.on_commit(bell.ring)
-    return len(turnoffs)
+    return turnoffs
 
 
 def describe(place: Destination) -> str:

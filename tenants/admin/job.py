@@ -298,8 +298,8 @@ def _noun(job: Job) -> str:
 def _list_of(job: Job) -> str:
     """The name of the list that the rows stand in."""
     model = _model_of(job)
-    name = model._meta.model_name if model else "job"
-    return f"admin:tenants_{name}_changelist"
+    name = model._meta.label_lower.replace(".", "_") if model else "tenants_job"
+    return f"admin:{name}_changelist"
 
 
 def _form(deed: Deed | None, job: Job, data: Any = None) -> DeedForm | None:

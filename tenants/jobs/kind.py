@@ -59,6 +59,7 @@ class Work:
     now: datetime
     is_trial: bool = False
     job_id: int = 0
+    reason: str = ""
 
 
 class Kind(Protocol):

@@ -1,6 +1,16 @@
 """Every module that registers kinds of jobs, so that any process that works them off knows all."""
 
-from tenants.jobs import bulk, deliveries, erasing, importing, moving, sending, shadowing, undoing
+from tenants.jobs import (
+    bulk,
+    deliveries,
+    erasing,
+    importing,
+    moving,
+    rerouting,
+    sending,
+    shadowing,
+    undoing,
+)
 
 __all__ = [
     "bulk",
@@ -8,6 +18,7 @@ __all__ = [
     "erasing",
     "importing",
     "moving",
+    "rerouting",
     "sending",
     "shadowing",
     "undoing",

@@ -123,7 +123,14 @@ def _do_chunk(job: Job, kind: Kind, actor: Actor) -> bool:
 def _outcomes(job: Job, kind: Kind, items: list[JobItem], actor: Actor) -> Sequence[Outcome]:
     """What comes of the items; a check takes it all back again."""
     is_trial = job.phase == Phase.CHECK
-    work = Work(job.parameters, actor, timezone.now(), is_trial=is_trial, job_id=job.pk)
+    work = Work(
+        job.parameters,
+        actor,
+        timezone.now(),
+        is_trial=is_trial,
+        job_id=job.pk,
+        reason=job.reason,
+    )
     with transaction.atomic():
         outcomes = kind.apply(items, work)
         if is_trial:

@@ -17,6 +17,7 @@ from gateway.delivery.actions import REACHED
 from gateway.models import Delivery, Intervention, Message
 from tenants.changes import Actor
 from tenants.jobs import deliveries
+from tenants.models import Job
 from tests.gateway import outbox
 from tests.pages import url_of
 from tests.staff import client_of, make_staff
@@ -174,6 +175,22 @@ def test_more_than_a_request_does_is_a_job_that_names_them_all(
     notes = list(job.items.values_list("note", flat=True))
     assert notes == ["1 of 2; 1 left: It has been delivered.", "2 of 2", "1 of 1"]
     assert client.get(after.url).status_code == 200
+
+
+def test_to_look_at_very_many_writes_nothing(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interventions, "AT_ONCE", 2)
+    put(State.PENDING, 3)
+    url, whose = url_of(Delivery, "intervene", "hold"), {"lane": "mailbox:0"}
+    page = client.get(url, whose | {"list": "queue"}).content.decode()
+    assert "Hold: more than 2 deliveries" in page
+    assert f'name="lane" value="{whose["lane"]}"' in page
+    assert not Job.objects.exists()
+
+    counted = client.post(url, whose | {"list": "queue"})
+    assert "Hold: 3 deliveries?" in counted.content.decode()
+    assert counted.context_data["job"] == Job.objects.get()
 
 
 def test_nothing_to_do_is_said_and_has_no_button(client: Client) -> None:

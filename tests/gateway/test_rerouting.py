@@ -3,15 +3,20 @@
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
+from gateway.admin import interventions
 from gateway.delivery import claim, queue, reroute, retry_now, settle
 from gateway.delivery.rerouting import THERE_ALREADY, Goal, ToAddress, ToMailbox, plan
 from gateway.models import Delivery, Intervention, Message, Outage
 from gateway.routing.address import Address
 from gateway.transports import Outcome, Result
+from tenants import jobs
 from tenants.changes import Actor
-from tenants.models import Mailbox
+from tenants.jobs import rerouting
+from tenants.jobs.rerouting import direct
+from tenants.models import Job, Mailbox
 from tests import world as make
 from tests.gateway import outbox
 from tests.pages import url_of
@@ -229,3 +234,78 @@ def test_what_is_due_rings_the_bell(
         with django_capture_on_commit_callbacks(execute=True):
             act(put(world))
     assert len(rung) == 2
+
+
+def draft_many(
+    world: World, monkeypatch: pytest.MonkeyPatch, count: int = 3
+) -> tuple[Client, list[Delivery], Job]:
+    """More deliveries than a request reroutes, chosen in the list for the box."""
+    monkeypatch.setattr(interventions, "REROUTED_AT_ONCE", 2)
+    client, rows = client_of(make_staff()), [put(world) for _ in range(count)]
+    chosen = {"action": "reroute", "_selected_action": [str(row.pk) for row in rows]}
+    page = client.post(url_of(Delivery, "changelist"), chosen)
+    assert f"{count} deliveries. Workers first look at each of them" in page.content.decode()
+    return client, rows, page.context_data["job"]
+
+
+def test_more_than_a_request_reroutes_is_a_job_that_foretells_each(
+    world: World, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, rows, job = draft_many(world, monkeypatch)
+    late = put(world)
+    Delivery.objects.filter(pk=rows[0].pk).update(state=State.DELIVERED)
+    url = url_of(Delivery, "intervene", "reroute")
+    sent = {"job": str(job.pk), "goal": "mailbox", "place": "new@store.example"}
+    assert "Say why" in client.post(url, sent).content.decode()
+    sent["change_reason"] = "hop 1 is on fire"
+    assert client_of(make_staff("other")).post(url, sent).status_code == 404
+    wrong = client.post(url, sent | {"place": "eve@store.example"}).content.decode()
+    assert "The tenant has no mailbox eve@store.example" in wrong
+
+    checked = client.post(url, sent, follow=True).content.decode()
+    assert "Reroute 3 deliveries to mailbox new@store.example" in checked
+    assert "2 of 3 deliveries would change" in checked
+    assert "It has been delivered." in checked
+    assert outbox.states(rows) == [State.DELIVERED, State.DEFERRED, State.DEFERRED]
+
+    client.post(job.get_absolute_url().removesuffix("change/") + "start/")
+    assert outbox.states([*rows, late]) == [
+        State.DELIVERED,
+        State.PENDING,
+        State.PENDING,
+        State.DEFERRED,
+    ]
+    told = Intervention.objects.values_list("actor", "reason", "detail").distinct()
+    [(actor, reason, detail)] = list(told.order_by())
+    assert (actor, reason) == ("ops", "hop 1 is on fire")
+    assert detail.endswith(
+        "→ mailbox new@store.example: mailbox new@store.example via 127.0.0.1:2525"
+    )
+
+
+def test_a_job_whose_mailbox_went_away_says_so(
+    world: World, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, rows, job = draft_many(world, monkeypatch)
+    direct(job, ToMailbox(box), reason="ticket 7")
+    box.delete()
+    assert jobs.check(job).result["error"] == rerouting.MAILBOX_GONE
+    assert outbox.states(rows) == [State.DEFERRED] * 3
+
+
+def test_only_the_oldest_fit_into_one_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rerouting, "MOST", 2)
+    rows = [put(world) for _ in range(3)]
+    job = rerouting.draft_reroute(Delivery.objects.all(), actor=OPS)
+    assert list(job.items.values_list("label", flat=True)) == [str(row.pk) for row in rows[:2]]
+
+
+def test_mail_follows_its_address_in_a_job_too(world: World, box: Mailbox) -> None:
+    alias = make.make_alias(world.domain, WRITTEN_TO.partition("@")[0])
+    alias.targets.update(mailbox=box)
+    delivery = put(world)
+    job = rerouting.draft_reroute(Delivery.objects.all(), actor=OPS)
+    done = jobs.apply(direct(job, ToAddress(), reason="ticket 7"))
+    assert (done.state, done.changed) == (Job.State.DONE, 1)
+    delivery.refresh_from_db()
+    assert delivery.recipient == "new@store.example"
