@@ -83,8 +83,8 @@ def _items(ids: Iterable[UUID]) -> Iterator[JobItem]:
 def _parameters(goal: Goal) -> dict[str, Any]:
     if isinstance(goal, ToMailbox):
         return {"mailbox": goal.mailbox.pk}
-    is_other = isinstance(goal, ToAddress) and goal.address is not None
-    return {"address": str(goal.address) if is_other else ""}
+    address = goal.address if isinstance(goal, ToAddress) else None
+    return {"address": str(address or "")}
 
 
 def _goal(parameters: dict[str, Any]) -> Goal:
