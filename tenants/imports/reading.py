@@ -34,6 +34,8 @@ LABELS = {
     Format.ALIASES: "Aliases file (/etc/aliases)",
 }
 
+MEND = "import it in parts, or with `manage.py import_addresses --max-rows`"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -58,8 +60,7 @@ def read(
 ) -> Iterator[Row | Refused]:
     """The rows of a file. Raises Unreadable, also midway, where all of it has to be refused."""
     if len(octets) > limits.octets:
-        told = f"{print_octets(len(octets))}; {print_octets(limits.octets)} are the most"
-        raise Unreadable(f"The file has {told}: import it in parts.")
+        raise Unreadable(f"The file has more than {print_octets(limits.octets)}: {MEND}.")
     return _limited(_read(decode(octets), written, hints), limits.rows)
 
 
@@ -113,5 +114,5 @@ def _read(text: str, written: Format, hints: Hints) -> Iterator[Row | Refused]:
 def _limited(rows: Iterable[Row | Refused], most: int) -> Iterator[Row | Refused]:
     for count, row in enumerate(rows, start=1):
         if count > most:
-            raise Unreadable(f"The file has more than {most:,} rows: import it in parts.")
+            raise Unreadable(f"The file has more than {most:,} rows: {MEND}.")
         yield row

@@ -177,15 +177,15 @@ class _Planner:
         return mailbox is not None and mailbox.active
 
     def _at_alias_domains(self) -> Iterator[Cells]:
+        everyone = self._inventory.addresses()
         for name, (target, covers_aliases) in self._alias_domains.items():
             if target not in self._inventory.domains:
                 self._leave(f"alias domain {name}", f"The source does not list {target}.")
                 continue
-            named = self._inventory.addresses() if covers_aliases else self._inventory.mailboxes
-            for key in sorted(named):
+            named = everyone if covers_aliases else self._inventory.mailboxes
+            for key in sorted(each for each in named if each.endswith(f"@{target}")):
                 there = move(key, name)
-                is_own = there in self._inventory.addresses()
-                if key.endswith(f"@{target}") and self._is_in_use(key) and not is_own:
+                if self._is_in_use(key) and there not in everyone:
                     yield Kind.ALIAS, {"address": there, "targets": [f"forward {key}"]}
 
     def _leave_the_rest(self) -> None:
@@ -195,8 +195,9 @@ class _Planner:
         for name, domain in self._inventory.domains.items():
             if domain.kind is DomainKind.RELAYED_WHOLE:
                 self._leave(f"domain {name}, all recipients", RELAYS_ALL)
+        everyone = self._inventory.addresses()
         for key, copies in self._inventory.copies.items():
-            if key not in self._inventory.addresses():
+            if key not in everyone:
                 what = f"copy of mail for {key} to {', '.join(copies)}"
                 self._leave(what, "The source has no such address.")
 

@@ -158,7 +158,7 @@ UNREADABLE: dict[str, tuple[bytes, Format, str]] = {
     "open quotation": (b'address,note\nx@a.example,"no end', Format.CSV, "Row 2 cannot be read"),
     "endless cell": (b'address\n"' + b"x" * 200_000, Format.CSV, "Row 2 cannot be read"),
     "many columns": (b",".join([b"note"] * 201), Format.CSV, "201 columns; 200 are the most"),
-    "too large": (b"x" * 300_001, Format.CSV, "300 kB are the most: import it in parts"),
+    "too large": (b"x" * 300_001, Format.CSV, "more than 300 kB: import it in parts, or with"),
     "too many rows": (b"address\n" + b"x@a.example\n" * 30, Format.CSV, "more than 20 rows"),
     "no list": (b"7", Format.JSON, "no list of rows"),
     "no object": (b"[7]", Format.JSON, "Row 1 is no object"),

@@ -271,3 +271,17 @@ def test_transport_is_read_as_postfix_writes_it(text: str | None, expected: OldH
 )
 def test_values_of_every_database_are_read(read, text: str | None, expected: object) -> None:
     assert read(text) == expected
+
+
+def test_a_large_alias_domain_is_planned_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    inventory = Inventory()
+    inventory.take_domain("a.example")
+    inventory.take_alias_domain("b.example", "a.example")
+    for number in range(50):
+        inventory.take_alias(f"user{number}@a.example", ["far@else.example"])
+    gathered: list[int] = []
+    whole = Inventory.addresses
+    monkeypatch.setattr(Inventory, "addresses", lambda self: gathered.append(1) or whole(self))
+    taken, _ = planned(inventory)
+    assert len([name for name in taken if name.endswith("@b.example")]) == 50
+    assert len(gathered) < 5
