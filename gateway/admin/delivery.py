@@ -11,7 +11,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import display
 
 from gateway.admin.event import DecidedAdmin, DeliveryColumns, ReadOnlyInline, links_to
-from gateway.admin.filters import DestinationFilter, KindFilter, WaitingFilter, find_deliveries
+from gateway.admin.filters import AnyDestinationFilter, KindFilter, WaitingFilter, find_deliveries
 from gateway.admin.interventions import DeedsMixin
 from gateway.admin.shown import badge
 from gateway.models import Attempt, Delivery, Intervention, RoutingRecord
@@ -64,7 +64,7 @@ class DeliveryAdmin(DeliveryColumns, DeedsMixin, DecidedAdmin):
         ("state", ChoicesDropdownFilter),
         WaitingFilter,
         KindFilter,
-        DestinationFilter,
+        AnyDestinationFilter,
         ("tenant", AutocompleteSelectFilter),
     )
     search_fields = ("record__key",)

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.contrib.filters.admin import DropdownFilter
 
+from gateway.delivery.backlog import OPEN
 from gateway.delivery.queue import lane_of
 from gateway.models import Delivery, Message, RoutingRecord
 from gateway.routing import replies
@@ -90,9 +91,7 @@ class KindFilter(EqualsFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         found = super().queryset(request, queryset)
-        ids = queryset.model._default_manager.order_by("-pk").values_list("pk", flat=True)
-        oldest = ids[NEWEST : NEWEST + 1].first() if self.value() else None
-        return found if oldest is None else found.filter(pk__gt=oldest)
+        return of_newest(found) if self.value() else found
 
 
 class WaitingFilter(StatesFilter):
@@ -131,6 +130,24 @@ class DestinationFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return in_lane(queryset, self.value()) if self.value() else queryset
+
+
+class AnyDestinationFilter(DestinationFilter):
+    """Also of what is settled, of which there is no index: then among the newest, as KindFilter."""
+
+    title = f"destination; of the newest {NEWEST:,} unless they wait"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        found = super().queryset(request, queryset)
+        is_open = request.GET.get("state__exact") in OPEN or request.GET.get("waiting") == "yes"
+        return of_newest(found) if self.value() and not is_open else found
+
+
+def of_newest(rows: QuerySet) -> QuerySet:
+    """Those of the rows that are among the NEWEST events of their table."""
+    ids = rows.model._default_manager.order_by("-pk").values_list("pk", flat=True)
+    oldest = ids[NEWEST : NEWEST + 1].first()
+    return rows if oldest is None else rows.filter(pk__gt=oldest)
 
 
 def in_lane(deliveries: QuerySet, lane: str) -> QuerySet:

@@ -9,6 +9,7 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
+from gateway.admin import filters
 from gateway.admin.quarantine import why
 from gateway.delivery import backlog, hold
 from gateway.models import Delivery, Outage, Quarantined, RoutingRecord
@@ -173,3 +174,22 @@ def test_what_is_kept_back_is_released_in_bulk_and_leads_back(client: Client) ->
 def test_a_policy_s_word_stands_until_staff_hold_it_themselves() -> None:
     [delivery] = put(None, State.HELD, last_reply="sender authentication: DMARC fail")
     assert why(delivery) == "sender authentication: DMARC fail"
+
+
+def test_settled_deliveries_of_a_destination_are_sought_among_the_newest(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filters, "NEWEST", 2)
+    hop = outbox.add_hop(2525)
+    old = put(hop, State.DELIVERED)[0], put(hop, State.HELD)[0]
+    newest = put(hop, State.DELIVERED, 2)
+
+    def listed(**query: str) -> set[Any]:
+        url = url_of(Delivery, "changelist")
+        found = client.get(url, {"lane": f"mailbox:{hop.pk}"} | query).context_data["cl"]
+        return {row.pk for row in found.result_list}
+
+    assert listed() == {row.pk for row in newest}
+    assert listed(state__exact="held") == {old[1].pk}
+    kept = client.get(url_of(Quarantined, "changelist"), {"lane": f"mailbox:{hop.pk}"})
+    assert len(kept.context_data["cl"].result_list) == 1
