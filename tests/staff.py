@@ -3,6 +3,7 @@
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -46,3 +47,8 @@ def client_of(user: User, *, has_second_factor: bool = True) -> Client:
     client = Client()
     client.force_login(user)
     return client
+
+
+def session_of(user: User) -> str:
+    """The key of a session that the user is signed in with, for a browser of another process."""
+    return str(client_of(user).cookies[settings.SESSION_COOKIE_NAME].value)

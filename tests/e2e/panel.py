@@ -55,13 +55,19 @@ def browser(base_url: str, *, session: str = "") -> Iterator[Page]:
                 base_url=base_url, viewport=SIZE, color_scheme="light", reduced_motion="reduce"
             )
             context.set_default_timeout(TIMEOUT_MS)
+            page = context.new_page()
             if session:
-                cookie = {"name": settings.SESSION_COOKIE_NAME, "value": session}
-                host = str(urlsplit(base_url).hostname)
-                context.add_cookies([{**cookie, "domain": host, "path": "/"}])
-            yield context.new_page()
+                enter(page, base_url, session)
+            yield page
         finally:
             chromium.close()
+
+
+def enter(page: Page, base_url: str, session: str) -> None:
+    """Go on as whoever is signed in with this session."""
+    cookie = {"name": settings.SESSION_COOKIE_NAME, "value": session}
+    host = str(urlsplit(base_url).hostname)
+    page.context.add_cookies([{**cookie, "domain": host, "path": "/"}])
 
 
 @dataclass(slots=True)

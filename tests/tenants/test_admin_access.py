@@ -4,14 +4,16 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.template.loader import render_to_string
 from django.test import Client
 
 from tenants.models import (
     Alias,
 )
+from tenants.roles import Role
 from tests import world as make
 from tests.pages import registered, url_of
-from tests.staff import client_of, make_staff
+from tests.staff import client_of, make_member_of_staff, make_staff
 from tests.world import World
 
 
@@ -85,6 +87,32 @@ def test_staff_may_only_do_what_their_permissions_say(world: World) -> None:
     check = f"/admin/tenants/domain/{world.domain.pk}/check-now/"
     assert client.post(check).status_code == 403
     assert client.get("/admin/explain/").status_code == 403
+
+
+def test_a_page_of_another_role_says_so_and_leads_back(db: None) -> None:
+    page = client_of(make_member_of_staff(Role.AUDITOR)).get(url_of(Alias, "add"))
+    text = page.content.decode()
+    assert page.status_code == 403
+    for told in ("Your role does not open this page", "auditors", "Nothing was changed", "Panel"):
+        assert told in text, told
+
+
+def test_a_page_that_is_not_there_says_so_and_leads_back(ops: User) -> None:
+    page = client_of(ops).get("/admin/nothing/")
+    assert page.status_code == 404
+    assert "There is nothing here" in page.content.decode()
+
+
+def test_a_form_without_its_token_says_what_to_do(ops: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(ops)
+    page = client.post(url_of(Alias, "add"))
+    assert page.status_code == 403
+    assert "Load the page again" in page.content.decode()
+
+
+def test_a_failure_of_ours_is_told_without_a_database() -> None:
+    assert "It is written down" in render_to_string("500.html")
 
 
 @pytest.mark.parametrize(
