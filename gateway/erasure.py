@@ -59,7 +59,8 @@ class Part:
         return cls(given["table"], given["by"], day)
 
     def __str__(self) -> str:
-        return f"{self.table} of {self.day}" if self.day else self.table
+        rows = _words(self.table)
+        return f"{rows} of {self.day}" if self.day else rows
 
 
 def make_pseudonym() -> str:
@@ -200,6 +201,18 @@ def _written() -> Iterator[type[models.Model]]:
         is_own = model._meta.managed and not model._meta.proxy and model is not Body
         if is_own and model not in in_use and _columns(model._meta.db_table):
             yield model
+
+
+def _words(table: str) -> str:
+    """What an operator calls the rows of a table; of one with events, whose history it is."""
+    if table == BODIES:
+        return BODIES
+    [model] = [
+        each for each in _models() if (each._meta.db_table, each._meta.proxy) == (table, False)
+    ]
+    tracked = getattr(model, "pgh_tracked_model", None)
+    meta = (tracked or model)._meta
+    return f"history of {meta.verbose_name_plural}" if tracked else str(meta.verbose_name_plural)
 
 
 def _models() -> Iterator[type[models.Model]]:

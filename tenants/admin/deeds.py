@@ -287,6 +287,7 @@ class Deed:
     effect: str
     form: type[DeedForm] | None = None
     is_dangerous: bool = False
+    noun: str = "rows"  # where its items are no rows of one table
 
 
 ENABLE = Deed("enable", "addresses.enable", "Enable", "From the next message on, they take mail.")
@@ -343,10 +344,18 @@ ROLE_HOLDER = Deed(
     "Gets postmaster and abuse where no role address says otherwise.",
     HolderForm,
 )
+ERASE = Deed(
+    "erase",
+    "erase person",
+    "Erase",
+    "It cannot be undone. The rows stay, with the pseudonym in the address’s place; bodies go.",
+    is_dangerous=True,
+    noun="parts",
+)
 DEEDS = {
     deed.kind: deed
     for deed in (
         *(ENABLE, DISABLE, EXPIRE, EXTEND, RETARGET, EXCHANGE),
-        *(MOVE, OWN, HOLD, REHOUSE, RELAY, ROLE_HOLDER),
+        *(MOVE, OWN, HOLD, REHOUSE, RELAY, ROLE_HOLDER, ERASE),
     )
 }

@@ -42,6 +42,7 @@ STATES = {
     Job.State.CANCELLED: "default",
 }
 COLUMNS = ("row", "foretold", "outcome", "note")
+JOBS = "admin:tenants_job_changelist"
 OVER = "Nothing was done: the job is {state} meanwhile."
 NOT_PLANNED = "Nothing was checked: say first what the job is to do."
 
@@ -144,7 +145,7 @@ class JobAdmin(ReadOnlyAdmin):
             "may_export": request.user.has_perm(EXPORT_ROWS),
             "may_undo": is_applied and job.changed and not job.is_open and _has_inverse(job),
             "undone_by": job.undone_by.exclude(state__in=(Job.State.DRAFT, Job.State.READY)),
-            "back": _list_of(job),
+            "back": None if _list_of(job) == JOBS else _list_of(job),
             "start_label": f"{Truncator(job.title).chars(60)} ({job.changed:,})",
         }
         if job.kind == importing.IMPORT:
@@ -291,15 +292,16 @@ def _model_of(job: Job) -> Any:
 
 
 def _noun(job: Job) -> str:
-    model = _model_of(job)
-    return str(model._meta.verbose_name_plural) if model else "rows"
+    model, deed = _model_of(job), DEEDS.get(job.kind)
+    if model:
+        return str(model._meta.verbose_name_plural)
+    return deed.noun if deed else "rows"
 
 
 def _list_of(job: Job) -> str:
-    """The name of the list that the rows stand in."""
+    """The name of the list that the rows stand in; of all jobs where they stand in none."""
     model = _model_of(job)
-    name = model._meta.label_lower.replace(".", "_") if model else "tenants_job"
-    return f"admin:{name}_changelist"
+    return f"admin:{model._meta.label_lower.replace('.', '_')}_changelist" if model else JOBS
 
 
 def _form(deed: Deed | None, job: Job, data: Any = None) -> DeedForm | None:

@@ -73,7 +73,8 @@ class Erasing(RowByRow):
             Job.objects.filter(pk=work.job_id).update(parameters={"pseudonym": pseudonym})
             return Outcome(CHANGED)
         count = erasure.erase(Part.of(item.payload), address, pseudonym)
-        return Outcome(CHANGED, f"{count:,} rows") if count else Outcome(UNCHANGED)
+        rows = "row" if count == 1 else "rows"
+        return Outcome(CHANGED, f"{count:,} {rows}") if count else Outcome(UNCHANGED)
 
 
 register(Erasing(ERASE))
