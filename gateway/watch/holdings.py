@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.postgres.expressions import ArraySubquery
 from django.db import OperationalError, connection
-from django.db.models import Func, IntegerField, Model, QuerySet
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 from psycopg.errors import QueryCanceled
 
@@ -20,7 +19,7 @@ from gateway.watch.figures import DEFAULT, Outcome
 from gateway.watch.models import TrafficCount
 from gateway.watch.traffic import HOUR, Range
 from tenants.admin.filters import WEEK
-from tenants.admin.paging import COUNTED, at_most
+from tenants.admin.paging import COUNTED, at_most, capped_count
 from tenants.models import (
     Address,
     Alias,
@@ -150,7 +149,7 @@ def in_time(read: Callable[[], Any]) -> Any:
 def count(tenant: Tenant, holdings: Iterable[Holding]) -> list[int]:
     """How many rows each has, at most one more than COUNTED; two queries for all of them."""
     domains = _domains(tenant)
-    counts = [_capped(each.rows_of(tenant, domains)) for each in holdings]
+    counts = [capped_count(each.rows_of(tenant, domains)) for each in holdings]
     found = Tenant.objects.filter(pk=tenant.pk).values_list(*counts)
     return list(found.get()) if counts else []
 
@@ -163,11 +162,6 @@ def _domains(tenant: Tenant) -> list[int]:
     domains = Domain.objects.of_tenant(tenant).order_by().values_list("pk", flat=True)
     found = list(domains[: DOMAINS_NAMED + 1])
     return found if len(found) <= DOMAINS_NAMED else []
-
-
-def _capped(rows: QuerySet[Any]) -> Func:
-    few = ArraySubquery(rows.order_by().values("pk")[: COUNTED + 1])
-    return Func(few, function="cardinality", output_field=IntegerField())
 
 
 def read_unsettled(tenant: Tenant) -> Mapping[str, Waiting]:

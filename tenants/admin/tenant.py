@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db.models import OuterRef
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
@@ -13,11 +14,12 @@ from unfold.decorators import display
 
 from tenants.admin.base import PanelAdmin, PanelInline, actor_of
 from tenants.admin.exports import ExportMixin, as_file
+from tenants.admin.paging import capped_count, print_capped
 from tenants.admin.standing import StandingMixin
 from tenants.admin.timeline import TimelineMixin
 from tenants.imports.exporting import OF_TENANT, export, formats_for, rows_of_tenant
 from tenants.imports.reading import LABELS, Format
-from tenants.models import Membership, Plan, Tenant
+from tenants.models import Domain, Membership, Plan, Tenant
 from tenants.models.tenant import LIMITS
 from tenants.octets import print_octets
 
@@ -111,10 +113,22 @@ class TenantAdmin(ExportMixin, TimelineMixin, StandingMixin):
     def state_label(self, tenant: Tenant) -> tuple[str, str]:
         return tenant.state, tenant.get_state_display()
 
+    def complete(self, rows: list[Any]) -> None:
+        """Each with the number of its domains; one query."""
+        super().complete(rows)
+        count = capped_count(Domain.objects.filter(tenant=OuterRef("pk")))
+        counted = Tenant.objects.filter(pk__in=[row.pk for row in rows])
+        found = dict(counted.values_list("pk", count))
+        for row in rows:
+            row.domain_count = found.get(row.pk, 0)
+
     @display(description="domains")
-    def domains_link(self, tenant: Tenant) -> str:
+    def domains_link(self, tenant: Any) -> str:
+        """How many there are, as a link to their list."""
         url = reverse("admin:tenants_domain_changelist")
-        return format_html('<a href="{}?tenant__id__exact={}">domains</a>', url, tenant.pk)
+        count = print_capped(tenant.domain_count)
+        link = '<a class="panel-link" href="{}?tenant__id__exact={}">{}</a>'
+        return format_html(link, url, tenant.pk, count)
 
     def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> tuple:
         return self.inlines if obj else ()

@@ -167,6 +167,14 @@ def test_a_list_can_be_narrowed_to_a_tenant(client: Client, world: World) -> Non
 # --- writes
 
 
+def test_the_list_of_tenants_counts_their_domains(client: Client, world: World) -> None:
+    make.make_domain(world.a, "second.example")
+    response = client.get(url_of(Tenant, "changelist"))
+    counts = {row.pk: row.domain_count for row in response.context_data["cl"].result_list}
+    assert (counts[world.a.pk], counts[world.b.pk]) == (world.a.domains.count(), 1)
+    assert f'tenant__id__exact={world.a.pk}">{counts[world.a.pk]}</a>' in response.content.decode()
+
+
 def test_a_change_carries_who_through_what_and_why(client: Client, ops: User, world: World) -> None:
     alias = make.make_alias(world.domain, "x")
     url = alias.get_absolute_url()
