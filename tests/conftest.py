@@ -17,6 +17,7 @@ from typing import Any
 
 import django
 import pytest
+from django.conf import settings
 from pytest_django import DjangoDbBlocker
 from xdist.scheduler import LoadScopeScheduling
 
@@ -57,6 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
         _prepare_run(config, stack)
     if _needs_django(config):
         django.setup()
+        # Each test's client would look through all static files before its first request.
+        settings.WHITENOISE_AUTOREFRESH = True
 
 
 def _prepare_run(config: pytest.Config, stack: ExitStack) -> None:
