@@ -13,7 +13,8 @@ BIN := .venv/bin
 PYTHON := $(BIN)/python
 EMBEDDED := .venv/.embedded-installed
 DEV := .venv/.dev-installed
-CORES := $(shell getconf _NPROCESSORS_ONLN)
+# One more than cores: tests wait for the processes that they start.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes
 
 help: ## Show the targets
@@ -29,7 +30,7 @@ demo: $(EMBEDDED) ## Send real mail through a throw-away installation and check 
 	else status=$$?; echo "The data and logs of this run are kept in $$folder." >&2; exit $$status; fi
 
 test: $(DEV) ## Run all tests (ARGS="tests/routing -k catch" chooses some)
-	@$(BIN)/pytest -n $(CORES) $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 fuzz: $(DEV) ## Drive the pure protocol with arbitrary octets (FUZZ_EXAMPLES=10000)
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-10000} $(BIN)/pytest tests/gateway/test_fuzz.py $(ARGS)

@@ -147,7 +147,7 @@ class Panel:
 
     def show(self, name: str) -> None:
         """Check what assistive technology meets."""
-        self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_load_state()
         found = serious_violations(self.page)
         assert not found, f"{name}: {found}"
 
