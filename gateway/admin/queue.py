@@ -26,6 +26,7 @@ class Figure:
 
     count: int
     url: str
+    is_capped: bool = False  # there are more
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ def queue_view(request: HttpRequest) -> HttpResponse:
         "subtitle": None,
         "rows": [_row(each, may_act=may_act) for each in counted.destinations],
         "states": OPEN,
+        "is_capped": any(each.capped for each in counted.destinations),
         "counted_at": counted.at,
         "now": timezone.now(),
     }
@@ -59,7 +61,11 @@ def queue_view(request: HttpRequest) -> HttpResponse:
 
 def _row(destination: Destination, *, may_act: bool) -> Row:
     figures = [
-        Figure(destination.counts.get(state, 0), _list(lane=destination.lane, state__exact=state))
+        Figure(
+            destination.counts.get(state, 0),
+            _list(lane=destination.lane, state__exact=state),
+            is_capped=state in destination.capped,
+        )
         for state in OPEN
     ]
     wanted = (RETRY, HOLD, RELEASE) if may_act else ()

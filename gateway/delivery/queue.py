@@ -34,7 +34,7 @@ LANE = "(kind || ':' || coalesce(hop_id, 0)::text)"
 _TENANT = "coalesce(tenant_id, 0)"
 PENDING = "state = 'pending'"
 
-_LANES = f"""
+LANES = f"""
 WITH RECURSIVE lane AS (
     (SELECT {LANE} AS name FROM gateway_delivery WHERE {PENDING} ORDER BY {LANE} LIMIT 1)
     UNION ALL
@@ -81,7 +81,7 @@ RETURNING id
 """
 
 _CLAIM = f"""
-{_LANES}, turn AS MATERIALIZED (
+{LANES}, turn AS MATERIALIZED (
     SELECT lane.name, coalesce(k.after, -1) AS after, o.lane IS NOT NULL AS is_out,
         CASE WHEN o.lane IS NULL THEN coalesce(k.room, %(room)s) ELSE 1 END AS room
     FROM lane
@@ -183,7 +183,7 @@ _BODIES = "SELECT id, octets FROM gateway_body WHERE id = ANY(%s)"
 _BODIES_OF_DAYS = f"{_BODIES} AND expires_on = ANY(%s)"  # reads their days' partitions alone
 
 _DUE = f"""
-{_LANES}
+{LANES}
 SELECT EXISTS (
     SELECT FROM lane CROSS JOIN LATERAL (
         SELECT FROM gateway_delivery WHERE {PENDING} AND {LANE} = lane.name LIMIT 1

@@ -18,6 +18,7 @@ from gateway.models import Concern, Delivery
 from gateway.watch.figures import DEFAULT, Outcome
 from gateway.watch.models import TrafficCount
 from gateway.watch.traffic import HOUR, Range
+from gateway.watch.usage import DOMAINS_NAMED
 from tenants.admin.filters import WEEK
 from tenants.admin.paging import COUNTED, at_most, capped_count
 from tenants.models import (
@@ -34,7 +35,6 @@ from tenants.models import (
 )
 
 COUNT_MS = 500
-DOMAINS_NAMED = 500
 KEPT_BACK = (Delivery.State.HELD, Delivery.State.QUARANTINED)
 WAITING = (Delivery.State.PENDING, Delivery.State.SENDING, Delivery.State.DEFERRED)
 

@@ -17,6 +17,7 @@ from tenants.admin.paging import COUNTED
 from tenants.models import Address, Domain, Tenant
 from tenants.querysets import TenantQuerySet
 
+DOMAINS_NAMED = 500
 WHEN_USED_UP = {
     "max_domains": "No further domain can be claimed.",
     "max_addresses": "No further address can be made.",
@@ -81,7 +82,7 @@ def read_charged(tenants: Iterable[Tenant], now: datetime) -> Mapping[int, Charg
 
 
 def read_shares(tenant: Tenant, now: datetime) -> list[Share]:
-    """Every limit of a tenant beside what it uses; three queries, counted no further than needed.
+    """Every limit of a tenant beside what it uses; four queries, counted no further than needed.
 
     With the plan loaded.
     """
@@ -89,12 +90,23 @@ def read_shares(tenant: Tenant, now: datetime) -> list[Share]:
     domains, addresses = tenant.limit("max_domains"), tenant.limit("max_addresses")
     return [
         _counted(tenant, "max_domains", Domain.objects.of_tenant(tenant).claimed(), domains),
-        _counted(tenant, "max_addresses", Address.objects.counted(tenant), addresses),
+        _counted(tenant, "max_addresses", _addresses(tenant), addresses),
         _charged(tenant, "messages_per_hour", charged.hour),
         _charged(tenant, "stored_octets", charged.stored_octets),
         _share(tenant, "max_message_octets"),
         _share(tenant, "retention_days"),
     ]
+
+
+def _addresses(tenant: Tenant) -> TenantQuerySet:
+    """As `counted`; by its very domains where they can be named, of which the database knows how
+    few addresses they hold: of a small tenant beside a large one it would else read them all.
+    """
+    domains = Domain.objects.of_tenant(tenant).claimed().order_by().values_list("pk", flat=True)
+    found = list(domains[: DOMAINS_NAMED + 1])
+    if len(found) > DOMAINS_NAMED:
+        return Address.objects.counted(tenant)
+    return Address.objects.filter(domain__in=found)
 
 
 def _counted(tenant: Tenant, name: str, rows: TenantQuerySet, limit: int | None) -> Share:

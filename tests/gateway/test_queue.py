@@ -193,3 +193,28 @@ def test_settled_deliveries_of_a_destination_are_sought_among_the_newest(
     assert listed(state__exact="held") == {old[1].pk}
     kept = client.get(url_of(Quarantined, "changelist"), {"lane": f"mailbox:{hop.pk}"})
     assert len(kept.context_data["cl"].result_list) == 1
+
+
+def test_what_takes_too_long_to_count_is_counted_so_far(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "_COUNT", "SELECT pg_sleep(9)")
+    monkeypatch.setattr(backlog, "EXACT_MS", 5)
+    monkeypatch.setattr(backlog, "MOST", 2)
+    monkeypatch.setattr(backlog, "MOST_OF_STATE", 2)
+    hop, other = outbox.add_hop(2525), outbox.add_hop(2526)
+    put(hop, State.PENDING, 4)
+    put(hop, State.HELD, 2)
+    put(other, State.PENDING)
+    put(other, State.DEFERRED, 3, last_reply="451 busy")
+    put(None, State.PENDING, kind="forward")
+    found = {each.name: each for each in backlog.read().destinations}
+    assert found[hop.name].counts == {"pending": 2, "held": 2}
+    assert found[hop.name].capped == {"pending"}
+    assert found[other.name].counts == {"pending": 1, "deferred": 2}
+    assert found[other.name].capped == {"deferred"}
+    assert found[other.name].last_error == "451 busy"
+    assert found["smarthost"].capped == set()
+    page = client.get(QUEUE).content.decode()
+    assert ">2+</a>" in page
+    assert "at least" in page
