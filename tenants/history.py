@@ -4,7 +4,7 @@ Reads the event tables that the triggers write. An event without a context was m
 panel's back (SQL by hand, another program); it is shown as such, never left out.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -250,6 +250,8 @@ class _Names:
         if model_field.remote_field:
             row = self._rows[model_field.remote_field.model].get(value)
             return str(row) if row is not None else f"#{value} (deleted)"
+        if conceal := _concealed(model_field.model).get(model_field.name):
+            return str(conceal(value))
         return _show_plain(model_field, value)
 
     def subject(self, event: Any) -> str:
@@ -260,6 +262,11 @@ class _Names:
             if value := getattr(event, name, ""):
                 return str(value)
         return f"#{event.pgh_obj_id}"
+
+
+def _concealed(events: Any) -> Mapping[str, Callable[[Any], str]]:
+    """What a tracked model says of its fields that hold secrets: how each is shown instead."""
+    return getattr(events.pgh_tracked_model, "concealed", {})
 
 
 def _show_plain(model_field: Any, value: Any) -> str:

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from tenants import jobs, lock, services
 from tenants.changes import Actor
+from tenants.jobs.erasing import forget_addresses
 from tenants.models import Domain
 
 _is_ending = threading.Event()
@@ -61,7 +62,11 @@ def sweep_jobs() -> None:
 
 @shared_task(ignore_result=True)
 def forget_jobs() -> None:
-    """Delete jobs that ended too long ago to be looked up, and drafts that nobody started."""
+    """Delete jobs that ended too long ago to be looked up, and drafts that nobody started.
+
+    Of persons whose erasure was not done, nothing stays.
+    """
+    forget_addresses()
     jobs.forget(timedelta(days=settings.RECORD_RETENTION_DAYS))
 
 

@@ -4,6 +4,7 @@ Counts and readings are written by tasks alone and may be counted anew; alarms a
 by tasks, and taken care of by staff, who leave a step each time.
 """
 
+from types import MappingProxyType
 from typing import Any
 
 import pgtrigger
@@ -19,7 +20,7 @@ from django.utils import timezone
 from gateway.ids import uuid7
 from gateway.models import loose
 from gateway.watch.facts import Kind, Severity
-from gateway.watch.webhook import parse_url
+from gateway.watch.webhook import conceal, parse_url
 from tenants.models.fields import Ruled
 from tenants.models.history import tracked
 from tenants.querysets import TenantQuerySet
@@ -283,6 +284,7 @@ class AlarmRecipient(Ruled):
     enabled = models.BooleanField(default=True)
 
     objects = RecipientQuerySet.as_manager()
+    concealed = MappingProxyType({"address": conceal})  # in the history
 
     class Meta:
         ordering = ("name",)

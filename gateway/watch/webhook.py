@@ -47,6 +47,18 @@ def parse_url(url: str) -> SplitResult:
     return parts
 
 
+def conceal(address: str) -> str:
+    """An address of a webhook without its path, which is often a secret; others as they are.
+
+    A few characters of its hash stand there, so that one can tell whether it is another.
+    """
+    parts = urlsplit(address)
+    if parts.scheme not in PORTS or not (parts.path.strip("/") or parts.query):
+        return address
+    digest = hashlib.sha256(address.encode()).hexdigest()[:6]
+    return f"{parts.scheme}://{parts.netloc}/… ({digest})"
+
+
 def parse_secret(text: str) -> bytes:
     """The key of a secret as `whsec_` and base64. Raises ValueError."""
     try:

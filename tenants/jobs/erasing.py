@@ -1,10 +1,12 @@
 """The erasure of a person's data as a job: a part at a time, counted beforehand.
 
 The job itself is the record: who asked, when, why and how many rows; of the person it keeps the
-pseudonym alone, once its last item is done.
+pseudonym alone, once its last item is done. What nobody starts is forgotten within the hour, and so
+is the address where the work was stopped.
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.core.exceptions import ValidationError
 
@@ -13,11 +15,13 @@ from gateway.erasure import Part
 from gateway.routing.address import Address, AddressError
 from tenants.changes import Actor
 from tenants.jobs import ledger
-from tenants.jobs.kind import CHANGED, UNCHANGED, Outcome, RowByRow, Work, register
+from tenants.jobs.kind import CHANGED, UNCHANGED, Outcome, RowByRow, StuckError, Work, register
 from tenants.models import Job, JobItem
 from tenants.roles import ERASE_PERSON
 
 ERASE = "erase person"
+DRAFT_LASTS = timedelta(hours=1)
+FORGOTTEN = "The address is not kept any more, an hour after the work ended: ask for it anew."
 ITSELF = "what this job knows of the person"
 
 
@@ -47,6 +51,12 @@ def draft_erasure(text: str, *, actor: Actor, reason: str) -> Job:
     return job
 
 
+def forget_addresses() -> None:
+    """Leave no address in what was not started, was stopped or broke off an hour ago."""
+    ledger.forget_drafts(ERASE, DRAFT_LASTS)
+    ledger.strip(ERASE, DRAFT_LASTS, of="address")
+
+
 def _parse(text: str) -> Address:
     try:
         return Address.parse(text.strip())
@@ -67,6 +77,8 @@ class Erasing(RowByRow):
     undone_by: str = ""
 
     def apply_one(self, item: JobItem, work: Work) -> Outcome:
+        if "address" not in work.parameters:
+            raise StuckError(FORGOTTEN)
         address = Address.parse(work.parameters["address"])
         pseudonym = work.parameters["pseudonym"]
         if not item.payload:

@@ -245,6 +245,24 @@ def forget(older_than: timedelta) -> int:
     return count
 
 
+def forget_drafts(kind: str, older_than: timedelta) -> int:
+    """Delete what nobody started of a kind that is not to wait for a day; the count."""
+    waiting = Job.objects.filter(kind=kind, state__in=(State.DRAFT, State.READY))
+    old = waiting.filter(created_at__lt=Now() - older_than)
+    count = old.count()
+    old.delete()
+    return count
+
+
+def strip(kind: str, older_than: timedelta, *, of: str) -> int:
+    """Take a parameter out of the jobs of a kind that broke off or were stopped; the count."""
+    ended = Job.objects.filter(kind=kind, state__in=(State.FAILED, State.CANCELLED))
+    old = ended.filter(finished_at__lt=Now() - older_than, parameters__has_key=of)
+    for job in (found := list(old)):
+        _update(job, parameters={key: job.parameters[key] for key in job.parameters if key != of})
+    return len(found)
+
+
 def _end(job: Job, state: str, **values: Any) -> None:
     _update(job, state=state, lease_until=None, finished_at=Now(), **values)
     job.refresh_from_db()

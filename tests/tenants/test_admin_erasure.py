@@ -1,11 +1,15 @@
 """The page that begins an erasure: counted first, nothing kept of the address afterwards."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models.functions import Now
 from django.urls import reverse
 
+from tenants import jobs, tasks
+from tenants.jobs.erasing import FORGOTTEN
 from tenants.models import Job
 from tests import world as make
 from tests.staff import client_of
@@ -55,3 +59,29 @@ def test_address_in_use_is_named(world: World, ops: User) -> None:
 
     assert f"address {alias.key}" in response.content.decode()
     assert not Job.objects.exists()
+
+
+def age(job: Job, **more: Any) -> None:
+    past = Now() - timedelta(minutes=61)
+    Job.objects.filter(pk=job.pk).update(created_at=past, finished_at=past, **more)
+
+
+def test_an_erasure_that_nobody_starts_is_forgotten_within_hours(world: World, ops: User) -> None:
+    ask(ops, address="gone@person.example")
+    tasks.forget_jobs()
+    job = Job.objects.get()
+    age(job)
+    tasks.forget_jobs()
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("state", [Job.State.CANCELLED, Job.State.FAILED])
+def test_an_erasure_that_was_stopped_keeps_no_address(world: World, ops: User, state: str) -> None:
+    ask(ops, address="gone@person.example")
+    job = Job.objects.get()
+    age(job, state=state, phase=Job.Phase.APPLY, cursor=0)
+    tasks.forget_jobs()
+    job.refresh_from_db()
+    assert list(job.parameters) == ["pseudonym"]
+    if state == Job.State.FAILED:
+        assert jobs.go_on(job).result["error"] == FORGOTTEN

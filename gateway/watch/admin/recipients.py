@@ -17,6 +17,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from gateway.watch import notices, sending
 from gateway.watch.facts import Kind
 from gateway.watch.models import AlarmRecipient, Notice
+from gateway.watch.webhook import conceal
 from tenants.admin.base import PanelAdmin
 from tenants.admin.forms import PanelForm
 
@@ -38,14 +39,14 @@ class AlarmRecipientAdmin(PanelAdmin):
     list_display = (
         "name",
         "channel",
-        "address",
+        "place",
         "kinds_shown",
         "minimum_severity",
         "last",
         "enabled",
     )
     list_filter = (("channel", ChoicesDropdownFilter),)
-    search_fields = ("name__istartswith", "address__istartswith")
+    search_fields = ("name__istartswith",)
     fieldsets = (
         (None, {"fields": ("name", "channel", "address", "enabled")}),
         ("Which alarms", {"fields": ("minimum_severity", "kinds")}),
@@ -55,6 +56,17 @@ class AlarmRecipientAdmin(PanelAdmin):
         "Nobody is told of alarms yet. Add a mail address or a webhook; its page has a button "
         "that sends a test."
     )
+
+    @display(description="address")
+    def place(self, recipient: AlarmRecipient) -> str:
+        return conceal(recipient.address)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Whoever may only look does not see the whole address of a webhook."""
+        if obj is None or self.has_change_permission(request, obj):
+            return super().get_fieldsets(request, obj)
+        _, *others = self.fieldsets
+        return ((None, {"fields": ("name", "channel", "place", "enabled")}), *others)
 
     @display(description="kinds")
     def kinds_shown(self, recipient: AlarmRecipient) -> str:
@@ -83,13 +95,13 @@ class AlarmRecipientAdmin(PanelAdmin):
         if not self.has_change_permission(request):
             raise PermissionDenied
         recipient = self.writable(request, pk)
-        now = timezone.now()
+        now, where = timezone.now(), conceal(recipient.address)
         notice = notices.queue_test(recipient, now=now)
         if (claimed := sending.claim(now, only=notice.pk)) is not None:
             sending.send(claimed, now=now)
             notice = claimed
         if notice.state == Notice.State.SENT:
-            messages.success(request, f"The test was sent to {recipient.address}: {notice.reply}")
+            messages.success(request, f"The test was sent to {where}: {notice.reply}")
         else:
-            messages.error(request, f"The test was not sent to {recipient.address}: {notice.reply}")
+            messages.error(request, f"The test was not sent to {where}: {notice.reply}")
         return redirect(recipient.get_absolute_url())

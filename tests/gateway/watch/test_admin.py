@@ -15,12 +15,14 @@ from gateway.models import Outage
 from gateway.watch import alarms, traffic
 from gateway.watch.facts import Finding, Kind, Severity
 from gateway.watch.models import Alarm, AlarmRecipient, AlarmStep, Heartbeat
+from gateway.watch.webhook import conceal
+from tenants.roles import Role
 from tests import world as make
 from tests.gateway.sink import Sink, running
 from tests.gateway.watch.http_sink import HttpSink, http_sink
 from tests.gateway.watch.mail import record, refusals
 from tests.pages import data_of, form_of, url_of
-from tests.staff import client_of, make_staff
+from tests.staff import client_of, make_member_of_staff, make_staff
 from tests.world import World
 
 EVIL = "<script>alert(1)</script>"
@@ -299,6 +301,37 @@ def test_test_that_fails_says_why_and_stays_in_sight(
     page = client.post(url, follow=True).content.decode()
     assert "The test was not sent" in page
     assert page.count("500 broken today") == 2
+
+
+HOOK = "https://chat.example/services/T0/B0/s3cret"
+
+
+def test_the_path_of_a_webhook_is_shown_to_those_alone_who_may_change_it(
+    client: Client, world: World
+) -> None:
+    recipient = make.save(AlarmRecipient(name="Chat", channel="webhook", address=HOOK))
+    recipient.address = f"{HOOK}2"
+    make.save(recipient)
+    auditor = client_of(make_member_of_staff(Role.AUDITOR))
+    own = url_of(AlarmRecipient, "change", recipient.pk)
+    shown = [
+        page_of(who, url)
+        for who, url in (
+            (client, url_of(AlarmRecipient, "changelist")),
+            (client, url_of(AlarmRecipient, "history", recipient.pk)),
+            (auditor, own),
+        )
+    ]
+    assert all("https://chat.example/… (" in page for page in shown)
+    assert not any("s3cret" in page for page in shown)
+    assert conceal(HOOK) in shown[1]
+    assert conceal(recipient.address) in shown[1]
+    assert HOOK in page_of(client, own)
+
+
+@pytest.mark.parametrize("address", ["jo@staff.example", "https://chat.example/"])
+def test_an_address_without_a_secret_is_shown_whole(address: str) -> None:
+    assert conceal(address) == address
 
 
 @pytest.mark.parametrize(
