@@ -6,7 +6,7 @@ Look-up folds case; the octets that the sender typed are kept for delivery.
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
@@ -69,6 +69,15 @@ class Address(Struct, frozen=True):
     def folded_local_part(self) -> str:
         """The local part as look-ups see it."""
         return self.key[: -len(self.domain) - 1]
+
+    @property
+    def written_key(self) -> str:
+        """The key as an address that can be read again: its local part quoted where it must be."""
+        return f"{quote_local_part(self.folded_local_part)}@{self.domain}"
+
+    def matches(self, listed: Collection[str]) -> bool:
+        """Whether a list names it: as a written key, or its domain as `@domain`."""
+        return self.key in listed or f"@{self.domain}" in listed or self.written_key in listed
 
     def subaddresses(self) -> Iterator[Subaddress]:
         """Every split that some domain's delimiters could ask for, at most one a delimiter."""

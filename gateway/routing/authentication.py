@@ -215,7 +215,7 @@ def _check_dmarc(ask: Ask, found: Findings) -> Reply | None:
 def _check_author(ask: Ask, found: Findings) -> Reply | None:
     """The author against the list: whole addresses, or domains as `@domain`."""
     author = found.author
-    if author is None or not {author.key, f"@{author.domain}"} & set(ask.authors):
+    if author is None or not author.matches(ask.authors):
         return replies.SENDER_NOT_ALLOWED
     return _check_dmarc(ask, found)
 

@@ -92,7 +92,7 @@ def check_sender(address: HostedAddress, session: Session) -> Reply | None:
     elif address.ask is not None and address.ask.authors:
         welcome = True
     else:
-        welcome = session.sender.key in allowed or f"@{session.sender.domain}" in allowed
+        welcome = session.sender.matches(allowed)
     return None if welcome else replies.SENDER_NOT_ALLOWED
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from django.db.models import Model, Prefetch, Q, QuerySet
 
-from gateway.routing.address import quote_local_part
 from tenants.imports.rows import FIELDS, NAMED_BY, Kind, Row, key_of, ref_to
 from tenants.imports.values import Value, print_moment, print_rule
 from tenants.models import (
@@ -159,16 +158,6 @@ def _address(stored: Any) -> str:
     return str(stored.address)
 
 
-def _senders(address: Any) -> list[str]:
-    """Addresses are stored as they are compared, without quotes: here they are printed anew."""
-    return [_sender(each) for each in address.allowed_senders]
-
-
-def _sender(stored: str) -> str:
-    local_part, _, domain = stored.rpartition("@")
-    return f"{quote_local_part(local_part)}@{domain}" if local_part else stored
-
-
 def _rules(address: Any) -> list[str]:
     return sorted(
         print_rule(rule.detail, rule.action, tuple(_targets(rule))) for rule in address.rules.all()
@@ -190,7 +179,6 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "domain": lambda domain: domain.name,
     "targets": _targets,
     "rules": _rules,
-    "allowed_senders": _senders,
     "owner": lambda address: address.owner.get_username() if address.owner else "",
     "holder": lambda address: address.holder.address if address.holder else "",
     "expires_at": lambda address: address.expires_at or "",

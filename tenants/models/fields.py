@@ -101,14 +101,14 @@ def validate_pattern(pattern: str) -> None:
 
 
 def normalise_sender(text: str) -> str:
-    """An allowed sender as it is compared: `<>`, `@a-label` or an address key."""
+    """An allowed sender as it is compared: `<>`, `@a-label` or an address's written key."""
     entry = text.strip()
     if entry == "<>":
         return entry
     try:
         if entry.startswith("@"):
             return f"@{parse_domain(entry[1:])}"
-        return Address.parse(entry).key
+        return Address.parse(entry).written_key
     except AddressError:
         raise ValidationError(
             {

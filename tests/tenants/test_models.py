@@ -103,6 +103,13 @@ def test_senders_are_stored_once_and_normalised(world):
     assert alias.allowed_senders == ["<>", "@b.example", "ann@b.example"]
 
 
+def test_a_sender_with_a_quoted_local_part_is_stored_as_it_can_be_read_again(world):
+    alias = make_alias(world.domain, "x", allowed_senders=['"A,b"@B.example', '"plain"@b.example'])
+    save(alias)
+
+    assert alias.allowed_senders == ['"a,b"@b.example', "plain@b.example"]
+
+
 def test_fields_that_a_kind_of_target_does_not_use_are_emptied(world):
     target = Target(kind="inbox", mailbox=make_mailbox(world.a), forward_to="x@far.example")
     make_alias(world.domain, "x", target)
