@@ -231,6 +231,11 @@ class Delivery(models.Model):
         help_text="Header lines that the message carries on top for this recipient.",
     )
     created_at = models.DateTimeField()
+    tried_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When staff let it go on: its days of trying count from then.",
+    )
     settled_at = models.DateTimeField(null=True, blank=True)
 
     objects = TenantQuerySet.as_manager()

@@ -80,6 +80,7 @@ class DeliveryAdmin(DeliveryColumns, DeedsMixin, DecidedAdmin):
                     "attempts_made",
                     "crashes",
                     "next_attempt",
+                    "tried_since",
                     "lease_until",
                     "settled_at",
                     "last_reply",

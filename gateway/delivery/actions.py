@@ -63,7 +63,10 @@ def why_not(action: str, delivery: Delivery) -> str:
 
 
 def retry_now(ids: Collection[UUID], *, actor: Actor, reason: str = "") -> int:
-    """Make deliveries due at once; those that failed or are quarantined start afresh."""
+    """Make deliveries due at once; those that failed or are quarantined start afresh.
+
+    Their days of trying count from now.
+    """
     return _intervene(
         Action.RETRY,
         ids,
@@ -71,6 +74,7 @@ def retry_now(ids: Collection[UUID], *, actor: Actor, reason: str = "") -> int:
         reason,
         state=State.PENDING,
         next_attempt_at=Now(),
+        tried_since=Now(),
         settled_at=None,
         lease_until=None,
         crashes=0,
@@ -83,8 +87,12 @@ def hold(ids: Collection[UUID], *, actor: Actor, reason: str = "") -> int:
 
 
 def release(ids: Collection[UUID], *, actor: Actor, reason: str = "") -> int:
-    """Let held deliveries and those in quarantine go on, at once."""
-    changes = {"state": State.PENDING, "next_attempt_at": Now(), "crashes": 0}
+    """Let held deliveries and those in quarantine go on, at once.
+
+    Their days of trying count from now.
+    """
+    due = {"next_attempt_at": Now(), "tried_since": Now()}
+    changes = {"state": State.PENDING, "crashes": 0} | due
     return _intervene(Action.RELEASE, ids, actor, reason, **changes)
 
 

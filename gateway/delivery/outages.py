@@ -40,7 +40,8 @@ SET state = 'failed', settled_at = now(), last_reply = old.reply, fence = fence 
 FROM (
     SELECT waiting.id, o.reply FROM gateway_outage o CROSS JOIN LATERAL (
         SELECT id FROM gateway_delivery
-        WHERE {PENDING} AND {LANE} = o.lane AND created_at <= now() - %(lifetime)s::interval
+        WHERE {PENDING} AND {LANE} = o.lane
+            AND coalesce(tried_since, created_at) <= now() - %(lifetime)s::interval
         LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ) waiting
 ) old

@@ -126,7 +126,8 @@ _CLAIM = f"""
     FROM taken WHERE d.id = taken.id
     RETURNING d.*, is_out
 )
-SELECT d.id, d.fence, d.kind, d.attempts_made, now(), d.created_at, d.recipient, r.recipient,
+SELECT d.id, d.fence, d.kind, d.attempts_made, now(), d.created_at,
+    coalesce(d.tried_since, d.created_at), d.recipient, r.recipient,
     m.sender, d.rewrites_sender, d.null_sender, m.smtputf8, m.queue_id, m.body_id,
     m.body_expires_on, m.size_octets, d.mark, m.dsn, d.dsn, d.tenant_id, d.is_out, d.hop_id,
     h.protocol, h.host, h.port, h.tls
@@ -207,7 +208,8 @@ def lane_of(kind: str, hop_id: int | None) -> str:
 class Claimed:
     """A delivery that this worker may send, until its lease is over.
 
-    With `is_out` it tries a next hop that could not be reached before.
+    With `is_out` it tries a next hop that could not be reached before. `tried_since` is when it was
+    made, or when staff last let it go on: from then on its lifetime counts.
     """
 
     id: UUID
@@ -216,6 +218,7 @@ class Claimed:
     attempt: int
     claimed_at: datetime
     created_at: datetime
+    tried_since: datetime
     recipient: str
     original_recipient: str
     sender: str
@@ -307,7 +310,7 @@ def judge(claimed: Claimed, outcome: Outcome, *, spread: float) -> tuple[str, ti
     """
     if outcome.result is Result.DELIVERED:
         return Delivery.State.DELIVERED, timedelta()
-    is_over = retry.is_given_up(claimed.claimed_at - claimed.created_at)
+    is_over = retry.is_given_up(claimed.claimed_at - claimed.tried_since)
     if outcome.result is Result.FAILED or is_over:
         return Delivery.State.FAILED, timedelta()
     if outcome.is_at_once:

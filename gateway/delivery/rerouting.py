@@ -43,6 +43,7 @@ CHANGED = (
     "null_sender",
     "state",
     "next_attempt_at",
+    "tried_since",
     "settled_at",
     "crashes",
     "fence",
@@ -218,8 +219,9 @@ def _was(delivery: Delivery) -> str:
 def _turned(delivery: Delivery, place: Destination) -> Delivery:
     """The row at its new place, due now; a worker that still has it may not settle it."""
     fence: Any = F("fence") + 1
-    fresh = {"state": State.PENDING, "next_attempt_at": Now(), "settled_at": None, "crashes": 0}
-    for name, value in {**place_of(place), **fresh, "fence": fence}.items():
+    fresh = {"state": State.PENDING, "settled_at": None, "crashes": 0, "fence": fence}
+    due = {"next_attempt_at": Now(), "tried_since": Now()}
+    for name, value in {**place_of(place), **fresh, **due}.items():
         setattr(delivery, name, value)
     return delivery
 
@@ -234,6 +236,7 @@ def _further(delivery: Delivery, place: Destination) -> Delivery:
         mark=delivery.mark,
         dsn=delivery.dsn,
         next_attempt_at=Now(),
+        tried_since=Now(),
         created_at=delivery.created_at,
         **place_of(place),
     )

@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from gateway.admin import interventions
 from gateway.admin.deeds import DEEDS
-from gateway.delivery import fail, hold, release, retry_now
+from gateway.delivery import claim, fail, hold, outages, queue, release, retry_now
 from gateway.delivery.actions import REACHED
 from gateway.models import Delivery, Intervention, Message
+from gateway.transports import Outcome, Result
 from tenants.changes import Actor
 from tenants.jobs import deliveries
 from tenants.models import Job
@@ -91,6 +92,30 @@ def test_an_action_reaches_its_states_and_says_who_and_why(
     )
     row = (name, state, "ops", ops.pk, "admin", "192.0.2.1", "r1", "ticket 7")
     assert told == ([row] if is_reached else [])
+
+
+@pytest.mark.parametrize(
+    ("act", "state"),
+    [(retry_now, State.FAILED), (retry_now, State.DEFERRED), (release, State.HELD)],
+)
+def test_old_mail_that_is_let_go_on_is_tried_for_a_lifetime_again(act: Any, state: str) -> None:
+    [delivery] = put(state, received_at=timezone.now() - timedelta(days=6))
+    act([delivery.pk], actor=Actor.system("script"))
+    outbox.make_due(delivery.pk)  # the test's transaction is older than its statements
+    [claimed] = claim(10)
+    busy = Outcome(Result.DEFERRED, "451 4.3.2 Try again later")
+    assert queue.judge(claimed, busy, spread=0.5)[0] == State.DEFERRED
+
+
+def test_old_mail_that_is_let_go_on_waits_for_a_hop_that_is_out() -> None:
+    hop = outbox.add_hop(25)
+    old = {"hop": hop, "received_at": timezone.now() - timedelta(days=6)}
+    [held] = outbox.put(state=State.HELD, **old)
+    [waiting] = outbox.put(**old)
+    release([held.pk], actor=Actor.system("script"))
+    outages.report([outages.News(queue.lane_of("mailbox", hop.pk), "127.0.0.1:25", "refused")])
+    assert outages.give_up() == 1
+    assert outbox.states([held, waiting]) == [State.PENDING, State.FAILED]
 
 
 def test_what_operators_did_cannot_be_rewritten() -> None:

@@ -84,6 +84,18 @@ def test_a_delivery_goes_to_another_mailbox_and_says_who_sent_it(
     )
 
 
+def test_old_mail_is_tried_for_a_lifetime_at_each_new_place(world: World, box: Mailbox) -> None:
+    delivery = put(world, State.HELD, received_at=timezone.now() - timedelta(days=6))
+    make.make_alias(world.domain, "team", make.to_mailbox(box), make.to_inbox())
+    assert to(ToAddress(Address.parse("team@a.example")), delivery) == 1
+    rows = list(Delivery.objects.filter(message=delivery.message_id))
+    outbox.make_due(*(row.pk for row in rows))
+    found = claim(10)
+    assert len(found) == 2
+    busy = Outcome(Result.DEFERRED, "451 4.3.2 Try again later")
+    assert {queue.judge(each, busy, spread=0.5)[0] for each in found} == {State.DEFERRED}
+
+
 @pytest.mark.parametrize("state", State.values)
 def test_only_what_no_worker_has_and_nobody_got_is_rerouted(
     world: World, box: Mailbox, state: str
