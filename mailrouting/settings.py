@@ -45,6 +45,8 @@ if not SECRET_KEY and not (EMBEDDED or DEBUG):
 SECRET_KEY = SECRET_KEY or secret_key()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Proxies before the panel, whose X-Forwarded-For says who a client is; nobody else's does.
+PANEL_PROXY_NETWORKS = env.words("PANEL_PROXY_NETWORKS", default=[], check=ip_network)
 
 INSTALLED_APPS = [
     "mailrouting",
@@ -76,6 +78,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "mailrouting.proxies.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -88,7 +91,7 @@ MIDDLEWARE = [
     "mailrouting.csp.AdminPolicyMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "mailrouting.second_factor.SecondFactorMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
+    "mailrouting.proxies.LogMiddleware",
 ]
 
 ROOT_URLCONF = "mailrouting.urls"
