@@ -15,6 +15,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from unfold.decorators import action, display
 
+from tenants.admin import narrowing
 from tenants.admin.base import ReadOnlyAdmin, RowAdmin, actor_of
 from tenants.imports.exporting import CONTENT_TYPES, ENDINGS, export, formats_for
 from tenants.imports.reading import LABELS, Format
@@ -84,8 +85,9 @@ class ExportMixin(RowAdmin):
         written = request.POST.get("written", "")
         if written not in formats_for([self.exported_kind]):
             raise SuspiciousOperation(f"no such format: {written}")
-        rows = self.get_changelist_instance(request).get_queryset(request)
-        return self.file_of(request, rows, Format(written), chosen=request.GET.urlencode() or "all")
+        listed = self.get_changelist_instance(request)
+        rows = listed.get_queryset(request)
+        return self.file_of(request, rows, Format(written), chosen=narrowing.tell(listed))
 
     def file_of(
         self, request: HttpRequest, rows: QuerySet, written: Format, *, chosen: str

@@ -1,7 +1,11 @@
 """Mailboxes and the next hops that hold them."""
 
 from django.contrib import admin
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    BooleanRadioFilter,
+    ChoicesDropdownFilter,
+)
 from unfold.decorators import display
 
 from tenants.admin.base import PanelAdmin
@@ -19,7 +23,7 @@ class NextHopAdmin(ExportMixin, PanelAdmin):
         ("tenant", AutocompleteSelectFilter),
         ("protocol", ChoicesDropdownFilter),
         ("tls", ChoicesDropdownFilter),
-        "calls_ahead",
+        ("calls_ahead", BooleanRadioFilter),
     )
     search_fields = ("name__istartswith", "host__startswith")
     autocomplete_fields = ("tenant",)

@@ -49,8 +49,26 @@ def test_an_export_is_of_what_the_filter_leaves(client: Client, world: World) ->
 
     assert [line.split(",")[:3] for line in lines[1:]] == [["alias", "a", "one@a.example"]]
     note = Export.objects.get()
-    assert (note.what, note.rows) == (f"aliases: domain__id__exact={world.domain.pk}", 1)
+    assert (note.what, note.rows) == (f"aliases: domain {world.domain}", 1)
     assert (note.actor_name, note.surface, note.client) == ("ops", "admin", "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("model", "query", "told"),
+    [
+        (Alias, "", "aliases: all"),
+        (Alias, "?o=-1&q=sal", "aliases: begins with “sal”"),
+        (Alias, "?state=enabled&expiry=week", "aliases: state Enabled, expiry Within 7 days"),
+        (Alias, "?concern=broken&used=idle", "aliases: last mail Unused for 90 days, needs a look"),
+        (Domain, "?state__exact=degraded", "domains: state degraded"),
+        (NextHop, "?calls_ahead__exact=1", "next hops: asked about each recipient yes"),
+    ],
+)
+def test_what_was_exported_is_noted_in_words(
+    client: Client, world: World, model: type[Any], query: str, told: str
+) -> None:
+    text_of(client.post(export_url(model, query), {"written": "csv"}))
+    assert Export.objects.get().what.startswith(told)
 
 
 def test_chosen_rows_are_exported_by_an_action(client: Client, world: World) -> None:
