@@ -119,7 +119,7 @@ class AddressAdmin(TargetedAdmin):
         ("owner", AutocompleteSelectFilter),
     )
     # What has an index; the rest is narrowed by filters.
-    sortable_by = ("shown", "expires_at", "created_at")
+    sortable_by = ("shown", "expires", "created_at")
     search_fields = ("key__startswith",)
     autocomplete_fields = ("domain", "owner", "holder")
     fixed_fields = ("domain",)
@@ -163,6 +163,15 @@ class AddressAdmin(TargetedAdmin):
             return "—"
         return localtime(use.used_at).strftime("%Y-%m-%d") if use.used_at else "never"
 
+    @display(description="expires at", ordering="expires_at", empty_value="-")
+    def expires(self, address: Address) -> str | None:
+        """The day, and the time below it where the column is narrow."""
+        if address.expires_at is None:
+            return None
+        day, time = localtime(address.expires_at).strftime("%Y-%m-%d %H:%M").split()
+        part = '<span class="panel-when">{}</span>'
+        return format_html(f"{part} {part}", day, time)
+
     def response_add(self, request: HttpRequest, obj: Any, *args: Any) -> HttpResponse:
         warn(request, obj)
         return super().response_add(request, obj, *args)
@@ -203,7 +212,7 @@ EXEMPT = "Never applied to postmaster and abuse, which are always reachable."
 
 @admin.register(Alias)
 class AliasAdmin(ExportMixin, AddressAdmin):
-    list_display = ("shown", "tenant", "goes_to", "state_label", "owner", "last_mail", "expires_at")
+    list_display = ("shown", "tenant", "goes_to", "state_label", "owner", "last_mail", "expires")
     inlines = (TargetInline, SubaddressRuleInline)
     empty_hint = (
         "An alias is an address that delivers to one or more targets. Add a domain first, then the "
