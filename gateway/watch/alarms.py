@@ -12,6 +12,7 @@ import structlog
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.db.models import F
 from django.urls import reverse
 
 from gateway.watch import ledger, notices
@@ -20,12 +21,13 @@ from gateway.watch.judge import judge
 from gateway.watch.ledger import Change, Open, Turn
 from gateway.watch.models import Alarm, AlarmStep, Heartbeat, Progress, QueueReading
 from gateway.watch.notices import News
-from gateway.watch.reading import FORGOTTEN_AFTER, read_facts, read_queue
+from gateway.watch.reading import read_facts, read_queue
 from gateway.watch.traffic import DAY, KEPT_MINUTES
 from tenants import lock
 from tenants.changes import Actor
 
 JOB = "alarms"
+QUIET = (Turn.SEEN, Turn.CLEARED)
 ITSELF = Actor.system("watch", surface="task")
 
 log = structlog.get_logger()
@@ -57,14 +59,33 @@ def settle(findings: Sequence[Finding], *, now: datetime) -> list[Alarm]:
         (alarm.kind, alarm.subject): Open(alarm.pk, Severity(alarm.severity), alarm.clear_since)
         for alarm in alarms.values()
     }
-    news = []
-    for change in ledger.settle(standing, findings, now=now):
-        alarm = _apply(change, alarms.get(change.id or 0), now)
-        if change.turn not in (Turn.SEEN, Turn.CLEARED):
-            news.append(News(alarm, change.turn))
-            log.warning("alarm", turn=change.turn.value, kind=alarm.kind, subject=alarm.subject)
-    notices.queue([each for each in news if not each.alarm.is_snoozed], now=now)
-    return [each.alarm for each in news]
+    changes = ledger.settle(standing, findings, now=now)
+    news = [News(_apply(each, alarms.get(each.id or 0), now), each.turn) for each in changes]
+    _tell(news, now)
+    turned = [each for each in news if each.turn not in QUIET]
+    for each in turned:
+        alarm = each.alarm
+        log.warning("alarm", turn=each.turn.value, kind=alarm.kind, subject=alarm.subject)
+    return [each.alarm for each in turned]
+
+
+def _tell(news: Sequence[News], now: datetime) -> None:
+    """Queue what recipients are to know now, and note how bad they know it to be."""
+    told = [News(each.alarm, turn) for each in news if (turn := _turn_to_tell(each, now))]
+    notices.queue(told, now=now)
+    rows = Alarm.objects.filter(pk__in=[each.alarm.pk for each in told])
+    rows.update(told_severity=F("severity"))
+
+
+def _turn_to_tell(news: News, now: datetime) -> Turn | None:
+    """None while it is snoozed; what became worse in that time is told when it is seen again."""
+    alarm = news.alarm
+    if alarm.is_snoozed_at(now):
+        return None
+    is_worse = alarm.severity > (alarm.told_severity or 0)
+    if news.turn is Turn.SEEN and is_worse:
+        return Turn.WORSENED
+    return None if news.turn in QUIET else news.turn
 
 
 def _standing() -> dict[tuple[str, str], Severity]:
@@ -83,7 +104,7 @@ def _apply(change: Change[int], alarm: Alarm | None, now: datetime) -> Alarm:
     if change.turn is Turn.CLOSED:
         alarm.closed_at = now
     alarm.save()
-    if change.turn not in (Turn.SEEN, Turn.CLEARED):
+    if change.turn not in QUIET:
         _leave_step(alarm, change.turn.value, alarm.evidence, actor=ITSELF, now=now)
     return alarm
 
@@ -105,7 +126,7 @@ def _link(page: str, asked: str) -> str:
 def _prune(now: datetime) -> None:
     """Drop readings, pulses and closed alarms that nobody looks back at."""
     QueueReading.objects.filter(at__lt=now - KEPT_MINUTES).delete()
-    Heartbeat.objects.filter(at__lt=now - FORGOTTEN_AFTER).delete()
+    Heartbeat.objects.exclude(pk__in=Heartbeat.objects.remembered(now).values("pk")).delete()
     over = Alarm.objects.filter(closed_at__lt=now - settings.RECORD_RETENTION_DAYS * DAY)
     if over.exists():
         with transaction.atomic(), pgtrigger.ignore("watch.AlarmStep:append_only"):
@@ -126,7 +147,7 @@ def acknowledge(alarms: Iterable[Alarm], *, actor: Actor, now: datetime, text: s
 def snooze(
     alarms: Iterable[Alarm], *, until: datetime, actor: Actor, now: datetime, text: str = ""
 ) -> int:
-    """Put these off: not counted and not told until then, however bad they become."""
+    """Put these off: not counted until then, and not told until then what became worse."""
     rows = [alarm for alarm in alarms if alarm.is_open]
     told = f"until {until:%Y-%m-%d %H:%M} UTC. {text}".rstrip()
     return _write(rows, {"snoozed_until": until}, "snoozed", told, actor=actor, now=now)

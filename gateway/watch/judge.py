@@ -50,7 +50,7 @@ OUTAGE_SECONDS = Ladder(300, 3600)
 DEFERRED_SECONDS = Ladder(1800, 4 * 3600)
 DEFERRED_LEAST = 10  # deliveries that one hop puts off before that is more than one mailbox
 QUOTA_PERCENT = Ladder(80, 100, ease=0.94)
-QUOTA_LEAST = 5  # a limit of one domain is used up as soon as it is used
+QUOTA_LEAST = 5  # a limit of one domain is meant to be used up, which wakes nobody
 DOMAIN_FLOOD = Ladder(500, 5000, ease=0.5)
 # Of a client only recorded refusals count: at most 60 a minute for each domain, reason and gateway.
 CLIENT_FLOOD = Ladder(150, 1000, ease=0.5)
@@ -140,12 +140,12 @@ def _quotas(usages: Sequence[Usage], standing: Standing) -> Iterator[Finding]:
         subject = f"tenant:{usage.tenant_id}:{usage.what}"
         percent = usage.used * 100 / max(usage.limit, 1)
         severity = QUOTA_PERCENT.read(percent, standing.get((Kind.QUOTA, subject)))
-        if severity is None or usage.limit < QUOTA_LEAST:
+        if severity is None:
             continue
         yield Finding(
             Kind.QUOTA,
             subject,
-            severity,
+            severity if usage.limit >= QUOTA_LEAST else Severity.WARNING,
             f"{usage.tenant} uses {percent:.0f} % of its {usage.what}",
             f"{_amount(usage, usage.used)} of {_amount(usage, usage.limit)}.",
             usage.tenant_id,

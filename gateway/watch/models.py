@@ -4,6 +4,7 @@ Counts and readings are written by tasks alone and may be counted anew; alarms a
 by tasks, and taken care of by staff, who leave a step each time.
 """
 
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +25,8 @@ from gateway.watch.webhook import conceal, parse_url
 from tenants.models.fields import Ruled
 from tenants.models.history import tracked
 from tenants.querysets import TenantQuerySet
+
+FORGOTTEN_AFTER = timedelta(days=1)
 
 
 class TrafficCount(models.Model):
@@ -124,6 +127,13 @@ class QueueReading(models.Model):
         return self.pending + self.sending + self.deferred
 
 
+class HeartbeatQuerySet(models.QuerySet[Any]):
+    def remembered(self, now: datetime) -> "HeartbeatQuerySet":
+        """Of the last day, and the newest of each role, which is missed until one runs again."""
+        newest = Heartbeat.objects.order_by("role", "-at").distinct("role")
+        return self.filter(Q(at__gt=now - FORGOTTEN_AFTER) | Q(pk__in=newest.values("pk")))
+
+
 class Heartbeat(models.Model):
     """That a process was alive at a moment; it takes its row away when it is stopped in order."""
 
@@ -132,6 +142,8 @@ class Heartbeat(models.Model):
     at = models.DateTimeField()
     disk_free_octets = models.BigIntegerField(null=True)
     disk_reserve_octets = models.BigIntegerField(null=True)
+
+    objects = HeartbeatQuerySet.as_manager()
 
     class Meta:
         ordering = ("process",)
@@ -177,6 +189,8 @@ class Alarm(models.Model):
         related_name="+",
     )
     snoozed_until = models.DateTimeField(null=True, blank=True)
+    # As recipients were told last; None before they were told at all.
+    told_severity = models.PositiveSmallIntegerField(choices=Severity, null=True, blank=True)
     assigned_to = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,
@@ -210,7 +224,10 @@ class Alarm(models.Model):
 
     @property
     def is_snoozed(self) -> bool:
-        return self.snoozed_until is not None and self.snoozed_until > timezone.now()
+        return self.is_snoozed_at(timezone.now())
+
+    def is_snoozed_at(self, now: datetime) -> bool:
+        return self.snoozed_until is not None and self.snoozed_until > now
 
 
 class AlarmStep(models.Model):

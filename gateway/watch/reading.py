@@ -19,7 +19,6 @@ from gateway.watch.traffic import deferring_reasons
 from gateway.watch.usage import read_charged
 from tenants.models import Address, Domain, DomainCheck, NextHop, Tenant
 
-FORGOTTEN_AFTER = timedelta(days=1)
 ESSENTIAL = ("ownership", "mx")  # the records that a domain is degraded for
 SMARTHOST = "The smarthost"
 
@@ -66,11 +65,10 @@ def read_queue(now: datetime) -> QueueReading:
 
 
 def read_pulses(now: datetime) -> list[Pulse]:
-    """Processes that were alive within a day; what was silent for longer is forgotten."""
-    rows = Heartbeat.objects.filter(at__gt=now - FORGOTTEN_AFTER)
+    """Processes that were alive within a day, and the last of each role that was not stopped."""
     return [
         Pulse(row.process, row.role, row.at, row.disk_free_octets, row.disk_reserve_octets)
-        for row in rows
+        for row in Heartbeat.objects.remembered(now)
     ]
 
 

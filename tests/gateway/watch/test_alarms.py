@@ -174,6 +174,22 @@ def test_processes_disks_and_mail_that_waits(world: World, now: datetime) -> Non
     assert not Heartbeat.objects.filter(process="gateway old:1").exists()
 
 
+def test_last_process_of_a_role_is_missed_until_it_was_stopped_in_order(
+    alive: None, now: datetime
+) -> None:
+    for number, at in enumerate((now - MINUTE, now)):
+        Heartbeat.objects.create(process=f"gateway a:{number}", role="gateway", at=at)
+    for later in (timedelta(hours=1), timedelta(days=2), timedelta(days=9)):
+        Heartbeat.objects.exclude(role="gateway").update(at=now + later + timedelta(hours=1))
+        alarms.evaluate(now + later)
+        assert opened() == [("process", "role:gateway", 2)]
+    assert [pulse.process for pulse in Heartbeat.objects.filter(role="gateway")] == ["gateway a:1"]
+    Heartbeat.objects.filter(role="gateway").delete()  # as one does that is stopped in order
+    alarms.evaluate(now + timedelta(days=9, minutes=1))
+    alarms.evaluate(now + timedelta(days=9, minutes=1) + CLEAR_AFTER)
+    assert opened() == []
+
+
 def test_looking_asks_as_often_for_many_as_for_few(
     world: World, alive: None, now: datetime
 ) -> None:
@@ -317,6 +333,36 @@ def test_snoozed_alarm_is_neither_counted_nor_told(
     alarm.refresh_from_db()
     alarms.wake([alarm], actor=actor, now=now)
     assert Alarm.objects.asking().count() == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "meanwhile", "later", "told"),
+    [
+        (Severity.WARNING, Severity.CRITICAL, [Severity.CRITICAL], ["Critical became worse"]),
+        (Severity.WARNING, Severity.CRITICAL, [Severity.CRITICAL] * 2, ["Critical became worse"]),
+        (Severity.WARNING, Severity.WARNING, [Severity.WARNING], []),
+        (Severity.WARNING, Severity.CRITICAL, [Severity.WARNING], []),
+        (Severity.CRITICAL, Severity.WARNING, [Severity.CRITICAL], ["Critical became worse"]),
+    ],
+)
+def test_what_became_worse_while_snoozed_is_told_once_when_the_snooze_ends(
+    ops: User,
+    now: datetime,
+    everyone: AlarmRecipient,
+    first: Severity,
+    meanwhile: Severity,
+    later: list[Severity],
+    told: list[str],
+) -> None:
+    alarms.settle([finding(first)], now=now)
+    over = now + timedelta(hours=4)
+    alarms.snooze(Alarm.objects.all(), until=over, actor=Actor("admin", ops), now=now)
+    alarms.settle([finding(meanwhile)], now=now + MINUTE)
+    alarms.settle([], now=over)
+    for number, severity in enumerate(later, 1):
+        alarms.settle([finding(severity)], now=over + number * MINUTE)
+    subjects = Notice.objects.order_by("created_at").values_list("subject", flat=True)
+    assert [subject.partition(":")[0] for subject in subjects[1:]] == told
 
 
 def test_closed_alarm_is_left_as_it_is(ops: User, now: datetime) -> None:

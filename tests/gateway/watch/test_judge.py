@@ -118,7 +118,10 @@ def test_target_fails_when_it_is_out_or_puts_many_off(
         (80, 100, WARNING),
         (100, 100, CRITICAL),
         (140, 100, CRITICAL),
-        (QUOTA_LEAST - 1, QUOTA_LEAST - 1, None),
+        (QUOTA_LEAST - 2, QUOTA_LEAST - 1, None),
+        (QUOTA_LEAST - 1, QUOTA_LEAST - 1, WARNING),
+        (1, 1, WARNING),
+        (QUOTA_LEAST, QUOTA_LEAST, CRITICAL),
     ],
 )
 def test_quota_is_told_at_80_and_100_percent(
