@@ -14,6 +14,7 @@ from django.utils import timezone
 from tenants import jobs, lock, services
 from tenants.changes import Actor
 from tenants.jobs.erasing import forget_addresses
+from tenants.jobs.reading import forget_files
 from tenants.models import Domain
 
 _is_ending = threading.Event()
@@ -64,9 +65,10 @@ def sweep_jobs() -> None:
 def forget_jobs() -> None:
     """Delete jobs that ended too long ago to be looked up, and drafts that nobody started.
 
-    Of persons whose erasure was not done, nothing stays.
+    Of persons whose erasure was not done, nothing stays, nor of files that were not read.
     """
     forget_addresses()
+    forget_files()
     jobs.forget(timedelta(days=settings.RECORD_RETENTION_DAYS))
 
 

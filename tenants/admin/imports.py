@@ -1,9 +1,11 @@
-"""The page where a file comes in: read at once, then checked as a job whose page shows each row.
+"""The page where a file comes in: read at once, or by a worker where it is long, then checked as a
+job whose page shows each row.
 
 Nothing is changed from here. The job's page asks for that, with the number of good rows.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -26,7 +28,7 @@ from tenants.admin.base import actor_of
 from tenants.imports.errors import Unreadable
 from tenants.imports.reading import LABELS, Format, Hints, Limits, guess_format, read
 from tenants.imports.rows import Kind
-from tenants.jobs import importing
+from tenants.jobs import importing, reading
 from tenants.models import Job, JobItem, Tenant
 from tenants.octets import print_octets
 
@@ -37,6 +39,7 @@ PERMISSIONS = tuple(f"tenants.{verb}_{name}" for verb in ("add", "change") for n
 FORMATS = [("", "By its name and beginning"), *((each.value, LABELS[each]) for each in Format)]
 KINDS = [("", "As the columns say"), *((each.value, each.value) for each in Kind)]
 LIMITS = Limits()
+READ_AT_ONCE = 500_000  # octets, some 10,000 rows; a worker reads longer files
 VERDICTS = {
     importing.NEW: ("new", "success"),
     importing.DIFFERENT: ("changed", "info"),
@@ -45,13 +48,23 @@ VERDICTS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class LongFile:
+    """What a worker is to read, since a request would be waited for too long."""
+
+    octets: bytes
+    written: Format
+    hints: Hints
+
+
 class ImportForm(forms.Form):
     """What is to be imported, and what its format leaves unsaid."""
 
     file = forms.FileField(
         required=False,
         widget=UnfoldAdminFileFieldWidget(),
-        help_text=f"UTF-8; at most {print_octets(LIMITS.octets)} and {LIMITS.rows:,} rows.",
+        help_text=f"UTF-8; at most {print_octets(LIMITS.octets)} and {LIMITS.rows:,} rows. "
+        "More go in parts, or by manage.py import_addresses.",
     )
     text = forms.CharField(
         label="Or paste it",
@@ -100,6 +113,7 @@ class ImportForm(forms.Form):
         super().__init__(data, files, **more)
         self.tenants = Tenant.objects.visible_to(user)
         self.rows: list[Any] = []
+        self.long: LongFile | None = None
         self.source = ""
 
     def clean_tenant(self) -> Tenant | None:
@@ -112,7 +126,7 @@ class ImportForm(forms.Form):
         return tenant
 
     def clean(self) -> dict[str, Any]:
-        """Read the file, since what is wrong with all of it is told here."""
+        """Read a short file, since what is wrong with all of it is told here."""
         values = super().clean() or {}
         if self.errors:
             return values
@@ -124,6 +138,9 @@ class ImportForm(forms.Form):
                 values["next_hop"].strip(),
                 values["domain"].strip(),
             )
+            if READ_AT_ONCE < len(octets) <= LIMITS.octets:
+                self.long = LongFile(octets, written, hints)
+                return values
             self.rows = list(read(octets, written, hints=hints, limits=LIMITS))
         except Unreadable as error:
             raise ValidationError({"file" if values.get("file") else "text": str(error)}) from None
@@ -173,12 +190,30 @@ def import_view(request: HttpRequest) -> HttpResponse:
 
 
 def _checked(request: HttpRequest, form: ImportForm) -> Job:
+    if form.long is not None:
+        return _read_later(request, form, form.long)
     return jobs.check(
         importing.draft(
             form.rows,
             source=form.source,
             actor=actor_of(request),
             tenant=form.cleaned_data["tenant"],
+        )
+    )
+
+
+def _read_later(request: HttpRequest, form: ImportForm, long: LongFile) -> Job:
+    """A job that leads to the import's own, once the file is read."""
+    held = next(name for name in PERMISSIONS if request.user.has_perm(name))
+    return jobs.apply(
+        reading.draft_file(
+            long.octets,
+            long.written,
+            long.hints,
+            source=form.source,
+            tenant=form.cleaned_data["tenant"],
+            permission=held,
+            actor=actor_of(request),
         )
     )
 

@@ -25,7 +25,7 @@ from tenants.admin.base import ReadOnlyAdmin, actor_of, reason_of
 from tenants.admin.deeds import DEEDS, Deed, DeedForm
 from tenants.admin.imports import differences_of
 from tenants.imports.csv_rows import guard
-from tenants.jobs import importing
+from tenants.jobs import importing, reading
 from tenants.jobs.kind import find
 from tenants.models import Address, Domain, Job, JobItem, Mailbox
 from tenants.roles import EXPORT_ROWS
@@ -112,6 +112,8 @@ class JobAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         if job is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if (made := reading.import_of(job)) is not None:
+            return redirect(made.get_absolute_url())
         return self.page(request, job)
 
     def has_view_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:

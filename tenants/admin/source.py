@@ -17,7 +17,7 @@ from unfold.decorators import display
 from tenants import jobs
 from tenants.admin.base import PanelAdmin, actor_of, reason_of
 from tenants.admin.source_form import MAP_HELP, UPLOAD_OCTETS, RecipientsForm, SourceForm
-from tenants.jobs import sending, shadowing
+from tenants.jobs import reading, sending, shadowing
 from tenants.models import Domain, Job, JobItem, Source
 from tenants.moving_in.keeping import inventory_of
 from tenants.moving_in.reading import UnreadableSource, as_text
@@ -25,6 +25,7 @@ from tenants.moving_in.recipients import controls, counted, named_by, parse_line
 from tenants.moving_in.shadow import MEANING, Kind
 
 SHOWN_LEFT = 100
+PLANNED_AT_ONCE = 5_000  # rows; a worker plans more of them
 PAGE_ROWS = 100
 REFUSED = JobItem.Outcome.REFUSED
 NO_ADDRESSES = (
@@ -94,7 +95,7 @@ class SourceAdmin(PanelAdmin):
             "counts": row.counts,
             "left": inventory.left[:SHOWN_LEFT],
             "left_count": len(inventory.left),
-            "plans": own.exclude(kind__in=shadowing.KINDS)[:5],
+            "plans": own.exclude(kind__in=(*shadowing.KINDS, reading.SOURCE))[:5],
             "reports": [
                 (job, report_url(row, job)) for job in own.filter(kind__in=shadowing.KINDS)[:5]
             ],
@@ -112,6 +113,9 @@ class SourceAdmin(PanelAdmin):
         if request.method != "POST":
             return redirect(source.get_absolute_url())
         reason = reason_of(request) or "moving in"
+        if sum(source.counts.values()) > PLANNED_AT_ONCE:
+            later = reading.draft_source(source, actor=actor_of(request), reason=reason)
+            return redirect(jobs.apply(later).get_absolute_url())
         job = shadowing.draft_plan(source, actor=actor_of(request), reason=reason)
         return redirect(jobs.check(job).get_absolute_url())
 

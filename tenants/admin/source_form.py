@@ -25,7 +25,7 @@ from tenants.moving_in.sources.maps import Map
 from tenants.octets import print_octets
 
 # Unpacked: a small file may unpack to what fills the memory of the process.
-UPLOAD_OCTETS = 256_000_000
+UPLOAD_OCTETS = 64_000_000
 MAP_HELP = {
     Map.ALIASES: "Aliases and forwards: address, then targets.",
     Map.MAILBOXES: "Mailboxes: address, then where they are.",

@@ -263,6 +263,13 @@ def strip(kind: str, older_than: timedelta, *, of: str) -> int:
     return len(found)
 
 
+def empty_items(kind: str) -> int:
+    """Take what the items of a kind hold away, where no worker has the job or will; the count."""
+    is_open = Q(job__state__in=(State.DRAFT, State.QUEUED, State.RUNNING))
+    items = JobItem.objects.filter(job__kind=kind).exclude(is_open).exclude(payload={})
+    return items.update(payload={})
+
+
 def _end(job: Job, state: str, **values: Any) -> None:
     _update(job, state=state, lease_until=None, finished_at=Now(), **values)
     job.refresh_from_db()

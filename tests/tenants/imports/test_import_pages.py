@@ -6,7 +6,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from tenants.models import Alias, Job
+from tenants import jobs, tasks
+from tenants.admin import imports
+from tenants.jobs import reading
+from tenants.models import Alias, Job, JobItem
 from tenants.roles import Role
 from tests import world as make
 from tests.staff import client_of, make_member_of_staff
@@ -113,3 +116,69 @@ def test_what_a_file_says_is_shown_as_text(client: Client, world: World) -> None
     assert "<script>alert" not in page
     assert "<b>," not in page
     assert "&lt;script&gt;alert" in page
+
+
+# --- files that are too long to be read while somebody waits
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "READ_AT_ONCE", 10)
+
+
+@pytest.mark.usefixtures("short")
+def test_a_long_file_is_read_by_a_worker_and_leads_to_its_import(
+    client: Client, world: World
+) -> None:
+    url = send(client)["Location"]
+    assert "Read list.csv" in client.get(url).content.decode()
+    [job] = Job.objects.all()
+    assert (job.kind, job.state) == (reading.FILE, Job.State.QUEUED)
+    jobs.work_off(lambda: True)
+
+    made = Job.objects.get(kind="import")
+    assert (made.state, made.total, made.changed) == (Job.State.READY, 4, 2)
+    assert made.user == job.user
+    assert client.get(url)["Location"] == made.get_absolute_url()
+    assert "Take the 2 good ones" in client.get(made.get_absolute_url()).content.decode()
+    assert job.items.get().payload == {"octets": ""}
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [("address,colour\nx@a.example,red\n", "colour"), ("address,targets\n", "There is no row")],
+)
+def test_a_long_file_that_cannot_be_read_is_told_on_its_job(
+    client: Client, world: World, body: str, told: str
+) -> None:
+    url = send(client, body)["Location"]
+    jobs.work_off(lambda: True)
+    assert told in client.get(url).content.decode()
+    assert not Job.objects.filter(kind="import").exists()
+
+
+@pytest.mark.usefixtures("short")
+def test_a_file_that_nobody_reads_any_more_is_not_kept(client: Client, world: World) -> None:
+    send(client)
+    tasks.forget_jobs()
+    [job] = Job.objects.all()
+    assert JobItem.objects.get().payload["octets"]
+    jobs.cancel(job)
+    tasks.forget_jobs()
+    assert JobItem.objects.get().payload == {}
+    Job.objects.update(state=Job.State.FAILED)
+    job.refresh_from_db()
+    jobs.go_on(job)
+    jobs.work_off(lambda: True)
+    assert JobItem.objects.get().note == reading.FORGOTTEN
+
+
+def test_a_file_over_the_limit_is_refused_at_its_field_with_the_mend(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "LIMITS", imports.Limits(octets=20))
+    told = " ".join(send(client).context_data["form"].errors["file"])
+    assert "more than 20" in told
+    assert "manage.py import_addresses --max-rows" in told
+    assert not Job.objects.exists()

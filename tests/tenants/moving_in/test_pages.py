@@ -10,6 +10,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from tenants import jobs
+from tenants.admin import source as source_admin
 from tenants.admin import source_form
 from tenants.models import Job, Source
 from tests.pages import url_of
@@ -113,6 +114,23 @@ def test_from_the_plan_to_a_report_without_differences(client: Client, world: Wo
     report = client.get(compared.url).content.decode()
     assert "No difference:" in report
     assert "1 recipient is treated alike" in report
+
+
+def test_a_large_source_is_planned_by_a_worker(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_admin, "PLANNED_AT_ONCE", 5)
+    source = make_source(world, "modoboa")
+    page = source.get_absolute_url().removesuffix("change/")
+    planned = client.post(f"{page}plan/", {"change_reason": "out of the old one"})
+    assert not Job.objects.filter(kind="import").exists()
+    jobs.work_off(lambda: True)
+
+    plan = Job.objects.get(kind="import")
+    assert (plan.state, plan.changed, plan.refused) == ("ready", 12, 1)
+    assert plan.reason == "out of the old one"
+    assert client.get(planned.url).url == plan.get_absolute_url()
+    assert "Plan what moves in" not in client.get(source.get_absolute_url()).content.decode()
 
 
 def test_a_report_lists_each_difference_with_a_link_to_explain(
