@@ -37,15 +37,19 @@ def numbers(request: HttpRequest) -> dict[str, Any]:
 def _numbers(request: HttpRequest) -> list[Number]:
     figures = []
     if request.user.has_perm("tenants.view_domain"):
-        figures += [_domains_in_trouble(), _expiring()]
+        figures += [_domains_in_trouble(), _domains_pending(), _expiring()]
     return figures
 
 
 def _domains_in_trouble() -> Number:
-    rows = Domain.objects.filter(state__in=(Domain.State.PENDING, Domain.State.DEGRADED))
-    url = _list("tenants_domain", "trouble=inactive")
-    degraded = Domain.objects.filter(state=Domain.State.DEGRADED).exists()
-    return Number("Domains pending or degraded", _capped(rows), url, degraded)
+    """Degraded, or receiving with a record missing that they need."""
+    count = _capped(Domain.objects.in_trouble())
+    return Number("Domains in trouble", count, _list("tenants_domain", "trouble=now"), count != "0")
+
+
+def _domains_pending() -> Number:
+    rows = Domain.objects.filter(state=Domain.State.PENDING)
+    return Number("Domains pending", _capped(rows), _list("tenants_domain", "state__exact=pending"))
 
 
 def _expiring() -> Number:

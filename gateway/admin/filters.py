@@ -22,7 +22,12 @@ from tenants.admin.filters import EqualsFilter, StatesFilter
 from tenants.models import NextHop
 from tenants.models.target import kind_choices
 
-SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+SPANS = {
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(days=7),
+    "month": timedelta(days=30),
+}
 MOST_FOUND = 200
 LAST = "\U0010ffff"  # after every character
 HOPS_OFFERED = 100
@@ -42,7 +47,12 @@ class TimeFilter(DropdownFilter):
     field = "at"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return (("hour", "Last hour"), ("day", "Last 24 hours"), ("week", "Last 7 days"))
+        return (
+            ("hour", "Last hour"),
+            ("day", "Last 24 hours"),
+            ("week", "Last 7 days"),
+            ("month", "Last 30 days"),
+        )
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         span = SPANS.get(self.value() or "")

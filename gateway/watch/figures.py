@@ -31,8 +31,8 @@ WHERE span = %s AND tenant_id = 0 AND start >= %s GROUP BY 1, 2, 3
 class Window:
     """A stretch of time up to now: bars of `bar`, counted from rows of `span`.
 
-    `within` is the same stretch in the filters of lists; empty where they have none. Tenants are
-    counted from rows of `tenants_span`.
+    `within` is the same stretch in the filters of lists. Tenants are counted from rows of
+    `tenants_span`.
     """
 
     name: str
@@ -51,7 +51,7 @@ WINDOWS = {
         Window("1h", "1 hour", HOUR, MINUTE, Span.MINUTE, Span.MINUTE, "hour"),
         Window("24h", "24 hours", DAY, 15 * MINUTE, Span.MINUTE, Span.HOUR, "day"),
         Window("7d", "7 days", 7 * DAY, 2 * HOUR, Span.HOUR, Span.DAY, "week", "%a %H:%M"),
-        Window("30d", "30 days", 30 * DAY, 6 * HOUR, Span.HOUR, Span.DAY, "", "%d %b"),
+        Window("30d", "30 days", 30 * DAY, 6 * HOUR, Span.HOUR, Span.DAY, "month", "%d %b"),
     )
 }
 DEFAULT = WINDOWS["24h"]

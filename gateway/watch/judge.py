@@ -104,7 +104,7 @@ def _lanes(facts: Facts, standing: Standing) -> Iterator[Finding]:
                 f"{trouble.name} does not take mail",
                 _lane_evidence(trouble),
                 trouble.tenant_id,
-                ("gateway_delivery_changelist", "waiting=yes"),
+                ("gateway_delivery_changelist", f"waiting=yes&lane={trouble.lane}"),
             )
 
 

@@ -15,6 +15,7 @@ from tenants.models import (
     Address,
     Alias,
     Domain,
+    DomainCheck,
     Mailbox,
     Membership,
     NextHop,
@@ -411,10 +412,14 @@ def test_the_overview_leads_through_the_first_steps(client: Client) -> None:
 def test_the_overview_counts_and_links_to_the_list(client: Client, world: World) -> None:
     make.make_alias(world.domain, "x", expires_at=timezone.now() + timedelta(days=2))
     make.make_domain(world.a, state=Domain.State.PENDING)
+    make.make_domain(world.a, state=Domain.State.DEGRADED)
+    failing = {"record_name": "a.example", "standing": "absent"}
+    make.save(DomainCheck(domain=world.domain, kind="mx", record_type="MX", **failing))
     numbers = client.get("/admin/").context_data["numbers"]
     shown = {number.title: number for number in numbers}
     assert shown["Aliases expiring in 7 days"].value == "1"
-    assert shown["Domains pending or degraded"].value == "1"
+    assert shown["Domains pending"].value == "1"
+    assert shown["Domains in trouble"].value == "2"
     for number in numbers:
         listed = client.get(number.url)
         assert listed.status_code == 200

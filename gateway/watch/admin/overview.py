@@ -12,9 +12,11 @@ from django.utils import timezone
 from gateway.models import Outage
 from gateway.watch import alarms, figures
 from gateway.watch.chart import Chart, Series, draw
+from gateway.watch.facts import Kind
 from gateway.watch.figures import DEFAULT, WINDOWS, Named, Outcome, Traffic, Window
 from gateway.watch.heart import OVERDUE_AFTER
 from gateway.watch.models import Alarm, Progress, QueueReading, RefusedName
+from gateway.watch.reading import SMARTHOST
 from tenants.models import NextHop
 
 REASONS_APART = 5
@@ -76,12 +78,11 @@ def mail(window: Window, *, now: datetime) -> dict[str, Any]:
 def _mail_numbers(traffic: Traffic, *, now: datetime) -> list[Number]:
     """Accepted, refused and put off in the window, and the queue as it stands."""
     window = traffic.window
-    within = _within(window)
     totals = [
         Number(
             f"Recipients {outcome.label}, last {window.title}",
             f"{traffic.total(outcome):,}",
-            _url(place, **query, **within),
+            _url(place, **query, within=window.within),
         )
         for outcome, place, query in (
             (Outcome.ACCEPTED, RECORDS, {"accepted__exact": "1"}),
@@ -129,7 +130,7 @@ def _apart(traffic: Traffic, outcome: str) -> list[tuple[str, tuple[int, ...]]]:
 
 def _series(reason: str, values: tuple[int, ...], window: Window) -> Series:
     query = {} if reason == "other" else {"reason": reason}
-    return Series(reason.replace("-", " "), values, _url(REFUSALS, **query, **_within(window)))
+    return Series(reason.replace("-", " "), values, _url(REFUSALS, **query, within=window.within))
 
 
 def _rows(traffic: Traffic) -> list[tuple[datetime, list[str]]]:
@@ -140,7 +141,8 @@ def _rows(traffic: Traffic) -> list[tuple[datetime, list[str]]]:
 
 
 def _rankings(window: Window, now: datetime) -> list[Ranking]:
-    roles, within = RefusedName.Role, _within(window)
+    roles, about = RefusedName.Role, {"within": window.within}
+    refusals = {"accepted__exact": "0", **about}
     samples = "Of the refusals that are recorded: at most 60 a minute for each domain and reason."
     refused = figures.top_refused(roles.RECIPIENT, window, now=now)
     clients = figures.top_refused(roles.CLIENT, window, now=now)
@@ -148,32 +150,29 @@ def _rankings(window: Window, now: datetime) -> list[Ranking]:
     return [
         Ranking(
             "Most refused recipients",
-            [_line(each, RECORDS, q=each.name) for each in refused],
+            [_line(each, RECORDS, q=each.name, **refusals) for each in refused],
             "Nobody was refused in this time.",
             samples,
         ),
         Ranking(
             "Most refused clients",
-            [
-                _line(each, RECORDS, accepted__exact="0", client__exact=each.name, **within)
-                for each in clients
-            ],
+            [_line(each, RECORDS, client__exact=each.name, **refusals) for each in clients],
             "No client was refused in this time.",
             samples,
         ),
         Ranking(
             "Busiest tenants",
             [
-                _line(each, RECORDS, tenant__id__exact=str(each.id), accepted__exact="1", **within)
+                _line(each, RECORDS, tenant__id__exact=str(each.id), accepted__exact="1", **about)
                 for each in tenants
             ],
             "No mail was accepted in this time.",
             "Recipients accepted.",
         ),
         Ranking(
-            "Next hops that are out",
-            _outages(),
-            "Every next hop that was tried lately could be reached.",
+            "Targets failing",
+            _failing(),
+            "Every next hop that was tried lately could be reached and takes its mail.",
         ),
     ]
 
@@ -182,18 +181,24 @@ def _line(named: Named, place: str, **query: str) -> Line:
     return Line(named.name, f"{named.count:,}", _url(place, **query))
 
 
-def _outages() -> list[Line]:
-    outages = list(Outage.objects.order_by("since")[: figures.TOP])
-    ids = [int(outage.lane.rpartition(":")[2]) for outage in outages]
-    hops = NextHop.objects.in_bulk(ids)
-    return [
-        Line(
-            str(hops.get(hop_id, outage.place)),
-            f"since {outage.since:%Y-%m-%d %H:%M}",
-            hops[hop_id].get_absolute_url() if hop_id in hops else _url(DELIVERIES, waiting="yes"),
-        )
-        for hop_id, outage in zip(ids, outages, strict=True)
-    ]
+def _failing() -> list[Line]:
+    """Next hops that are out, then those that put mail off, as an alarm says."""
+    outages = {outage.lane: outage for outage in Outage.objects.order_by("since")[: figures.TOP]}
+    rows = Alarm.objects.open().filter(kind=Kind.TARGET).order_by("opened_at")[: figures.TOP]
+    late = {alarm.subject.removeprefix("lane:"): alarm for alarm in rows}
+    lanes = list({**outages, **late})[: figures.TOP]
+    hops = NextHop.objects.in_bulk([int(lane.rpartition(":")[2]) for lane in lanes])
+    lines = []
+    for lane in lanes:
+        outage, hop = outages.get(lane), hops.get(int(lane.rpartition(":")[2]))
+        told = f"out since {outage.since:%Y-%m-%d %H:%M}" if outage else _late(late[lane])
+        name = str(hop) if hop else outage.place if outage else SMARTHOST
+        lines.append(Line(name, told, _url(DELIVERIES, waiting="yes", lane=lane)))
+    return lines
+
+
+def _late(alarm: Alarm) -> str:
+    return f"puts mail off since {alarm.opened_at:%Y-%m-%d %H:%M}"
 
 
 def _queue(reading: QueueReading, now: datetime) -> list[Number]:
@@ -218,10 +223,6 @@ def span_of(length: timedelta) -> str:
     if minutes < 120:
         return f"{minutes} min"
     return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
-
-
-def _within(window: Window) -> dict[str, str]:
-    return {"within": window.within} if window.within else {}
 
 
 def _url(name: str, **query: str) -> str:

@@ -1,6 +1,7 @@
 """First page, alarms and recipients in the admin: figures that agree, attributed deeds."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,13 +12,16 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from gateway.models import Outage
+from gateway.models import Delivery, Outage
 from gateway.watch import alarms, traffic
-from gateway.watch.facts import Finding, Kind, Severity
+from gateway.watch.facts import Facts, Finding, Kind, LaneTrouble, Severity
+from gateway.watch.figures import DEFAULT, WINDOWS
+from gateway.watch.judge import judge
 from gateway.watch.models import Alarm, AlarmRecipient, AlarmStep, Heartbeat
 from gateway.watch.webhook import conceal
 from tenants.roles import Role
 from tests import world as make
+from tests.gateway import outbox
 from tests.gateway.sink import Sink, running
 from tests.gateway.watch.http_sink import HttpSink, http_sink
 from tests.gateway.watch.mail import record, refusals
@@ -69,6 +73,9 @@ def test_overview_draws_what_came_and_links_to_it(client: Client, busy: World, s
     assert EVIL not in page
     rankings = response.context["rankings"]
     assert [len(ranking.lines) for ranking in rankings] == [1, 1, 1, 0]
+    within = f"within={WINDOWS.get(span, DEFAULT).within}"
+    for shown_with in (response.context["numbers"][:3], *(each.lines for each in rankings)):
+        assert all(within in each.url for each in shown_with)
     for line in [line for ranking in rankings for line in ranking.lines]:
         assert client.get(line.url).status_code == 200
     for chart in response.context["charts"]:
@@ -83,14 +90,51 @@ def test_overview_of_a_quiet_installation_says_so(client: Client, world: World) 
     assert "Nobody looks for trouble" in page
 
 
-def test_overview_shows_next_hops_that_are_out(client: Client, world: World) -> None:
-    hop = make.make_hop(name="Store 7")
+def ranked(client: Client, title: str, **asked: str) -> list[Any]:
+    """The lines of one ranking."""
+    rankings = client.get("/admin/", asked).context["rankings"]
+    [lines] = [ranking.lines for ranking in rankings if ranking.title == title]
+    return list(lines)
+
+
+def listed_at(client: Client, url: str) -> list[Any]:
+    """The rows of the list that a link leads to."""
+    return list(client.get(url).context_data["cl"].result_list)
+
+
+def test_overview_shows_next_hops_that_are_out_or_put_mail_off(
+    client: Client, world: World
+) -> None:
+    out, slow = make.make_hop(name="Store 7"), make.make_hop(name="Store 8")
     now = timezone.now()
-    Outage.objects.create(lane=f"mailbox:{hop.pk}", since=now, until=now, place="x:25")
+    Outage.objects.create(lane=f"mailbox:{out.pk}", since=now, until=now, place="x:25")
     Outage.objects.create(lane="forward:0", since=now, until=now, place="relay.example:25")
-    page = page_of(client, "/admin/")
-    assert "Store 7" in page
-    assert "relay.example:25" in page
+    troubles = [LaneTrouble(f"mailbox:{hop.pk}", hop.name, hop.pk, None) for hop in (out, slow)]
+    late = [
+        replace(each, deferred=50, oldest_deferred_at=now - timedelta(hours=1)) for each in troubles
+    ]
+    alarms.settle(judge(Facts(now, lanes=late), {}), now=now)
+    outbox.put(slow, state=Delivery.State.DELIVERED)
+    waiting = {hop: outbox.put(hop, state=Delivery.State.DEFERRED) for hop in (out, slow)}
+    lines = ranked(client, "Targets failing")
+    assert [line.name for line in lines] == [str(out), "relay.example:25", str(slow)]
+    assert [line.value.partition(" since")[0] for line in lines] == ["out", "out", "puts mail off"]
+    assert listed_at(client, lines[0].url) == waiting[out]
+    assert listed_at(client, lines[2].url) == waiting[slow]
+
+
+@pytest.mark.parametrize("span", ["1h", "24h", "7d", "30d"])
+def test_overview_leads_to_what_it_counts(client: Client, busy: World, span: str) -> None:
+    refused = record(timezone.now(), is_accepted=False, key="twice@a.example")
+    record(timezone.now(), key="twice@a.example")
+    record(timezone.now() - timedelta(days=31), is_accepted=False, key="twice@a.example")
+    traffic.fold(timezone.now())
+    [line] = [
+        each
+        for each in ranked(client, "Most refused recipients", span=span)
+        if each.name == refused.key
+    ]
+    assert [row.pk for row in listed_at(client, line.url)] == [refused.pk]
 
 
 def test_overview_tells_of_open_alarms_and_how_many_there_are(client: Client, world: World) -> None:

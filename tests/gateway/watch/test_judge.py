@@ -87,6 +87,11 @@ def lane(**fields: Any) -> LaneTrouble:
     return LaneTrouble("mailbox:3", "Store 1", 3, None, **fields)
 
 
+def test_failing_target_leads_to_what_waits_for_it() -> None:
+    [finding] = found(lanes=[lane(out_since=ago(hours=1))])
+    assert finding.place == ("gateway_delivery_changelist", "waiting=yes&lane=mailbox:3")
+
+
 @pytest.mark.parametrize(
     ("trouble", "severity"),
     [
