@@ -36,6 +36,17 @@ _BORDERS = (r"(?<![[:alnum:]._+-])", r"(?![[:alnum:]-]|\.[[:alnum:]])")
 _BORDERS_IN_PYTHON = (r"(?<![\w.+-])", r"(?![^\W_]|-|\.[^\W_])")
 _TEXTS = ("text", "varchar", "json", "jsonb", "_text", "_varchar")
 APPS = ("gateway", "tenants", "watch")
+# Tables of other apps that tell of edits, by what an operator calls their rows. Their ids know no
+# days. And those whose rows are in use.
+WRITTEN_ELSEWHERE = {
+    "pghistory_context": "who edited and why",
+    "django_admin_log": "log of the admin",
+}
+USED_ELSEWHERE = (
+    "account.EmailAddress",
+    "socialaccount.SocialAccount",
+    "django_celery_beat.PeriodicTask",
+)
 COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod)
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
@@ -76,7 +87,7 @@ def uses(address: Address) -> list[str]:
         | models.Q(message__sender__iexact=str(address))
     )
     found = [f"mail that waits: delivery {each}" for each in waiting[:NAMED]]
-    for model in _control_plane():
+    for model in _used():
         keys = _keys_naming(model._meta.db_table, address)
         rows = model._base_manager.filter(pk__in=keys)
         found += [f"{model._meta.verbose_name} {row}" for row in rows]
@@ -91,6 +102,7 @@ def parts() -> Iterator[Part]:
         by = _time_ordered(model)
         table = model._meta.db_table
         yield from (Part(table, by, day) for day in days) if by else [Part(table)]
+    yield from map(Part, WRITTEN_ELSEWHERE)
 
 
 def erase(part: Part, address: Address, pseudonym: str) -> int:
@@ -187,6 +199,12 @@ def _columns(table: str) -> dict[str, str]:
         return dict(cursor.fetchall())
 
 
+def _used() -> Iterator[type[models.Model]]:
+    """The models whose rows are in use: the control plane, and what people sign in with."""
+    yield from _control_plane()
+    yield from map(apps.get_model, USED_ELSEWHERE)
+
+
 def _control_plane() -> Iterable[type[models.Model]]:
     """The models whose rows are in use, not what is written down about them; accounts as well."""
     tracked = filter(history.is_tracked, _models())
@@ -207,6 +225,8 @@ def _words(table: str) -> str:
     """What an operator calls the rows of a table; of one with events, whose history it is."""
     if table == BODIES:
         return BODIES
+    if table in WRITTEN_ELSEWHERE:
+        return WRITTEN_ELSEWHERE[table]
     [model] = [
         each for each in _models() if (each._meta.db_table, each._meta.proxy) == (table, False)
     ]
