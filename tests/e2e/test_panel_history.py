@@ -63,23 +63,24 @@ def _edits(panel: Panel) -> Locator:
     return panel.page.locator(".panel-history > li")
 
 
-def _fields(place: Locator) -> list[tuple[str, ...]]:
-    """Field, old and new value of each line in the first table there."""
-    rows = place.locator("table").first.locator("tbody tr")
-    return [tuple(row.locator("th, td").all_inner_texts()) for row in rows.all()]
+def _expect_fields(place: Locator, change: tuple[str, ...]) -> None:
+    """The first table there has this line alone: field, old and new value."""
+    cells = place.locator("table").first.locator("tbody :is(th, td)")
+    expect(cells).to_have_text(list(change))
 
 
 def _expect_newest(panel: Panel, change: tuple[str, ...], *told: str) -> None:
     newest = _edits(panel).first
     for each in told:
         expect(newest).to_contain_text(each)
-    assert _fields(newest) == [change]
+    _expect_fields(newest, change)
 
 
 def _take_back(panel: Panel, change: tuple[str, ...]) -> None:
     """The newest edit: what that comes to is said first."""
     _edits(panel).first.get_by_role("link", name="Take it back…").click()
-    assert _fields(panel.page.locator("main")) == [change]
+    expect(panel.page.get_by_role("heading", name="Take this edit back?")).to_be_visible()
+    _expect_fields(panel.page.locator("main"), change)
     panel.fill(change_reason=SECOND_THOUGHT)
     panel.press("Take it back")
     expect(panel.page.locator("body")).to_contain_text("Taken back.")
