@@ -62,8 +62,8 @@ def draft_reroute(rows: "QuerySet[Delivery]", *, actor: Actor) -> Job:
         permission=PERMISSION,
         parameters={"tenants": tenants},
     )
-    ids = rows.order_by("pk").values_list("pk", flat=True)[:MOST]
-    ledger.list_items(job, _items(ids.iterator(chunk_size=FETCHED_AT_ONCE)))
+    found = rows.order_by("pk").values_list("pk", "kind", "recipient")[:MOST]
+    ledger.list_items(job, _items(found.iterator(chunk_size=FETCHED_AT_ONCE)))
     return job
 
 
@@ -75,9 +75,10 @@ def direct(job: Job, goal: Goal, *, reason: str) -> Job:
     )
 
 
-def _items(ids: Iterable[UUID]) -> Iterator[JobItem]:
-    for pk in ids:
-        yield JobItem(model=Delivery._meta.label_lower, label=str(pk), payload={"id": str(pk)})
+def _items(found: Iterable[tuple[UUID, str, str]]) -> Iterator[JobItem]:
+    for pk, kind, recipient in found:
+        label = f"{recipient or kind} ({pk})"[:320]
+        yield JobItem(model=Delivery._meta.label_lower, label=label, payload={"id": str(pk)})
 
 
 def _parameters(goal: Goal) -> dict[str, Any]:

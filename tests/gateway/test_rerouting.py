@@ -309,7 +309,9 @@ def test_only_the_oldest_fit_into_one_job(world: World, monkeypatch: pytest.Monk
     monkeypatch.setattr(rerouting, "MOST", 2)
     rows = [put(world) for _ in range(3)]
     job = rerouting.draft_reroute(Delivery.objects.all(), actor=OPS)
-    assert list(job.items.values_list("label", flat=True)) == [str(row.pk) for row in rows[:2]]
+    assert list(job.items.values_list("label", flat=True)) == [
+        f"{row.recipient} ({row.pk})" for row in rows[:2]
+    ]
 
 
 def test_mail_follows_its_address_in_a_job_too(world: World, box: Mailbox) -> None:
