@@ -5,8 +5,9 @@ no worker sends it to the former one; where the new way has several places, each
 delivery of its own. A place that the message goes to already is left out.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from gateway.message_rows import place_of
 from gateway.models import Delivery, Intervention
 from gateway.routing.address import Address, AddressError
 from gateway.routing.decision import Decision, Destination
-from gateway.routing.facts import Hop, Session
+from gateway.routing.facts import Facts, Hop, Session
 from gateway.routing.resolve import resolve
 from tenants.changes import Actor
 from tenants.models import Mailbox
@@ -50,6 +51,8 @@ CHANGED = (
 )
 
 Place = tuple[str, str, int | None]
+# The places that a delivery would go to. Raises Unfit.
+Way = Callable[[Delivery], Sequence[Destination]]
 
 
 class Unfit(Exception):
@@ -59,8 +62,8 @@ class Unfit(Exception):
 class Goal(Protocol):
     """Where deliveries are to go instead; `str` is what an operator reads."""
 
-    def places_for(self, delivery: Delivery) -> Sequence[Destination]:
-        """The places that this delivery would go to. Raises Unfit and LookupFailed."""
+    def way_of(self, deliveries: Collection[Delivery], /) -> Way:
+        """The way of these deliveries, with all that has to be looked up. Raises LookupFailed."""
         ...
 
 
@@ -73,8 +76,11 @@ class ToMailbox:
     def __str__(self) -> str:
         return f"mailbox {self.mailbox.address}"
 
-    def places_for(self, delivery: Delivery) -> Sequence[Destination]:
+    def way_of(self, _deliveries: Collection[Delivery], /) -> Way:
         """See Goal."""
+        return self._places_for
+
+    def _places_for(self, delivery: Delivery) -> Sequence[Destination]:
         if self.mailbox.tenant_id != delivery.tenant_id:
             raise Unfit(OF_ANOTHER_TENANT)
         row = self.mailbox.next_hop
@@ -88,18 +94,24 @@ class ToAddress:
     """An address of the tenant, and on as that routes now; none: the one that was written to."""
 
     address: Address | None = None
-    _decided: dict[tuple[str, str], Decision] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         return f"address {self.address}" if self.address else "where its address routes now"
 
-    def places_for(self, delivery: Delivery) -> Sequence[Destination]:
-        """See Goal; each pair of recipient and sender is resolved once."""
-        asked = delivery.record.recipient if self.address is None else str(self.address)
-        pair = asked, delivery.message.sender
-        if pair not in self._decided:
-            self._decided[pair] = _decide(*pair)
-        decision = self._decided[pair]
+    def way_of(self, deliveries: Collection[Delivery], /) -> Way:
+        """See Goal; one look-up for all, and each pair of recipient and sender resolved once."""
+        parsed = map(_parsed, {self._asked(each) for each in deliveries})
+        facts = read_facts([address for address in parsed if address])
+        return partial(self._places_for, decide=cache(partial(_decide, facts)))
+
+    def _asked(self, delivery: Delivery) -> str:
+        return delivery.record.recipient if self.address is None else str(self.address)
+
+    def _places_for(
+        self, delivery: Delivery, *, decide: Callable[[str, str], Decision]
+    ) -> Sequence[Destination]:
+        asked = self._asked(delivery)
+        decision = decide(asked, delivery.message.sender)
         if not decision.reply.is_accepted:
             raise Unfit(f"{asked} answers {decision.reply}")
         if decision.tenant_id != delivery.tenant_id:
@@ -107,13 +119,20 @@ class ToAddress:
         return decision.destinations
 
 
-def _decide(recipient: str, sender: str) -> Decision:
+def _parsed(text: str) -> Address | None:
+    try:
+        return Address.parse(text)
+    except AddressError:
+        return None  # told where it is decided
+
+
+def _decide(facts: Facts, recipient: str, sender: str) -> Decision:
     try:
         address = Address.parse(recipient)
         session = Session(Address.parse(sender) if sender else None)
     except AddressError as error:
         raise Unfit(f"{recipient} cannot be resolved: {error}.") from error
-    return resolve(address, session, read_facts([address]))
+    return resolve(address, session, facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +152,12 @@ class Turnoff:
 def plan(rows: "QuerySet[Delivery]", goal: Goal) -> list[Turnoff]:
     """What rerouting these deliveries would do now, in the order in which workers lock them.
 
-    Raises LookupFailed. Cost: two queries, and what the goal resolves.
+    Raises LookupFailed. Cost: two queries, and one look-up where the goal is an address.
     """
     found = list(rows.select_related("record", "message").order_by("pk"))
     taken = _taken_places({row.message_id for row in found})
-    return [_turnoff(row, goal, taken[row.message_id]) for row in found]
+    way = goal.way_of(found)
+    return [_turnoff(row, way, taken[row.message_id]) for row in found]
 
 
 def reroute(ids: Collection[UUID], goal: Goal, *, actor: Actor, reason: str) -> int:
@@ -175,12 +195,12 @@ def _taken_places(messages: Collection[UUID]) -> dict[UUID, set[Place]]:
     return taken
 
 
-def _turnoff(delivery: Delivery, goal: Goal, taken: set[Place]) -> Turnoff:
+def _turnoff(delivery: Delivery, way: Way, taken: set[Place]) -> Turnoff:
     """The places that are new to the message, which has them from now on."""
     if refusal := why_not(Action.REROUTE, delivery):
         return Turnoff(delivery, refusal=refusal)
     try:
-        places = goal.places_for(delivery)
+        places = way(delivery)
     except Unfit as unfit:
         return Turnoff(delivery, refusal=str(unfit))
     own = delivery.kind, delivery.recipient, delivery.hop_id

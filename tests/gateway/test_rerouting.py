@@ -1,5 +1,6 @@
 """Reroute: another place of the same tenant, in one transaction, and never there twice."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,10 @@ from django.utils import timezone
 from gateway.admin import interventions
 from gateway.delivery import claim, queue, reroute, retry_now, settle
 from gateway.delivery.rerouting import THERE_ALREADY, Goal, ToAddress, ToMailbox, plan
+from gateway.directory import read_facts
 from gateway.models import Delivery, Intervention, Message, Outage
 from gateway.routing.address import Address
+from gateway.routing.facts import Facts
 from gateway.transports import Outcome, Result
 from tenants import jobs
 from tenants.changes import Actor
@@ -171,6 +174,27 @@ def test_mail_follows_its_address_to_where_that_routes_now(world: World, box: Ma
     delivery = put(world)
     assert to(ToAddress(), delivery) == 1
     assert Delivery.objects.get(pk=delivery.pk).recipient == box.address
+
+
+def test_many_addresses_are_looked_up_together(
+    world: World, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [put(world, original=f"{name}@a.example") for name in ("sales", "team", "nobody")]
+    rows.append(put(world, original="no address"))
+    for name in ("sales", "team"):
+        make.make_alias(world.domain, name, make.to_mailbox(box))
+    asked: list[int] = []
+
+    def count(recipients: Sequence[Address]) -> Facts:
+        asked.append(len(recipients))
+        return read_facts(recipients)
+
+    monkeypatch.setattr("gateway.delivery.rerouting.read_facts", count)
+    found = refusals(ToAddress(), *rows)
+    assert found[:2] == ["", ""]
+    assert "answers 550 5.1.1" in found[2]
+    assert "cannot be resolved" in found[3]
+    assert asked == [3]
 
 
 @pytest.mark.parametrize(
