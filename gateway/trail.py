@@ -6,9 +6,11 @@ Reads alone, a fixed number of queries whatever there is; what is longer is cut 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from gateway.models import Attempt, Delivery, Intervention, Message, RoutingRecord
 from gateway.routing.telling import tell
+from tenants.querysets import may_view
 
 RECORDS_SHOWN = 20
 DELIVERIES_SHOWN = 100
@@ -63,6 +65,7 @@ class Trail:
     message: Message | None
     recipients: Sequence[Decided]
     is_longer: bool = False
+    hides_deliveries: bool = False  # from whoever looks
 
     @property
     def is_encrypted(self) -> bool:
@@ -70,16 +73,30 @@ class Trail:
         return self.message is not None and self.message.protocol.endswith(_TLS)
 
 
-def of_record(record: RoutingRecord) -> Trail:
-    """The trail of one recipient. Three queries where the record comes with its message."""
-    return Trail(record.message, _decided([record]))
+def of_record(record: RoutingRecord, user: Any) -> Trail:
+    """The trail of one recipient, as far as the user sees it.
+
+    Three queries where the record comes with its message.
+    """
+    message = record.message if may_view(user, Message) else None
+    return Trail(message, _decided([record], user), hides_deliveries=_hides(record.message, user))
 
 
-def of_message(message: Message) -> Trail:
-    """The trail of all recipients of a message, or of the first of many. Four queries."""
-    found = list(message.records.order_by("pk")[: RECORDS_SHOWN + 1])
+def of_message(message: Message, user: Any) -> Trail:
+    """The trail of all recipients of a message, or of the first of many, as the user sees it.
+
+    Four queries.
+    """
+    rows = RoutingRecord.objects.visible_to(user).filter(message=message).order_by("pk")
+    found = list(rows[: RECORDS_SHOWN + 1])
     records = found[:RECORDS_SHOWN]
-    return Trail(message, _decided(records), len(found) > RECORDS_SHOWN)
+    is_longer = len(found) > RECORDS_SHOWN
+    return Trail(message, _decided(records, user), is_longer, _hides(message, user))
+
+
+def _hides(message: Message | None, user: Any) -> bool:
+    """Whether there may be deliveries that this user does not see."""
+    return message is not None and not may_view(user, Delivery)
 
 
 def checks_of(record: RoutingRecord) -> list[str]:
@@ -97,8 +114,8 @@ def verdict_of(record: RoutingRecord) -> str:
     return "; ".join(said)
 
 
-def _decided(records: Sequence[RoutingRecord]) -> list[Decided]:
-    rows = Delivery.objects.filter(record__in=records).order_by("pk")
+def _decided(records: Sequence[RoutingRecord], user: Any) -> list[Decided]:
+    rows = Delivery.objects.visible_to(user).filter(record__in=records).order_by("pk")
     found = rows.select_related("hop").prefetch_related("attempts", "interventions")
     ways = [Way(row, moments_of(row)) for row in found[:DELIVERIES_SHOWN]]
     return [

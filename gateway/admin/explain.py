@@ -23,8 +23,9 @@ from gateway.models import Delivery, RoutingRecord
 from gateway.routing.decision import Step
 from gateway.routing.facts import LookupFailed
 from gateway.routing.replies import TROUBLE
+from gateway.search.sight import Sight
 from tenants.admin.forms import OctetsField
-from tenants.models import Address, Domain, Tenant
+from tenants.models import Domain, Tenant
 from tenants.octets import print_octets
 
 VIEW = "gateway.view_routingrecord"
@@ -67,13 +68,13 @@ def explain_view(request: HttpRequest) -> HttpResponse:
         "title": "Explain",
         "subtitle": None,
         "form": form,
-        **(_explained(form) if form.is_bound and form.is_valid() else {}),
+        **(_explained(form, request.user) if form.is_bound and form.is_valid() else {}),
     }
     explanation = context.get("explanation")
     context |= _compared(explanation, record, request) if record else {}
     if explanation is not None:
         context["graph"] = graph_of(explanation, request.user)
-        context["used"] = used_facts(explanation.facts) if explanation.facts else []
+        context["used"] = used_facts(explanation.facts, request.user) if explanation.facts else []
     request.current_app = admin.site.name
     return TemplateResponse(request, "admin/panel/explain.html", context)
 
@@ -107,7 +108,7 @@ def _envelope(request: HttpRequest, record: RoutingRecord | None) -> Any:
     }
 
 
-def _explained(form: ExplainForm) -> dict[str, Any]:
+def _explained(form: ExplainForm, user: Any) -> dict[str, Any]:
     data = form.cleaned_data
     try:
         explanation = explain(
@@ -125,7 +126,7 @@ def _explained(form: ExplainForm) -> dict[str, Any]:
         "colour": reply_colour(explanation.reply),
         "limit": print_octets(size_limit(decision)) if decision else None,
         "steps": _told(decision.trace) if decision else (),
-        **_rows(explanation),
+        **_rows(explanation, Sight(user)),
     }
 
 
@@ -152,13 +153,13 @@ def _compared(
     return {"record": record, "comparison": replay.compare(then, now, later)}
 
 
-def _rows(explanation: Explanation) -> dict[str, Any]:
-    """The rows a decision was about, to link to."""
+def _rows(explanation: Explanation, sight: Sight) -> dict[str, Any]:
+    """The rows a decision was about, to link to, where the user may look at them."""
     decision = explanation.decision
     if decision is None:
         return {}
     return {
-        "tenant": Tenant.objects.filter(pk__in=[decision.tenant_id]).first(),
-        "domain": Domain.objects.filter(pk__in=[decision.domain_id]).first(),
-        "address": Address.objects.filter(pk__in=[decision.address_id]).first(),
+        "tenant": sight.rows(Tenant).filter(pk__in=[decision.tenant_id]).first(),
+        "domain": sight.rows(Domain).filter(pk__in=[decision.domain_id]).first(),
+        "address": sight.addresses().filter(pk__in=[decision.address_id]).first(),
     }

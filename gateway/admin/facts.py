@@ -2,24 +2,31 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from django.utils import timezone
 
+from gateway.models import Counter
 from gateway.routing.facts import Domain, Facts, HostedAddress, Platform
+from gateway.search.sight import PAGES
+from tenants import models as rows
 from tenants.octets import print_octets
+from tenants.querysets import may_view
 
 MOST = 50  # lines of addresses: a wide graph has more, and its picture shows them
 
 
-def used_facts(facts: Facts) -> list[tuple[str, str]]:
-    """Name and value of each."""
-    addresses = list(facts.addresses.values())
+def used_facts(facts: Facts, user: Any) -> list[tuple[str, str]]:
+    """Name and value of each that is of a row whose page the user may open."""
+    addresses = [each for each in facts.addresses.values() if may_view(user, PAGES[each.kind])]
+    domains = facts.domains.values() if may_view(user, rows.Domain) else ()
+    usage = sorted(facts.usage.items()) if may_view(user, Counter) else ()
     lines = [
         ("time of the database", _time(facts.now)),
         ("installation", _joined(_of_platform(facts.platform))),
-        *((f"domain {each.name}", _joined(_of_domain(each))) for each in facts.domains.values()),
+        *((f"domain {each.name}", _joined(_of_domain(each, user))) for each in domains),
         *((f"{each.kind} {each.key}", _joined(_of_address(each))) for each in addresses[:MOST]),
-        *((f"counter {name}", str(usage.total)) for name, usage in sorted(facts.usage.items())),
+        *((f"counter {name}", str(each.total)) for name, each in usage),
     ]
     return lines if len(addresses) <= MOST else [*lines, ("more addresses", _rest(addresses))]
 
@@ -32,15 +39,17 @@ def _of_platform(platform: Platform) -> Iterator[str]:
         yield f"serves {', '.join(sorted(platform.environments))}"
 
 
-def _of_domain(domain: Domain) -> Iterator[str]:
+def _of_domain(domain: Domain, user: Any) -> Iterator[str]:
+    sees_tenant = may_view(user, rows.Tenant)
     yield f"{domain.state}, {domain.environment}"
-    yield f"tenant {domain.tenant.name} is {domain.tenant.state}"
+    if sees_tenant:
+        yield f"tenant {domain.tenant.name} is {domain.tenant.state}"
     yield f"delimiters {domain.delimiters}" if domain.delimiters else "no subaddresses"
     if domain.local_part_pattern:
         yield f"local parts like {domain.local_part_pattern}"
-    if domain.tenant.messages_per_hour is not None:
+    if sees_tenant and domain.tenant.messages_per_hour is not None:
         yield f"{domain.tenant.messages_per_hour} messages an hour"
-    if domain.role_holder is not None:
+    if domain.role_holder is not None and may_view(user, rows.Mailbox):
         yield f"roles go to {domain.role_holder.address}"
 
 

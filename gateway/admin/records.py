@@ -75,8 +75,9 @@ class RoutingRecordAdmin(DecidedAdmin):
         return event
 
     def page_context(self, request: HttpRequest, row: RoutingRecord) -> dict[str, Any]:
-        about = _about_body(request, row.message)
-        return {**super().page_context(request, row), "trail": trail.of_record(row), **about}
+        shown = trail.of_record(row, request.user)
+        about = _about_body(request, shown.message)
+        return {**super().page_context(request, row), "trail": shown, **about}
 
     @display(description="sender")
     def from_whom(self, record: RoutingRecord) -> str:
@@ -124,7 +125,7 @@ class MessageAdmin(BodyMixin, EventAdmin):
     find = staticmethod(find_messages)
 
     def page_context(self, request: HttpRequest, row: Message) -> dict[str, Any]:
-        shown = {"trail": trail.of_message(row), **_about_body(request, row)}
+        shown = {"trail": trail.of_message(row, request.user), **_about_body(request, row)}
         return {**super().page_context(request, row), **shown}
 
     @display(description="sender")

@@ -180,3 +180,29 @@ def test_the_facts_of_the_answer_are_told(client: Client, world: World) -> None:
         "enabled; 1 target; senders @b.example; 7 messages an hour"
     )
     assert used["domain a.example"].startswith("active, production; tenant A is active")
+
+
+def test_the_facts_and_rows_of_the_answer_are_told_as_far_as_a_role_sees_them(
+    world: World,
+) -> None:
+    mailbox = make.make_mailbox(world.a, "jo@store.example")
+    make.make_alias(
+        world.domain, "busy", make.to_mailbox(mailbox), allowed_senders=["@secret.example"]
+    )
+    domain = world.domain
+    domain.local_part_pattern = "[a-z]+"
+    domain.save()
+    user = make_staff("some", is_superuser=False)
+    client = client_of(user)
+    told = {
+        "view_tenant": ("tenant A is active", world.a.get_absolute_url()),
+        "view_domain": ("local parts like", domain.get_absolute_url()),
+        "view_alias": ("@secret.example",),
+    }
+    given = ["view_routingrecord"]
+    for codename in (None, "view_domain", "view_tenant", "view_alias"):
+        given += [codename] if codename else []
+        user.user_permissions.set(Permission.objects.filter(codename__in=given))
+        page = client.get(URL, {"recipient": "busy@a.example"}).content.decode()
+        for name, texts in told.items():
+            assert [text in page for text in texts] == [name in given] * len(texts), name

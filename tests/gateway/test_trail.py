@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -74,6 +75,33 @@ def test_a_record_shows_connection_decision_data_attempts_and_interventions(
     assert -1 not in positions, told[positions.index(-1)]
     order = ("Connected", "Decided for", "DATA stored", "Attempt 1", "Attempt 2", "Hold by jo")
     assert [page.index(text) for text in order] == sorted(page.index(text) for text in order)
+
+
+@pytest.mark.parametrize(
+    ("codenames", "shown"),
+    [
+        (("view_routingrecord",), {"decided"}),
+        (("view_routingrecord", "view_message"), {"decided", "helo"}),
+        (("view_routingrecord", "view_delivery"), {"decided", "reply"}),
+        (("view_message",), {"helo"}),
+        (("view_message", "view_delivery"), {"helo"}),
+        (("view_message", "view_routingrecord", "view_delivery"), {"decided", "helo", "reply"}),
+    ],
+)
+def test_a_trail_shows_what_the_user_may_look_at(codenames: tuple[str, ...], shown: set[str]):
+    [delivery] = outbox.put(state=Delivery.State.DEFERRED, last_reply="451 busy")
+    attempt(delivery, 1, "deferred", "451 busy")
+    Message.objects.update(helo="mx.far.example")
+    RoutingRecord.objects.update(trace=[["domain", "hit", "decided-for-a-tenant"]])
+    user = make_staff("some", is_superuser=False)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    told = {"helo": "mx.far.example", "decided": "decided-for-a-tenant", "reply": "451 busy"}
+    client = client_of(user)
+    rows = {"view_routingrecord": delivery.record, "view_message": delivery.message}
+    for row in (row for codename, row in rows.items() if codename in codenames):
+        page = client.get(row.get_absolute_url()).content.decode()
+        found = {name for name, text in told.items() if text in page}
+        assert found == shown, row
 
 
 def test_a_message_shows_all_of_its_recipients(client: Client) -> None:
