@@ -62,6 +62,11 @@ class Net:
     last: Any
 
     @property
+    def verb(self) -> str:
+        """What taking it back does to the row."""
+        return "delete" if self.before is None else "add" if self.after is None else "change"
+
+    @property
     def fields(self) -> list[Any]:
         """The model's fields that the edit changed."""
         return [

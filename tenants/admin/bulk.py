@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from unfold.decorators import action
 
-from tenants import jobs
+from tenants import jobs, permissions
 from tenants.admin.base import actor_of
 from tenants.admin.deeds import Deed
 from tenants.models import Job
@@ -42,7 +42,7 @@ def begin(request: HttpRequest, deed: Deed, rows: QuerySet[Any], *, label: str) 
         deed.kind,
         title=f"{deed.title}{' …:' if deed.form else ''} {opts.verbose_name_plural}",
         actor=actor_of(request),
-        permission=f"{opts.app_label}.change_{opts.model_name}",
+        permission=permissions.name_of("change", rows.model),
     )
     if jobs.list_rows(job, rows, label=label) and deed.form is None:
         jobs.check(job)

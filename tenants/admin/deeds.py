@@ -66,6 +66,10 @@ class NamedField(forms.CharField):
         """Which of them a text names."""
         raise NotImplementedError
 
+    def meant(self, text: str) -> list[Any]:
+        """The row that is meant; two where that cannot be told."""
+        return list(self.rows().filter(self.named(text))[:2])
+
     def offered(self) -> list[str]:
         """What is offered while one types."""
         raise NotImplementedError
@@ -74,7 +78,7 @@ class NamedField(forms.CharField):
         text = super().clean(value).strip()
         if not text:
             return None
-        found = list(self.rows().filter(self.named(text))[:2])
+        found = self.meant(text)
         if not found:
             raise ValidationError(self.missing)
         if len(found) > 1:
@@ -116,6 +120,13 @@ class DomainField(NamedField):
 
     def named(self, text: str) -> Q:
         return Q(name=text.lower()) | Q(u_label=text.lower())
+
+    def meant(self, text: str) -> list[Any]:
+        """The tenants' own claim before those of others, a verified one before others."""
+        claims = self.rows().filter(self.named(text))
+        own = claims.filter(tenant__in=self.tenants)
+        asked = (own.receiving(), own, claims.receiving(), claims)
+        return next((found for each in asked if (found := list(each[:2]))), [])
 
     def offered(self) -> list[str]:
         own = self.rows().filter(tenant__in=self.tenants)

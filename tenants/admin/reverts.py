@@ -16,10 +16,9 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from tenants import history, reverting
+from tenants import history, permissions, reverting
 from tenants.admin.base import AT_ONCE, actor_of, reason_of, still_needed
 from tenants.history import FieldChange, Source
-from tenants.models import Address
 from tenants.reverting import Net
 
 NOT_NAMED = "This names no edit."
@@ -94,11 +93,7 @@ def _tried(net: Sequence[Net], actor: Any, *, reason: str = "", is_trial: bool =
 
 def _permission(net: Net) -> str:
     """What a user needs to do this to a row by hand."""
-    verb = "delete" if net.before is None else "add" if net.after is None else "change"
-    name = net.model._meta.model_name
-    if net.model is Address:
-        name = "roleaddress" if net.last.kind == Address.Kind.ROLE else "alias"
-    return f"tenants.{verb}_{name}"
+    return permissions.name_of(net.verb, permissions.page_model(net.model, net.last))
 
 
 def _step(net: Net) -> Step:

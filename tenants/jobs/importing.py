@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Model
 
-from tenants import changes
+from tenants import changes, permissions
 from tenants.changes import Actor
 from tenants.imports.diff import compare, is_unchanged
 from tenants.imports.plan import needed_by, plan
@@ -63,7 +63,7 @@ def draft(
         IMPORT,
         title=f"Import {source}",
         actor=actor,
-        permission=f"tenants.add_{_leading_model(planned)._meta.model_name}",
+        permission=permissions.name_of("add", _leading_model(planned)),
         parameters={**(parameters or {}), "source": source, "tenant": external_id},
         reason=reason,
     )
@@ -179,7 +179,7 @@ class _Chunk(RowByRow):
     def write(self, row: Row, before: Any, work: Work) -> tuple[list[Model], dict[str, Any]]:
         """What was saved, and its values then. Raises RefusedError or PermissionDenied."""
         tenant = self._tenant(row)
-        _require_permission(work.actor, row.kind, is_new=before is None)
+        permissions.require(work.actor, "add" if before is None else "change", MODELS[row.kind])
         try:
             if work.is_trial and before is None:
                 self._require_room(row, tenant)
@@ -257,15 +257,6 @@ def _before_of(item: JobItem) -> dict[str, Any] | None:
     return None if before is None else _values(before)
 
 
-def _require_permission(actor: Actor, kind: Kind, *, is_new: bool) -> None:
-    """Nobody may import what they may not add or change by hand. Raises PermissionDenied."""
-    meta = MODELS[kind]._meta
-    verb = "add" if is_new else "change"
-    user: Any = actor.user
-    if user is not None and not user.has_perm(f"tenants.{verb}_{meta.model_name}"):
-        raise PermissionDenied(f"You may not {verb} {meta.verbose_name_plural}.")
-
-
 def _sentence(refusals: Iterable[Refusal]) -> str:
     return " ".join(dict.fromkeys(map(str, refusals)))
 
@@ -290,10 +281,7 @@ class TakingBack(RowByRow):
 
 
 def _delete(stored: Model, kind: Kind, actor: Actor) -> None:
-    meta = MODELS[kind]._meta
-    user: Any = actor.user
-    if user is not None and not user.has_perm(f"tenants.delete_{meta.model_name}"):
-        raise PermissionDenied(f"You may not delete {meta.verbose_name_plural}.")
+    permissions.require(actor, "delete", MODELS[kind])
     with transaction.atomic():
         changes.delete(stored, actor=actor)
 

@@ -2,7 +2,8 @@
 
 An address keeps its domain for good, so the same address is made anew there, with its targets and
 subaddress rules, and the old one is kept, disabled, forwarded to the new one or deleted. What the
-rules do not allow there (a mailbox of another tenant, a name that is taken) refuses the move.
+rules do not allow there (a mailbox of another tenant, a name that is taken) refuses the move, and
+so does what whoever moves may not do by hand: to add an address, and to delete one.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from django.db import models
 
-from tenants import changes
+from tenants import changes, permissions
 from tenants.changes import Actor
 from tenants.jobs.bulk import AddressKind, retarget
 from tenants.jobs.kind import CHANGED, UNCHANGED, Outcome, Work, register
@@ -26,10 +27,19 @@ class Move(AddressKind):
     def edit(self, address: Address, work: Work) -> Outcome:
         if address.domain_id == work.parameters["domain"]:
             return Outcome(UNCHANGED)
+        require_permissions(address, work)
         domain = Domain.objects.get(pk=work.parameters["domain"])
         moved, left = copy(address, domain, actor=work.actor), Address(pk=address.pk)
         leave(address, moved, work)
         return Outcome(CHANGED, f"Now {moved}.", touched=(left, moved))
+
+
+def require_permissions(address: Address, work: Work) -> None:
+    """Raises PermissionDenied where the move takes what its author may not do by hand."""
+    model = permissions.page_model(Address, address)
+    permissions.require(work.actor, "add", model)
+    if work.parameters["old"] == "delete":
+        permissions.require(work.actor, "delete", model)
 
 
 def copy(address: Address, domain: Domain, *, actor: Actor) -> Address:

@@ -1,16 +1,20 @@
 """Undo: the inverse of a job. It takes back, row by row, what the history says the job did.
 
-A row that somebody edited since is left as they made it, and listed with who and when.
+A row that somebody edited since is left as they made it, and listed with who and when. Addresses
+that would go or come back ask for what their page asks for.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
 
-from tenants import history, reverting
+from tenants import history, permissions, reverting
+from tenants.changes import Actor
 from tenants.jobs.kind import CHANGED, Outcome, RowByRow, Work, register
-from tenants.models import JobItem
+from tenants.models import Address, JobItem
+from tenants.reverting import Net
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,16 @@ class Undo(RowByRow):
         places = item.touched or [[item.model, item.row_pk]]
         sources = [source for name, pk in places for source in _sources(name, pk)]
         net = reverting.net_changes(sources, item.payload["edit"])
+        _require_permissions(net, work.actor)
         reverting.revert(net, actor=work.actor, is_strict=True)
         return Outcome(CHANGED, touched=tuple(_row(name, pk) for name, pk in item.touched))
+
+
+def _require_permissions(net: Iterable[Net], actor: Actor) -> None:
+    """Targets and rules go with their address, as in a bulk edit. Raises PermissionDenied."""
+    for each in net:
+        if each.model is Address and each.verb != "change":
+            permissions.require(actor, each.verb, permissions.page_model(Address, each.last))
 
 
 def _sources(name: str, pk: Any) -> list[history.Source]:

@@ -11,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tenants import jobs
+from tenants.admin.deeds import MoveForm
 from tenants.models import Alias, Job, Mailbox, RoleAddress
 from tenants.roles import Role
 from tests import world as make
@@ -150,6 +151,37 @@ def deeds(world: World) -> dict[str, tuple[dict[str, str], str, Any]]:
         "move": ({"domain": "New.example", "old": "disable"}, "enabled", False),
         "own": ({"value": "ann"}, "owner", world.owner.pk),
     }
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "meant"),
+    [
+        ("pending", "active", "own"),
+        ("active", "pending", "own"),
+        ("", "active", "others"),
+        ("", "pending pending", ""),
+        ("", "pending active", "others"),
+        ("released", "active", "others"),
+    ],
+)
+def test_a_domain_that_several_claim_is_their_own_and_else_the_verified_one(
+    world: World, own: str, others: str, meant: str
+) -> None:
+    claims = [
+        make.make_domain(tenant, "twice.example", state=state)
+        for tenant, state in [
+            *((world.a, state) for state in own.split()),
+            *((make.make_tenant(), state) for state in others.split()),
+        ]
+    ]
+    data = {"domain": "Twice.example", "old": "keep"}
+    form = MoveForm(data, tenants=[world.a.pk])
+    if not meant:
+        assert "Several tenants" in form.errors["domain"][0]
+        return
+    assert form.is_valid(), form.errors
+    expected = claims[0] if meant == "own" else claims[-1]
+    assert form.cleaned_data["domain"] == expected.pk
 
 
 @pytest.mark.parametrize("name", ["expire", "retarget", "exchange", "move", "own"])

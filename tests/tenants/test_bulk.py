@@ -4,9 +4,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
+from django.db.models import Q
 from django.utils import timezone
 
 from tenants import changes, jobs
+from tenants.changes import Actor
 from tenants.models import (
     Address,
     Alias,
@@ -16,6 +19,7 @@ from tenants.models import (
     Target,
 )
 from tests import world as make
+from tests.staff import make_staff
 from tests.world import ACTOR, World, as_user, to_forward, to_inbox, to_mailbox
 
 LATER = timezone.now() + timedelta(days=30)
@@ -49,6 +53,14 @@ def state_of(address: Address) -> dict[str, Any]:
         "rules": list(address.rules.values_list("detail", "action")),
         "rule targets": list(Target.objects.filter(rule__address=address).values_list(*of_targets)),
     }
+
+
+def with_permissions(*verbs: str) -> Actor:
+    """A member of staff without a role, who views all of it and may do this to aliases."""
+    user = make_staff("hand", is_superuser=False)
+    wanted = Q(codename__startswith="view_") | Q(codename__in=[f"{verb}_alias" for verb in verbs])
+    user.user_permissions.set(Permission.objects.filter(wanted))
+    return as_user(user, "admin")
 
 
 def notes(job: Job) -> list[str]:
@@ -214,6 +226,47 @@ def test_a_move_that_the_rules_forbid_moves_nothing(world: World) -> None:
         "This address exists already on the domain.",
     ]
     assert rows.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("held", "fate", "note"),
+    [
+        ("change", "keep", "You may not add aliases."),
+        ("change add", "delete", "You may not delete aliases."),
+        ("change add", "disable", "Now x@new.example."),
+        ("change add delete", "delete", "Now x@new.example."),
+    ],
+)
+def test_a_move_takes_what_adding_and_deleting_by_hand_take(
+    world: World, held: str, fate: str, note: str
+) -> None:
+    make.make_alias(world.domain, "x")
+    domain = make.make_domain(world.a, "new.example")
+    actor = with_permissions(*held.split())
+
+    job = start("addresses.move", Alias.objects.all(), actor=actor, domain=domain.pk, old=fate)
+
+    assert notes(job) == [note]
+    assert Alias.objects.filter(domain=domain).exists() is note.startswith("Now")
+
+
+@pytest.mark.parametrize(
+    ("held", "fate", "note"),
+    [
+        ("change", "keep", "You may not delete aliases."),
+        ("change delete", "delete", "You may not add aliases."),
+        ("change delete", "keep", ""),
+    ],
+)
+def test_the_undo_of_a_move_takes_them_too(world: World, held: str, fate: str, note: str) -> None:
+    make.make_alias(world.domain, "x")
+    domain = make.make_domain(world.a, "new.example")
+    job = start("addresses.move", Alias.objects.all(), domain=domain.pk, old=fate)
+
+    back = jobs.apply(jobs.undo(job, actor=with_permissions(*held.split())))
+
+    assert notes(back) == [note]
+    assert Alias.objects.filter(domain=domain).exists() is bool(note)
 
 
 def test_undo_leaves_what_was_edited_since_and_says_by_whom(world: World) -> None:
