@@ -46,6 +46,9 @@ from tenants.models import (
 from tenants.querysets import AddressQuerySet
 
 STATE = ("state", "state_since")  # what a change of state writes, and nothing else
+EXPIRED_AT_ONCE = (
+    500  # each with a lock on its tenant, of which PostgreSQL has room for some thousands
+)
 
 DEMO_TENANT = "demo"
 DEMO_DOMAIN = "demo.example"
@@ -173,9 +176,17 @@ def expire_addresses(*, actor: Actor, now: datetime) -> int:
 
     The count comes back; at most 10,000 at a time, the rest is due in the next run.
     """
-    overdue = Address.objects.overdue(now).order_by("expires_at")[:10_000]
-    # Asked again in the update itself: an expiry that was extended meanwhile stands.
-    rows = Address.objects.overdue(now).filter(pk__in=list(overdue.values_list("pk", flat=True)))
+    overdue = Address.objects.overdue(now).order_by("expires_at").values_list("pk", flat=True)
+    keys = list(overdue[:10_000])
+    return sum(
+        _expire(keys[begin : begin + EXPIRED_AT_ONCE], actor, now)
+        for begin in range(0, len(keys), EXPIRED_AT_ONCE)
+    )
+
+
+def _expire(keys: list[int], actor: Actor, now: datetime) -> int:
+    # Asked again once their tenants are locked: an expiry that was extended meanwhile stands.
+    rows = Address.objects.overdue(now).filter(pk__in=keys)
     return changes.update(rows, actor=actor, reason="expired", enabled=False, expired_at=now)
 
 

@@ -1,12 +1,14 @@
 """Every edit of everything of a tenant, newest first, a page at a time.
 
-Each table of events is read from where the last page left it, by its own ids, so that the deepest
-page costs what the first does. Rows that have been deleted count by what their events say.
+Each table of events is read from where the last page left it, in the order of its own ids, so that
+the deepest page costs what the first does and no event is left out or told twice. Rows that have
+been deleted count by what their events say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, Self
 
 from django.db.models import Exists, Model, OuterRef, Q
@@ -114,16 +116,28 @@ def read(tenant_id: int, wanted: Wanted, after: Place | None = None) -> Page:
     names = [wanted.model] if wanted.model in sources else list(sources)
     ids = dict(after.ids) if after else {}
     found = [
-        (name, event)
+        (moment, event.pgh_id, name, event)
         for name in names
-        for event in _newest(sources[name], wanted, EVENTS_A_PAGE + 1, ids.get(name))
+        for moment, event in _told_at(
+            _newest(sources[name], wanted, EVENTS_A_PAGE + 1, ids.get(name))
+        )
     ]
-    found.sort(key=lambda each: (each[1].pgh_created_at, each[1].pgh_id), reverse=True)
+    found.sort(key=lambda each: each[:2], reverse=True)
     shown = found[:EVENTS_A_PAGE]
-    for name, event in shown:
+    for _, _, name, event in shown:
         ids[name] = event.pgh_id
-    edits = history.gather([(event, _before(event)) for _, event in shown])
+    edits = history.gather([(event, _before(event)) for *_, event in shown])
     return Page(edits, Place(ids) if len(found) > len(shown) else None)
+
+
+def _told_at(events: list[Any]) -> Iterator[tuple[datetime, Any]]:
+    """Each event with the moment it is put in order by; they come by their ids, newest first.
+
+    An event has the moment its transaction began at. So that a page can end at an id, what a long
+    one wrote last is told no earlier than what others wrote before that.
+    """
+    moments = accumulate((event.pgh_created_at for event in reversed(events)), max)
+    return zip(reversed(list(moments)), events, strict=True)
 
 
 def latest(tenant_id: int, most: int) -> list[Edit]:

@@ -123,7 +123,7 @@ class DomainField(NamedField):
 
     def meant(self, text: str) -> list[Any]:
         """The tenants' own claim before those of others, a verified one before others."""
-        claims = self.rows().filter(self.named(text))
+        claims: Any = self.rows().filter(self.named(text))
         own = claims.filter(tenant__in=self.tenants)
         asked = (own.receiving(), own, claims.receiving(), claims)
         return next((found for each in asked if (found := list(each[:2]))), [])

@@ -1,11 +1,14 @@
 """History: an edit taken back, a deleted row brought back, and all that happened to a tenant."""
 
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
+import pgtrigger
 import pytest
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from tenants import changes, history, timeline
 from tenants.models import Address, Alias, Mailbox, SubaddressRule, Tenant
@@ -240,6 +243,30 @@ def test_a_tenant_s_history_is_read_page_by_page_without_a_gap(
     page_text = client.get(url_of(Tenant, "history", world.a.pk)).content.decode()
     assert "after=" in page_text
     assert client.get(url_of(Tenant, "history", world.a.pk), {"after": "x"}).status_code == 404
+
+
+def test_pages_neither_lose_nor_repeat_what_a_long_transaction_wrote(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its events have the moment it began at, and ids beyond those that were written meanwhile."""
+    for number in range(6):
+        make.make_alias(world.domain, f"a{number}")
+    events: Any = Address.pgh_event_model  # type: ignore[attr-defined]
+    early = timezone.now() - timedelta(hours=1)
+    late = events.objects.filter(key__in=["a2@a.example", "a5@a.example"])
+    with pgtrigger.ignore("tenants.AddressEvent:append_only"):
+        late.update(pgh_created_at=early)
+    monkeypatch.setattr(timeline, "EVENTS_A_PAGE", 4)
+
+    seen, place = [], None
+    for _ in range(20):
+        page = timeline.read(world.a.pk, Wanted(), place)
+        seen += [row.subject for edit in page.edits for row in edit.rows if "alias" in row.subject]
+        place = page.next
+        if place is None:
+            break
+
+    assert seen == [f"alias a{number}@a.example" for number in reversed(range(6))]
 
 
 def test_an_edit_of_a_tenant_s_rows_is_taken_back_from_its_history(

@@ -4,7 +4,7 @@ from threading import Barrier, Thread
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, OperationalError, connection, connections, transaction
 from django.db.models import ProtectedError
 from pghistory.models import Context
 
@@ -395,3 +395,32 @@ def test_two_at_once_never_exceed_a_limit():
 
     assert len(refusals(outcomes)) == 3
     assert Address.objects.count() == 1
+
+
+def delete_alias(alias):
+    changes.delete(alias, actor=ACTOR)
+
+
+def switch_off(alias):
+    changes.update(Alias.objects.filter(pk=alias.pk), actor=ACTOR, enabled=False)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("edit", [delete_alias, switch_off])
+def test_an_edit_waits_for_another_of_the_same_tenant(edit):
+    """Whoever checks a rule over several rows must not see one go before he has written."""
+    world = make_world()
+    mine, foreign = make_alias(world.domain, "x"), make_alias(world.other_domain, "y")
+
+    def blocked(alias):
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '50ms'")
+            edit(alias)
+
+    with transaction.atomic():
+        changes.lock(world.domain)
+        (waiting,) = at_once(lambda: blocked(mine))
+        (free,) = at_once(lambda: blocked(foreign))
+
+    assert isinstance(waiting, OperationalError)
+    assert free is None
