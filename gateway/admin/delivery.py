@@ -11,7 +11,13 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import display
 
 from gateway.admin.event import DecidedAdmin, DeliveryColumns, ReadOnlyInline, links_to
-from gateway.admin.filters import AnyDestinationFilter, KindFilter, WaitingFilter, find_deliveries
+from gateway.admin.filters import (
+    AnyDestinationFilter,
+    HopFilter,
+    KindFilter,
+    WaitingFilter,
+    find_deliveries,
+)
 from gateway.admin.interventions import DeedsMixin
 from gateway.admin.shown import badge
 from gateway.models import Attempt, Delivery, Intervention, RoutingRecord
@@ -64,6 +70,7 @@ class DeliveryAdmin(DeliveryColumns, DeedsMixin, DecidedAdmin):
         ("state", ChoicesDropdownFilter),
         WaitingFilter,
         KindFilter,
+        ("hop", HopFilter),
         AnyDestinationFilter,
         ("tenant", AutocompleteSelectFilter),
     )

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Q, QuerySet, UUIDField
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.contrib.filters.admin import DropdownFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 
 from gateway.delivery.backlog import OPEN
 from gateway.delivery.queue import lane_of
@@ -30,7 +30,7 @@ SPANS = {
 }
 MOST_FOUND = 200
 LAST = "\U0010ffff"  # after every character
-HOPS_OFFERED = 100
+NO_HOP = (("forward", "smarthost"), ("inbox", "stored inbox"), ("discard", "discard"))
 WAITING = (Delivery.State.PENDING, Delivery.State.SENDING, Delivery.State.DEFERRED)
 
 
@@ -128,15 +128,20 @@ class KeptBackFilter(EqualsFilter):
 
 
 class DestinationFilter(DropdownFilter):
-    """Deliveries that wait for one thing together: a kind and its next hop, as in mailbox:7."""
+    """Deliveries that wait for one thing together: a kind and its next hop, as in mailbox:7.
+
+    Offers what is no next hop, and the one that a link chose; any next hop is HopFilter's.
+    """
 
     title = "destination"
     parameter_name = "lane"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        hops = NextHop.objects.order_by("name").values_list("pk", "name")[:HOPS_OFFERED]
-        own = [(lane_of("mailbox", pk), name) for pk, name in hops]
-        return [*own, (lane_of("forward", None), "smarthost")]
+        chosen = request.GET.get(self.parameter_name, "")
+        _, _, number = chosen.partition(":")
+        hops = NextHop.objects.filter(pk=number) if number.isdecimal() else NextHop.objects.none()
+        others = [(lane_of(kind, None), name) for kind, name in NO_HOP]
+        return [*((chosen, hop.name) for hop in hops), *others]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return in_lane(queryset, self.value()) if self.value() else queryset
@@ -149,8 +154,25 @@ class AnyDestinationFilter(DestinationFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         found = super().queryset(request, queryset)
-        is_open = request.GET.get("state__exact") in OPEN or request.GET.get("waiting") == "yes"
-        return of_newest(found) if self.value() and not is_open else found
+        return newest_or_open(request, found) if self.value() else found
+
+
+class HopFilter(AutocompleteSelectFilter):
+    """Any next hop, by the beginning of its name; what is settled as in AnyDestinationFilter."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.title = "next hop"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        found = super().queryset(request, queryset)
+        return newest_or_open(request, found) if self.value() else found
+
+
+def newest_or_open(request: HttpRequest, rows: QuerySet) -> QuerySet:
+    """All of the deliveries where only open ones are asked for, else those among the newest."""
+    is_open = request.GET.get("state__exact") in OPEN or request.GET.get("waiting") == "yes"
+    return rows if is_open else of_newest(rows)
 
 
 def of_newest(rows: QuerySet) -> QuerySet:

@@ -23,7 +23,12 @@ KEPT_BACK = (Delivery.State.HELD, Delivery.State.QUARANTINED)
 class QuarantineAdmin(DeliveryAdmin):
     list_display = ("page", "state_label", "why", "verdict", "tenant_link", "message_link", "since")
     list_display_links = None
-    list_filter = (KeptBackFilter, ("tenant", AutocompleteSelectFilter), DestinationFilter)
+    list_filter = (
+        KeptBackFilter,
+        ("tenant", AutocompleteSelectFilter),
+        ("hop", AutocompleteSelectFilter),
+        DestinationFilter,
+    )
     list_select_related = ("tenant", "record", "message")
     list_name = "quarantine"
     actions = ("release", "reroute", "fail")

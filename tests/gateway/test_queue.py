@@ -218,3 +218,28 @@ def test_what_takes_too_long_to_count_is_counted_so_far(
     page = client.get(QUEUE).content.decode()
     assert ">2+</a>" in page
     assert "at least" in page
+
+
+def test_any_next_hop_is_found_by_typing_and_a_link_s_is_named(client: Client) -> None:
+    hop = outbox.add_hop(2525)
+    waiting = {row.pk for row in put(hop, State.PENDING, 2)}
+    old = {row.pk for row in put(hop, State.DELIVERED, 1)}
+    put(outbox.add_hop(2526), State.PENDING, 1)
+    url = url_of(Delivery, "changelist")
+
+    def listed(**query: Any) -> Any:
+        return client.get(url, query).context_data["cl"]
+
+    assert {row.pk for row in listed(hop__id__exact=hop.pk).result_list} == waiting | old
+    found = listed(hop__id__exact=hop.pk, waiting="yes").result_list
+    assert {row.pk for row in found} == waiting
+    [spec] = [
+        spec
+        for spec in listed(lane=f"mailbox:{hop.pk}").filter_specs
+        if getattr(spec, "parameter_name", "") == "lane"
+    ]
+    assert spec.lookup_choices[0] == (f"mailbox:{hop.pk}", hop.name)
+    assert [name for _, name in spec.lookup_choices[1:]] == ["smarthost", "stored inbox", "discard"]
+    of_field = {"app_label": "gateway", "model_name": "delivery", "field_name": "hop"}
+    typed = client.get("/admin/autocomplete/", {"term": hop.name[:3], **of_field}).json()
+    assert str(hop.pk) in [row["id"] for row in typed["results"]]
