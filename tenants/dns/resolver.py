@@ -45,6 +45,15 @@ MOST_ALIASES = 16
 
 UDP_ATTEMPTS = 2
 
+TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+"""IPv4 behind a translator, by a prefix that everybody shares (RFC 6052 §2.1)."""
+
+HANDED_OUT = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is given to anybody (RFC 4291 §2.4): else old or local ways to embed IPv4."""
+
+KEPT_BACK = (ipaddress.ip_network("3fff::/20"), ipaddress.ip_network("192.88.99.0/24"))
+"""Documentation (RFC 9637) and relays of 6to4 (RFC 7526), not in each Python's own table."""
+
 
 class DnspythonResolver:
     """Authoritative servers through dnspython; safe to share between threads.
@@ -325,9 +334,11 @@ def is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour
-        if inner or ip in ipaddress.ip_network("64:ff9b::/96"):
+        if inner or ip in TRANSLATED:
             return is_public(str(inner or ipaddress.IPv4Address(ip.packed[-4:])))
-    return ip.is_global and not ip.is_multicast
+        if ip not in HANDED_OUT:
+            return False
+    return ip.is_global and not ip.is_multicast and not any(ip in each for each in KEPT_BACK)
 
 
 def _zone_above(name: dns.name.Name, response: dns.message.Message) -> dns.name.Name:
