@@ -6,11 +6,14 @@ leaves, and counts them while they do.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from tenants.changes import Actor
 from tenants.imports import csv_rows, json_rows, postfix_maps
@@ -44,8 +47,10 @@ def formats_for(kinds: Sequence[Kind]) -> list[Format]:
     ]
 
 
-def printer_of(written: Format, kinds: Sequence[Kind], *, has_tenant: bool) -> Printer:
-    """How rows of these kinds are printed; without tenants where they are one tenant's."""
+def printer_of(
+    written: Format, kinds: Sequence[Kind], *, has_tenant: bool, now: datetime
+) -> Printer:
+    """How rows of these kinds are printed now; without tenants where they are one tenant's."""
     if written == Format.CSV:
         header = csv_rows.print_header(kinds, has_tenant=has_tenant)
         return Printer(header, lambda row: csv_rows.print_row(row, kinds, has_tenant=has_tenant))
@@ -54,8 +59,8 @@ def printer_of(written: Format, kinds: Sequence[Kind], *, has_tenant: bool) -> P
             "[", lambda row: "\n" + json_rows.print_row(row, has_tenant=has_tenant), ",", "\n]\n"
         )
     if written == Format.VIRTUAL:
-        return Printer("", postfix_maps.print_virtual)
-    return Printer("", postfix_maps.print_recipient)
+        return Printer("", partial(postfix_maps.print_virtual, now=now))
+    return Printer("", partial(postfix_maps.print_recipient, now=now))
 
 
 def rows_of_tenant(tenant: Tenant, actor: Actor) -> Iterator[Row]:
@@ -83,7 +88,8 @@ def export(
         what=what[:500],
         written=written.value,
     )
-    return _pieces(rows, printer_of(written, kinds, has_tenant=has_tenant), note)
+    printer = printer_of(written, kinds, has_tenant=has_tenant, now=timezone.now())
+    return _pieces(rows, printer, note)
 
 
 def _pieces(rows: Iterable[Row], printer: Printer, note: Export) -> Iterator[str]:

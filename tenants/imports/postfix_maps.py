@@ -8,11 +8,12 @@ Maps of patterns (regexp, pcre) are not taken: what they match is no list of add
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from gateway.routing.address import Address, AddressError, parse_domain
 from tenants.imports.errors import Unreadable
 from tenants.imports.rows import Kind, Refusal, Refused, Row, RowError, make_row
-from tenants.imports.values import split_outside_quotes
+from tenants.imports.values import Value, split_outside_quotes
 
 LINE_MAX_CHARACTERS = 65_536
 PATTERNS = (
@@ -37,6 +38,19 @@ _PATTERN = re.compile(r"!?/.*/[a-zA-Z]*\Z|(?:if|endif)\b", re.IGNORECASE)
 _HOP = re.compile(r"\[(?P<host>[^\[\]\s]+)\](?::(?P<port>\d{1,5}))?\Z")
 _LMTP = re.compile(r"inet:\[?(?P<host>[^\[\]\s]+?)\]?(?::(?P<port>\d{1,5}))?\Z")
 PORTS = {"smtp": 25, "lmtp": 24}
+# What an address may ask for that no line of a map does, by field, and how a comment says so.
+LEFT_OUT = {
+    "expires_at": "ends at {}",
+    "allowed_senders": "mail from {} alone",
+    "authentication": "senders prove {}",
+    "rules": "subaddress {}",
+    "max_message_octets": "at most {} octets",
+    "rate_per_hour": "at most {} messages an hour",
+    "filters_mail": "content filter: {}",
+    "on_spam": "spam: {}",
+    "on_suspicious": "suspicious mail: {}",
+    "on_virus": "viruses: {}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,19 +225,48 @@ def _refused(field: str, sentence: str) -> RowError:
     return RowError(Refusal(field, sentence))
 
 
-def print_virtual(row: Row) -> str:
-    """A line for virtual_alias_maps; a comment where Postfix alone cannot do the same."""
+def print_virtual(row: Row, *, now: datetime) -> str:
+    """A line for virtual_alias_maps; a comment where Postfix alone cannot do the same.
+
+    What the line leaves out of what is asked for here stands in a comment above it.
+    """
     targets = row.values.get("targets")
     found = targets if isinstance(targets, tuple) else ()
     holder = row.values.get("holder")
     found = found or ((f"mailbox {holder}",) if holder else ())
-    if row.values.get("enabled") is False:
-        return f"# {row.name}: disabled\n"
+    if closed := _why_closed(row, now):
+        return f"# {row.name}: {closed}\n"
     if not found or set(found) & {"inbox", "discard"} or " " in row.name:
         return f"# {row.name}: {', '.join(found) or 'no target'}\n"
-    return f"{row.name} {', '.join(target.partition(' ')[2] for target in found)}\n"
+    places = ", ".join(target.partition(" ")[2] for target in found)
+    return f"{_left_out(row)}{row.name} {places}\n"
 
 
-def print_recipient(row: Row) -> str:
-    """A line for relay_recipient_maps; a comment where no mail is taken."""
-    return f"# {row.name}: disabled\n" if row.values.get("enabled") is False else f"{row.name} OK\n"
+def print_recipient(row: Row, *, now: datetime) -> str:
+    """A line for relay_recipient_maps, as above; a comment where no mail is taken."""
+    if closed := _why_closed(row, now):
+        return f"# {row.name}: {closed}\n"
+    return f"{_left_out(row)}{row.name} OK\n"
+
+
+def _why_closed(row: Row, now: datetime) -> str:
+    """Why the address takes no mail, in a word or two; empty where it does."""
+    if row.values.get("enabled") is False:
+        return "disabled"
+    ends = row.values.get("expires_at")
+    return f"expired at {ends}" if ends and datetime.fromisoformat(str(ends)) <= now else ""
+
+
+def _left_out(row: Row) -> str:
+    """A comment on what no line of a map can ask for; empty where nothing of it is."""
+    rest = [
+        words.format(each)
+        for name, words in LEFT_OUT.items()
+        if (value := row.values.get(name))
+        for each in (value if isinstance(value, tuple) and name == "rules" else [_plain(value)])
+    ]
+    return f"# {row.name}, not done by this line: {'; '.join(rest)}\n" if rest else ""
+
+
+def _plain(value: Value) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

@@ -1,17 +1,21 @@
 """Exports: the same octets again after an import, whoever takes them is noted, nothing leaks."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from tenants import jobs, services
 from tenants.imports import exporting, stored
 from tenants.imports.exporting import OF_TENANT, export, formats_for, rows_of_tenant
+from tenants.imports.postfix_maps import print_recipient, print_virtual
 from tenants.imports.reading import Format, read
 from tenants.imports.rows import Kind
 from tenants.imports.stored import stream
+from tenants.imports.values import print_moment
 from tenants.jobs import importing
 from tenants.models import Alias, Domain, Export, Tenant
 from tests import world as make
@@ -89,8 +93,41 @@ def test_a_map_says_what_postfix_can_do(world: World) -> None:
 
     assert "".join(pieces) == (
         "# a.forward@a.example: disabled\n"
+        "# Plain@a.example, not done by this line: "
+        'subaddress "a, b": refuse; subaddress x: inbox, forward o@far.test\n'
         "Plain@a.example Jo@store.example\n"
         '# "quo ted"@a.example: inbox\n'
+    )
+
+
+def test_a_map_says_what_postfix_leaves_out(world: World) -> None:
+    now = timezone.now()
+    box = make.to_mailbox(make.make_mailbox(world.a, "jo@store.example"))
+    make.make_alias(
+        world.domain, "strict", box, allowed_senders=["@partner.example"],
+        authentication="spf", rate_per_hour=9, max_message_octets=25_000_000, on_spam="hold",
+        expires_at=datetime(2100, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+    make.make_rule(Alias.objects.get(), "shop", "refuse")
+    over = make.make_alias(world.domain, "over", make.to_forward("x@far.test"))
+    Alias.objects.filter(pk=over.pk).update(expires_at=now - timedelta(days=1))
+    gone = print_moment(now - timedelta(days=1))
+
+    rows = list(stream(Alias.objects.all(), Kind.ALIAS))
+
+    assert "".join(print_virtual(row, now=now) for row in rows) == (
+        f"# over@a.example: expired at {gone}\n"
+        "# strict@a.example, not done by this line: ends at 2100-01-01T00:00:00Z; "
+        "mail from @partner.example alone; senders prove spf; subaddress shop: refuse; "
+        "at most 25000000 octets; at most 9 messages an hour; spam: hold\n"
+        "strict@a.example jo@store.example\n"
+    )
+    assert "".join(print_recipient(row, now=now) for row in rows) == (
+        f"# over@a.example: expired at {gone}\n"
+        "# strict@a.example, not done by this line: ends at 2100-01-01T00:00:00Z; "
+        "mail from @partner.example alone; senders prove spf; subaddress shop: refuse; "
+        "at most 25000000 octets; at most 9 messages an hour; spam: hold\n"
+        "strict@a.example OK\n"
     )
 
 
