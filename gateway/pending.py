@@ -78,7 +78,9 @@ class Pending(Generic[Result]):
                     following.resolve(made)
                 else:
                     following.fail(done._error)
-            except Exception as error:  # noqa: BLE001 - carried to who listens
+            # Not handled here: result() raises it in the outer shell that waits for this. Let out,
+            # it would end whoever resolved, and leave the one who waits without an answer.
+            except Exception as error:  # noqa: BLE001
                 following.fail(error)
 
         self.listen(settle)
