@@ -376,7 +376,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = csp.CONTENT_SECURITY_POLICY
 UNFOLD = unfold.UNFOLD
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+# No page sends mail through Django; whatever would, is neither sent nor printed into the log.
+EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 
 # --- what the panel itself sends: alarms -----------------------------------
 # Where the panel is reached, for links in what it sends; empty leaves them out.

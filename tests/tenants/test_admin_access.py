@@ -6,10 +6,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.template.loader import render_to_string
 from django.test import Client
+from django.urls import get_resolver
 
-from tenants.models import (
-    Alias,
-)
+from mailrouting import settings as settings_of_project
+from tenants.models import Alias
 from tenants.roles import Role
 from tests import world as make
 from tests.pages import registered, url_of
@@ -78,6 +78,38 @@ def test_nobody_signs_up(db: None) -> None:
     assert "No sign-up here" in page
 
 
+@pytest.mark.parametrize("host", ["localhost", "evil.example"])
+def test_nobody_gets_a_link_that_resets_a_password(
+    ops: User, settings: Any, mailoutbox: list[Any], host: str
+) -> None:
+    """Neither by mail nor in the log, and so none to a host that a header named."""
+    settings.ALLOWED_HOSTS = ["*"]
+    client, page = Client(headers={"Host": host}), "/accounts/password/reset/"
+    assert "Ask a superuser" in client.get(page).content.decode()
+    assert client.post(page, {"email": ops.email}).status_code == 405
+    assert mailoutbox == []
+
+
+def test_no_page_of_an_account_sends_mail() -> None:
+    """Those that are left, by name: a new one is looked at before it stands here."""
+    patterns = get_resolver("mailrouting.account_urls").reverse_dict
+    names = {name for name in patterns if isinstance(name, str) and name.startswith("account_")}
+    assert names == {
+        *("account_login", "account_logout", "account_inactive", "account_signup"),
+        *("account_reauthenticate", "account_change_password", "account_set_password"),
+        "account_reset_password",
+    }
+    assert settings_of_project.EMAIL_BACKEND.endswith("dummy.EmailBackend")
+
+
+@pytest.mark.parametrize("url", ["login/", "signup/", "password/change/", "2fa/", "3rdparty/"])
+def test_pages_of_an_account_name_no_page_that_is_not_there(ops: User, url: str) -> None:
+    for client in (Client(), client_of(ops)):
+        answer = client.get(f"/accounts/{url}", follow=True)
+        assert answer.status_code == 200
+        assert "/email/" not in answer.content.decode()
+
+
 def test_staff_may_only_do_what_their_permissions_say(world: World) -> None:
     auditor = make_staff("auditor", is_superuser=False)
     client = client_of(auditor)
@@ -116,7 +148,8 @@ def test_a_failure_of_ours_is_told_without_a_database() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "has_eval"), [("/admin/", True), ("/accounts/2fa/", False), ("/accounts/email/", False)]
+    ("url", "has_eval"),
+    [("/admin/", True), ("/accounts/2fa/", False), ("/accounts/password/reset/", False)],
 )
 def test_only_the_admin_may_evaluate_scripts(client: Client, url: str, has_eval: bool) -> None:
     policy = client.get(url)["Content-Security-Policy"]
