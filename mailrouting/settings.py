@@ -386,7 +386,7 @@ PANEL_URL = env.str("PANEL_URL", default="")
 PANEL_MAIL_URL = env.text("PANEL_MAIL_URL", default="", check=mail_server)
 PANEL_MAIL_FROM = env.str("PANEL_MAIL_FROM", default=f"alarms@{GATEWAY_HOSTNAME}")
 # whsec_… with which webhooks are signed; empty: they are not.
-ALARM_WEBHOOK_SECRET = env.text("ALARM_WEBHOOK_SECRET", default="", check=webhook_secret)
+ALARM_WEBHOOK_SECRET = env.words("ALARM_WEBHOOK_SECRET", default=[], check=webhook_secret)
 ALARM_WEBHOOKS_ALLOW_PRIVATE_ADDRESSES = env.bool(
     "ALARM_WEBHOOKS_ALLOW_PRIVATE_ADDRESSES", default=False
 )

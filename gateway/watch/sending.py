@@ -16,12 +16,15 @@ from gateway.watch import mailing
 from gateway.watch.models import AlarmRecipient, Notice
 from gateway.watch.outcome import Undelivered
 from gateway.watch.webhook import Posting, post
+from tenants import changes
+from tenants.changes import Actor
 
 FIRST_RETRY = timedelta(minutes=1)
 LONGEST_RETRY = timedelta(hours=1)
 GIVEN_UP_AFTER = timedelta(days=1)
 # Longer than one try takes: whoever has claimed a notice and was killed leaves it until then.
 LEASE = timedelta(minutes=2)
+ITSELF = Actor.system("watch", surface="task")
 
 log = structlog.get_logger()
 
@@ -55,9 +58,12 @@ def send(notice: Notice, *, now: datetime) -> bool:
         notice.state, notice.sent_at = Notice.State.SENT, now
     except Undelivered as refused:
         notice.reply = str(refused)[:1000]
-        notice.next_attempt_at = now + retry_after(notice.attempts)
-        if now - notice.created_at >= GIVEN_UP_AFTER:
+        wait = min(max(retry_after(notice.attempts), refused.wait), LONGEST_RETRY)
+        notice.next_attempt_at = now + wait
+        if refused.is_gone or now - notice.created_at >= GIVEN_UP_AFTER:
             notice.state = Notice.State.FAILED
+        if refused.is_gone:
+            _switch_off(notice.recipient)
         log.warning("alarm not told", recipient=str(notice.recipient), reply=notice.reply)
     notice.save(update_fields=["state", "sent_at", "reply", "next_attempt_at"])
     return notice.state == Notice.State.SENT
@@ -67,6 +73,13 @@ def retry_after(attempts: int) -> timedelta:
     """One minute, doubled by each further try, at most an hour."""
     doublings = min(attempts - 1, 10)
     return min(FIRST_RETRY * (1 << doublings), LONGEST_RETRY)
+
+
+def _switch_off(recipient: AlarmRecipient) -> None:
+    """Tell it nothing any more, until somebody switches it on again."""
+    rows = AlarmRecipient.objects.filter(pk=recipient.pk)
+    reason = "switched off: its webhook answered 410 Gone"
+    changes.update(rows, actor=ITSELF, reason=reason, enabled=False)
 
 
 def _deliver(notice: Notice, now: datetime) -> str:
@@ -80,7 +93,7 @@ def _deliver(notice: Notice, now: datetime) -> str:
         notice.recipient.address,
         str(notice.id),
         body,
-        settings.ALARM_WEBHOOK_SECRET,
+        tuple(settings.ALARM_WEBHOOK_SECRET),
         settings.ALARM_WEBHOOKS_ALLOW_PRIVATE_ADDRESSES,
     )
     return post(posting, now=now)

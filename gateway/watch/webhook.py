@@ -1,7 +1,7 @@
 """A POST to an address that staff typed: judged before it is connected to, signed, and bounded.
 
 Signed as Standard Webhooks says (https://www.standardwebhooks.com): HMAC-SHA256 over id, time and
-body, under the secret behind `whsec_`. The name is looked up once and the address that was judged
+body, under each secret behind `whsec_`. The name is looked up once and the address that was judged
 is the one connected to, so that a name cannot point elsewhere in between. Redirects are not
 followed and no proxy is asked.
 """
@@ -13,7 +13,8 @@ import hashlib
 import hmac
 import socket
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.watch.outcome import Undelivered
@@ -23,6 +24,9 @@ DEADLINE_SECONDS = 10.0
 SHOWN_OCTETS = 300
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix alone
 PORTS = {"http": 80, "https": 443}
+GONE = 410  # RFC 9110 §15.5.11
+SECONDS_DIGITS = 9  # of a number of seconds; what is longer is cut
+DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Posting:
     url: str
     id: str
     body: bytes
-    secret: str = ""
+    secrets: tuple[str, ...] = ()
     allows_private: bool = False
 
 
@@ -71,18 +75,33 @@ def parse_secret(text: str) -> bytes:
 
 
 def headers_of(posting: Posting, *, now: datetime) -> dict[str, str]:
-    """The id, the time and, with a secret, the signature."""
+    """The id, the time and, with secrets, a signature by each: one may take another's place."""
     stamp = str(int(now.timestamp()))
     headers = {
         "content-type": "application/json",
         "webhook-id": posting.id,
         "webhook-timestamp": stamp,
     }
-    if posting.secret:
+    if posting.secrets:
         signed = f"{posting.id}.{stamp}.".encode() + posting.body
-        digest = hmac.new(parse_secret(posting.secret), signed, hashlib.sha256).digest()
-        headers["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
+        signatures = [_sign(signed, parse_secret(secret)) for secret in posting.secrets]
+        headers["webhook-signature"] = " ".join(signatures)
     return headers
+
+
+def _sign(octets: bytes, key: bytes) -> str:
+    digest = hmac.new(key, octets, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(digest).decode()}"
+
+
+def parse_retry_after(text: str, *, now: datetime) -> timedelta:
+    """How long to wait, from seconds or a date (RFC 9110 §10.2.3); nothing where it is neither."""
+    if text.isascii() and text.isdecimal():
+        return timedelta(seconds=min(int(text[:SECONDS_DIGITS]), DAY_SECONDS))
+    try:
+        return max(parsedate_to_datetime(text) - now, timedelta())
+    except (TypeError, ValueError):  # no date, or one without its zone
+        return timedelta()
 
 
 def post(posting: Posting, *, now: datetime) -> str:
@@ -118,7 +137,8 @@ async def _post(posting: Posting, now: datetime) -> str:
             raise Undelivered(str(error) or type(error).__name__) from error
     answer = f"{response.status_code} {said}".strip()
     if not response.is_success:
-        raise Undelivered(answer)
+        wait = parse_retry_after(response.headers.get("retry-after", ""), now=now)
+        raise Undelivered(answer, is_gone=response.status_code == GONE, wait=wait)
     return answer
 
 

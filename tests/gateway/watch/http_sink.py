@@ -14,6 +14,7 @@ class HttpSink:
     status: int = 200
     answer: bytes = b"ok"
     location: str = ""
+    retry_after: str = ""
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     port: int = 0
 
@@ -34,6 +35,8 @@ def http_sink() -> Iterator[HttpSink]:
             self.send_response(sink.status)
             if sink.location:
                 self.send_header("Location", sink.location)
+            if sink.retry_after:
+                self.send_header("Retry-After", sink.retry_after)
             self.send_header("Content-Length", str(len(sink.answer)))
             self.end_headers()
             self.wfile.write(sink.answer)

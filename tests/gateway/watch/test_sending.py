@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from typing import Any
@@ -116,7 +117,7 @@ def test_what_another_worker_has_claimed_is_left_until_its_lease_ends() -> None:
 
 
 def test_webhook_gets_signed_json_with_a_stable_id(hook: HttpSink, settings: Any) -> None:
-    settings.ALARM_WEBHOOK_SECRET = SECRET
+    settings.ALARM_WEBHOOK_SECRET = [SECRET]
     by_webhook(hook.url)
     open_alarm()
     hook.status = 503
@@ -135,6 +136,56 @@ def test_webhook_gets_signed_json_with_a_stable_id(hook: HttpSink, settings: Any
     assert told["type"] == "alarm.changed"
     [alarm] = told["data"]["alarms"]
     assert (alarm["turn"], alarm["kind"], alarm["severity"]) == ("opened", "disk", "critical")
+
+
+def test_webhook_is_signed_with_each_secret_while_one_takes_the_place_of_another(
+    hook: HttpSink,
+) -> None:
+    older = "whsec_" + base64.b64encode(b"another-secret-of-24-octets-or-more").decode()
+    both = Posting(hook.url, "1", b"{}", (SECRET, older), allows_private=True)
+    post(both, now=NOW)
+    for secret in (SECRET, older):
+        post(replace(both, secrets=(secret,)), now=NOW)
+    signed = [headers["webhook-signature"] for headers, _ in hook.received]
+    assert signed[0].split(" ") == signed[1:]
+    assert all(each.startswith("v1,") for each in signed)
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits"),
+    [
+        ("", timedelta(minutes=1)),
+        ("5", timedelta(minutes=1)),
+        ("600", timedelta(minutes=10)),
+        ("999999999999", sending.LONGEST_RETRY),
+        ("Sun, 01 Mar 2026 12:20:00 GMT", timedelta(minutes=20)),
+        ("Sun, 01 Mar 2020 12:20:00 GMT", timedelta(minutes=1)),
+        ("soon", timedelta(minutes=1)),
+        ("-7", timedelta(minutes=1)),
+        ("٣٠٠", timedelta(minutes=1)),
+    ],
+)
+def test_webhook_that_asks_to_wait_is_waited_for_up_to_an_hour(
+    hook: HttpSink, asked: str, waits: timedelta
+) -> None:
+    by_webhook(hook.url)
+    open_alarm()
+    hook.status, hook.retry_after = 429, asked
+    sending.send_due(lambda: NOW)
+    assert Notice.objects.get().next_attempt_at - NOW == waits
+
+
+def test_webhook_that_is_gone_is_switched_off_and_its_history_says_why(hook: HttpSink) -> None:
+    recipient = by_webhook(hook.url)
+    open_alarm()
+    hook.status = 410
+    assert sending.send_due(lambda: NOW) == 0
+    notice = Notice.objects.get()
+    assert (notice.state, notice.reply) == ("failed", "410 ok")
+    recipient.refresh_from_db()
+    assert not recipient.enabled
+    [*_, edit] = recipient.events.order_by("pgh_id")  # type: ignore[attr-defined]
+    assert "410 Gone" in edit.pgh_context.metadata["reason"]
 
 
 def test_webhook_without_a_secret_is_not_signed(hook: HttpSink) -> None:
