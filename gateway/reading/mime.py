@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from gateway.reading.parameters import read_parameter
 from gateway.reading.words import (
     decode_charset,
     decode_transfer,
@@ -29,7 +30,6 @@ _HEADER_END = re.compile(rb"\r?\n\r?\n|\A\r?\n")
 _FIELD_START = re.compile(rb"([!-9;-~]{1,80})[ \t]*:")
 _LINE_END = re.compile(rb"\r?\n(?![ \t])")
 _TOKEN = re.compile(r"[ \t]*([!#$%&'*+./0-9A-Z^_`a-z{|}~-]{1,100})")
-_PARAMETER = re.compile(r';[ \t\r\n]*([!-:<>-~]{1,60}?)[ \t]*=[ \t]*(?:"([^"]{0,500})"|([^;"\s]*))')
 
 NO_BOUNDARY = "A multipart without its boundary: shown as it came."
 TOO_DEEP = f"More than {MOST_DEPTH} levels of parts: the inner ones are not shown."
@@ -80,11 +80,8 @@ class Part:
         return found[1].lower() if found and "/" in found[1] else "text/plain"
 
     def parameter(self, field_name: str, name: str) -> str:
-        """A parameter of a field; RFC 2231's charset and pieces are read over."""
-        for key, quoted, plain in _PARAMETER.findall(self.value(field_name)):
-            if key.lower().partition("*")[0] == name:
-                return str(quoted or plain)
-        return ""
+        """A parameter of a field; empty where there is none."""
+        return read_parameter(self.value(field_name), name)
 
     @property
     def name(self) -> str:

@@ -87,6 +87,31 @@ def test_attachments_are_named_and_not_shown() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        (b"filename=plain.pdf", "plain.pdf"),
+        (b"filename*=UTF-8''Rechnung%20%E2%82%AC.pdf", "Rechnung €.pdf"),
+        (b"filename*=iso-8859-1'de'gr%FC%DFe.txt", "grüße.txt"),
+        (b"filename=cut.pdf; filename*=utf-8''whole%2Epdf", "whole.pdf"),
+        (b'filename*0="a long"; filename*1=" name.pdf"', "a long name.pdf"),
+        (b'filename*1=".pdf"; filename*0="turned"', "turned.pdf"),
+        (b"filename*0*=utf-8''%E2%82; filename*1*=%AC; filename*2=\"%20.pdf\"", "€%20.pdf"),
+        (b"filename*0=kept; filename*2=lost", "kept"),
+        (b"filename*=%41.pdf", "A.pdf"),
+        (b"filename*=unicode_escape''%5Cx41", "\\x41"),
+        (b"filename*=utf-8''%FF.pdf", "�.pdf"),
+        (b"filename*=utf-8''a%1B%E2%80%AEfdp.exe", "a\\u001b\\u202efdp.exe"),
+        (b"filename*1=lost; size=3", "without a name"),
+        (b"filename*x=y", "without a name"),
+    ],
+)
+def test_file_names_are_read_in_every_form(parameters: bytes, name: str) -> None:
+    """RFC 2231 §3 and §4, and what is none of it."""
+    part = b"Content-Disposition: attachment; " + parameters + b"\r\n\r\nx"
+    assert [each.name for each in read(multipart(part)).attachments] == [name]
+
+
 def test_a_multipart_without_boundary_is_shown_as_it_came() -> None:
     found = read(message(b"raw \xff\x00", b"Content-Type: multipart/mixed"))
     assert found.is_raw
