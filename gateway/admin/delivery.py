@@ -13,6 +13,7 @@ from unfold.decorators import display
 from gateway.admin.event import DecidedAdmin, DeliveryColumns, ReadOnlyInline, links_to
 from gateway.admin.filters import (
     AnyDestinationFilter,
+    DomainFilter,
     HopFilter,
     KindFilter,
     WaitingFilter,
@@ -73,6 +74,7 @@ class DeliveryAdmin(DeliveryColumns, DeedsMixin, DecidedAdmin):
         ("hop", HopFilter),
         AnyDestinationFilter,
         ("tenant", AutocompleteSelectFilter),
+        ("record__domain", DomainFilter),
     )
     search_fields = ("record__key",)
     search_help_text = "Queue id, Message-ID, or the beginning of a recipient"

@@ -18,8 +18,8 @@ from gateway.routing import replies
 from gateway.routing.address import fold
 from gateway.routing.replies import Reply
 from gateway.use import first_id
-from tenants.admin.filters import EqualsFilter, StatesFilter
-from tenants.models import NextHop
+from tenants.admin.filters import DomainEnvironmentFilter, EqualsFilter, StatesFilter
+from tenants.models import Domain, NextHop
 from tenants.models.target import kind_choices
 
 SPANS = {
@@ -37,6 +37,7 @@ WAITING = (Delivery.State.PENDING, Delivery.State.SENDING, Delivery.State.DEFERR
 # A gateway numbers its events by its own clock, their time is the database's.
 CLOCKS_DIFFER = timedelta(minutes=5)
 NEWEST = 100_000
+NEWEST_OF_TENANT = 10_000
 
 
 class TimeFilter(DropdownFilter):
@@ -169,10 +170,46 @@ class HopFilter(AutocompleteSelectFilter):
         return newest_or_open(request, found) if self.value() else found
 
 
+class DomainFilter(AutocompleteSelectFilter):
+    """Among the newest events of the domain's tenant, which an index finds: domains have none."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.title = f"domain, of its tenant's newest {NEWEST_OF_TENANT:,}"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        found = super().queryset(request, queryset)
+        if not self.value():
+            return found
+        domain = Domain.objects.filter(pk=self.value()).only("tenant_id").first()
+        return newest_of_tenant(found, domain.tenant_id) if domain else found.none()
+
+
+class EventEnvironmentFilter(DomainEnvironmentFilter):
+    """Among the newest events, as KindFilter."""
+
+    title = f"environment, of the newest {NEWEST:,}"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if not self.value():
+            return queryset
+        named = Domain.objects.filter(environment=self.value())
+        return of_newest(queryset.filter(domain__in=named.values("pk")))
+
+
 def newest_or_open(request: HttpRequest, rows: QuerySet) -> QuerySet:
     """All of the deliveries where only open ones are asked for, else those among the newest."""
     is_open = request.GET.get("state__exact") in OPEN or request.GET.get("waiting") == "yes"
     return rows if is_open else of_newest(rows)
+
+
+def newest_of_tenant(rows: QuerySet, tenant_id: int) -> QuerySet:
+    """Those of a tenant's rows that are among its NEWEST_OF_TENANT events of their table."""
+    events = rows.model._default_manager.filter(tenant=tenant_id).order_by("-pk")
+    ids = events.values_list("pk", flat=True)
+    oldest = ids[NEWEST_OF_TENANT : NEWEST_OF_TENANT + 1].first()
+    mine = rows.filter(tenant=tenant_id)
+    return mine if oldest is None else mine.filter(pk__gt=oldest)
 
 
 def of_newest(rows: QuerySet) -> QuerySet:

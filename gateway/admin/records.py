@@ -12,6 +12,8 @@ from gateway import trail
 from gateway.admin.body import READ, BodyMixin, readings_of
 from gateway.admin.event import DecidedAdmin, EventAdmin, links_to
 from gateway.admin.filters import (
+    DomainFilter,
+    EventEnvironmentFilter,
     ReasonFilter,
     ReceivedFilter,
     TimeFilter,
@@ -39,6 +41,8 @@ class RoutingRecordAdmin(DecidedAdmin):
         ("accepted", BooleanRadioFilter),
         ReasonFilter,
         ("tenant", AutocompleteSelectFilter),
+        ("domain", DomainFilter),
+        EventEnvironmentFilter,
         TimeFilter,
     )
     search_fields = ("key",)

@@ -9,6 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from gateway.admin import filters
 from gateway.directory import read_facts
 from gateway.explain import explain
 from gateway.ids import queue_id, uuid7
@@ -371,3 +372,37 @@ def test_a_directory_that_fails_is_told_and_not_taken_for_absence(
 def test_what_is_typed_into_explain_is_shown_as_text(client: Client) -> None:
     page = client.get("/admin/explain/", {"recipient": f'"{EVIL}"@a.example'}).content.decode()
     assert EVIL not in page
+
+
+def store_for(world: World, domain: Any) -> RoutingRecord:
+    """As `store`, of a domain and its tenant."""
+    record = store(world, f"x@{domain.name}")
+    RoutingRecord.objects.filter(pk=record.pk).update(domain=domain, tenant=domain.tenant)
+    record.deliveries.update(tenant=domain.tenant)
+    return record
+
+
+def test_records_and_deliveries_are_filtered_by_domain_and_environment(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filters, "NEWEST_OF_TENANT", 2)
+    staging = make.make_domain(world.b, "c.example", environment="staging")
+    domains = (world.domain, world.other_domain, staging)
+    rows = [store_for(world, domain) for domain in domains]
+
+    def listed(model: Any, **query: Any) -> list[Any]:
+        page = client.get(url_of(model, "changelist"), query)
+        return [getattr(row, "record_id", row.pk) for row in page.context_data["cl"].result_list]
+
+    by_record, by_delivery = "domain__id__exact", "record__domain__id__exact"
+    assert listed(RoutingRecord, **{by_record: staging.pk}) == [rows[2].pk]
+    assert listed(Delivery, **{by_delivery: staging.pk}) == [rows[2].pk]
+    assert listed(RoutingRecord, environment="staging") == [rows[2].pk]
+    assert listed(RoutingRecord, environment="production") == [rows[1].pk, rows[0].pk]
+    assert listed(RoutingRecord, environment="nowhere") == []
+    for _ in range(2):
+        store_for(world, world.other_domain)
+    assert listed(RoutingRecord, **{by_record: staging.pk}) == []  # of its tenant's newest two
+    assert listed(RoutingRecord, **{by_record: 0}) == []
+    page = client.get(url_of(RoutingRecord, "changelist")).content.decode()
+    assert "environment, of the newest 100,000" in page
