@@ -1,7 +1,8 @@
 """What stands in a message: asked for with a reason, logged, shown as text, never rendered.
 
-A reading is good for its reader alone, and for a quarter of an hour: reloading the page is the same
-reading, coming back tomorrow is another one.
+The text is the answer to the reason and has no address of its own, so that each view is a row: to
+see it again is to ask again. For a download a reading is good for its reader alone, and for a
+quarter of an hour.
 """
 
 from datetime import timedelta
@@ -31,7 +32,6 @@ class BodyMixin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         pages = (
             ("<uuid:pk>/body/", self.ask_for_body, "body"),
-            ("<uuid:pk>/body/<int:number>/", self.show_body, "body_text"),
             ("<uuid:pk>/body/<int:number>/raw/", self.download_body, "body_raw"),
         )
         own = [
@@ -41,21 +41,16 @@ class BodyMixin(ReadOnlyAdmin):
         return own + super().get_urls()
 
     def ask_for_body(self, request: HttpRequest, pk: Any) -> HttpResponse:
-        """Ask for a reason; with one, log it and lead to the text."""
+        """Ask for a reason; with one, log it and show the text."""
         message = self._readable(request, pk)
         if request.method == "POST" and (reason := reason_of(request)):
             kind = BodyReading.Kind.READ
             row = bodies.note_reading(message, kind, actor=actor_of(request), reason=reason)
-            return redirect("admin:gateway_message_body_text", message.pk, row.pk)
+            return self._show(request, message, row)
         error = NO_REASON if request.method == "POST" else ""
         return self._page(request, message, "body_question", {"reason_error": error})
 
-    def show_body(self, request: HttpRequest, pk: Any, number: int) -> HttpResponse:
-        """The message as text, for whoever asked for it a moment ago."""
-        message = self._readable(request, pk)
-        row = _own_reading(request, message, number)
-        if row is None:
-            return redirect("admin:gateway_message_body", message.pk)
+    def _show(self, request: HttpRequest, message: Message, row: BodyReading) -> HttpResponse:
         octets = bodies.octets_of(message, most=bodies.READ_OCTETS)
         context = {
             "reading": row,
@@ -75,7 +70,7 @@ class BodyMixin(ReadOnlyAdmin):
             raise PermissionDenied
         octets = bodies.download(message, actor=actor_of(request), reason=row.reason)
         if octets is None:
-            return redirect("admin:gateway_message_body_text", message.pk, row.pk)
+            return redirect("admin:gateway_message_body", message.pk)
         return _as_file(message, octets)
 
     def _readable(self, request: HttpRequest, pk: Any) -> Message:

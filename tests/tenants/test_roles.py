@@ -81,7 +81,6 @@ OWN_PAGES: dict[str, tuple[Callable[[World], list[Any]], str, str]] = {
     "watch_alarm_care": (lambda w: [0, "acknowledge"], POST, "operator"),
     "watch_alarmrecipient_test": (lambda w: [0], POST, "operator"),
     "gateway_message_body": (lambda w: [message().pk], GET, "operator"),
-    "gateway_message_body_text": (lambda w: [message().pk, 1], GET, "operator"),
     "gateway_message_body_raw": (lambda w: [message().pk, 1], POST, "operator"),
     "auth_user_password_change": (lambda w: [w.owner.pk], GET, ""),
 }
