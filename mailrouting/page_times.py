@@ -22,25 +22,38 @@ from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.http import urlencode
 
-from gateway.models import Counter, Delivery, Message, RefusalCount, RoutingRecord
+from gateway.models import (
+    Counter,
+    Delivery,
+    Message,
+    Quarantined,
+    RefusalCount,
+    RoutingRecord,
+)
+from gateway.watch.models import Alarm, AlarmRecipient
 from tenants.admin.paging import KeysetChangeList
 from tenants.models import (
     Alias,
     Domain,
+    Export,
+    Job,
     Mailbox,
     Membership,
     NextHop,
     Plan,
     RoleAddress,
     SendAsIdentity,
+    Source,
     SubaddressRule,
     Tenant,
 )
 
 LISTS: tuple[type[Model], ...] = (
     *(Tenant, Plan, Domain, Alias, RoleAddress, SubaddressRule, Mailbox, NextHop),
-    *(SendAsIdentity, Membership, RoutingRecord, Delivery, Message, RefusalCount, Counter),
+    *(SendAsIdentity, Membership, RoutingRecord, Delivery, Quarantined, Message, RefusalCount),
+    *(Counter, Alarm, AlarmRecipient, Job, Source, Export),
 )
 # Filters that are mostly chosen together, by their names in a list's address.
 TOGETHER: dict[type[Model], tuple[str, ...]] = {
@@ -83,9 +96,29 @@ def pages(client: Client) -> Iterator[Opened]:
     """Every main page, those of lists as deep, as narrow and as sorted as they go."""
     yield Opened("Overview", "page", "", reverse("admin:index"))
     yield Opened("Explain", "page", "", reverse("admin:explain"))
+    yield Opened("Queue", "counted anew", "", f"{reverse('admin:queue')}?now")
+    yield from _searches()
     for model in LISTS:
         url = _url(model, "changelist")
         yield from _list(client, str(model._meta.verbose_name_plural).capitalize(), model, url)
+
+
+def _searches() -> Iterator[Opened]:
+    """What is pasted into the one search box: some of all, whole, begun and unknown."""
+    key = Alias.objects.order_by("-pk").values_list("key", flat=True).first() or "x@nobody.example"
+    newest = RoutingRecord.objects.order_by("-pk").values_list("queue_id", flat=True).first()
+    tenant = Tenant.objects.order_by("pk").values_list("name", flat=True).first()
+    for detail, term in (
+        ("an address", key),
+        ("its first letters", key[:4]),
+        ("a domain", key.rpartition("@")[2]),
+        ("a tenant", tenant or "nobody"),
+        ("a queue id", newest or "nothing"),
+        ("nothing found", "zzz-nobody@nowhere.example"),
+    ):
+        yield Opened(
+            "Search", "searches", detail, f"{reverse('admin:search')}?{urlencode({'q': term})}"
+        )
 
 
 def measure(client: Client, page: Opened, times: int) -> Timing:
