@@ -7,7 +7,8 @@ shows, so nothing that whoever asks may not see. They leave piece by piece.
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
@@ -23,6 +24,8 @@ from tenants.imports.rows import Kind
 from tenants.imports.stored import kind_of, stream
 from tenants.models import Export
 from tenants.roles import EXPORT_ROWS
+
+NO_SUCH_FILTER = "Nothing was exported: the list’s filter names what is not there. Set it again."
 
 
 def _taken_as(written: Format) -> Any:
@@ -85,8 +88,12 @@ class ExportMixin(RowAdmin):
         written = request.POST.get("written", "")
         if written not in formats_for([self.exported_kind]):
             raise SuspiciousOperation(f"no such format: {written}")
-        listed = self.get_changelist_instance(request)
-        rows = listed.get_queryset(request)
+        try:
+            listed = self.get_changelist_instance(request)
+            rows = listed.get_queryset(request)
+        except IncorrectLookupParameters:
+            messages.error(request, NO_SUCH_FILTER)
+            return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
         return self.file_of(request, rows, Format(written), chosen=narrowing.tell(listed))
 
     def file_of(

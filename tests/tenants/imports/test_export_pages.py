@@ -53,6 +53,17 @@ def test_an_export_is_of_what_the_filter_leaves(client: Client, world: World) ->
     assert (note.actor_name, note.surface, note.client) == ("ops", "admin", "127.0.0.1")
 
 
+@pytest.mark.parametrize("query", ["?domain__id__exact=many", "?nothing=1", "?owner__id=x"])
+def test_an_export_of_a_filter_that_says_nothing_goes_back_to_the_list(
+    client: Client, world: World, query: str
+) -> None:
+    make.make_alias(world.domain, "one")
+    answer = client.post(export_url(Alias, query), {"written": "csv"}, follow=True)
+    assert answer.redirect_chain == [(url_of(Alias, "changelist"), 302)]
+    assert "Nothing was exported" in answer.content.decode()
+    assert not Export.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("model", "query", "told"),
     [
