@@ -1,16 +1,19 @@
-"""Which addresses need somebody to look at them: their mail arrives nowhere, or their holder left.
+"""Which addresses need somebody to look at them: mail arrives nowhere, owner or holder has left.
 
 A job looks at all addresses and keeps what it finds, since a list of a million cannot ask for each
-row where its mail would end. Whether a forward still arrives is decided as for an RCPT.
+row where its mail would end. Whether a forward still arrives is decided as for an RCPT. Whose a
+mailbox is, is known by the user's email address: nothing else ties it to a person.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import CharField, Exists, F, Func, OuterRef, Q
+from django.db.models.functions import Coalesce
 
 from gateway.directory import read_facts
 from gateway.models import Concern
@@ -19,7 +22,7 @@ from gateway.routing.address import Address as Recipient
 from gateway.routing.facts import Session
 from gateway.routing.resolve import resolve
 from tenants import lock
-from tenants.models import Address, Domain, Membership, Target
+from tenants.models import Address, Domain, Mailbox, Membership, RoleAddress, Target
 
 AT_ONCE = 500
 # What does not mend itself; a rate or a suspended tenant does.
@@ -49,10 +52,10 @@ def look_over(*, now: datetime) -> int:
     with lock.alone(lock.CONCERNS) as is_alone:
         if not is_alone:
             return 0
-        broken, left = dict(find_broken()), dict(find_left())
-        _keep(Concern.Kind.BROKEN, broken, now)
-        _keep(Concern.Kind.LEFT, left, now)
-        return len(broken) + len(left)
+        found = {kind: dict(find()) for kind, find in LOOKS.items()}
+        for kind, worries in found.items():
+            _keep(kind, worries, now)
+        return sum(map(len, found.values()))
 
 
 def find_broken() -> Iterator[tuple[int, str]]:
@@ -63,7 +66,7 @@ def find_broken() -> Iterator[tuple[int, str]]:
         yield from _refused(chunk)
 
 
-def find_left() -> Iterator[tuple[int, str]]:
+def find_left_owners() -> Iterator[tuple[int, str]]:
     """Addresses whose owner is deactivated, or no member of their tenant any more."""
     membership = Membership.objects.filter(
         user=OuterRef("owner"), tenant=OuterRef("domain__tenant")
@@ -72,6 +75,42 @@ def find_left() -> Iterator[tuple[int, str]]:
     gone = owned.filter(Q(is_member=False) | Q(owner__is_active=False))
     for pk, name, is_active in gone.values_list("pk", "owner__username", "owner__is_active"):
         yield pk, f"{name} {NO_MEMBER if is_active else DEACTIVATED}"
+
+
+def find_left_holders() -> Iterator[tuple[int, str]]:
+    """Role addresses held, by themselves or their domain, in the mailbox of somebody who left."""
+    boxes = _left_mailboxes()
+    held_by = Coalesce("holder_id", "domain__default_role_holder_id")
+    roles = RoleAddress.objects.annotate(held_by=held_by).filter(held_by__in=boxes)
+    yield from ((pk, boxes[box]) for pk, box in roles.values_list("pk", "held_by"))
+
+
+def _left_mailboxes() -> dict[int, str]:
+    """Personal mailboxes of users who were deactivated or taken off their tenant, and which."""
+    closed, taken_off = dict(_closed()), dict(_taken_off())
+    keys = {*closed, *(email for _, email in taken_off)}
+    boxes = Mailbox.objects.filter(kind=Mailbox.Kind.PERSON, key__in=keys)
+    found: dict[int, str] = {}
+    for pk, tenant, key in boxes.values_list("pk", "tenant_id", "key"):
+        if detail := closed.get(key) or taken_off.get((tenant, key)):
+            found[pk] = f"{key}: {detail}"
+    return found
+
+
+def _closed() -> Iterator[tuple[str, str]]:
+    """Email addresses of deactivated users."""
+    users = get_user_model()._default_manager.filter(is_active=False).exclude(email="")
+    for email, name in users.values_list("email", "username"):
+        yield email.lower(), f"{name} {DEACTIVATED}"
+
+
+def _taken_off() -> Iterator[tuple[tuple[int, str], str]]:
+    """Tenant and email address of those who were its members once, as the history knows."""
+    events: Any = Membership.pgh_event_model  # type: ignore[attr-defined]
+    current = Membership.objects.filter(user=OuterRef("user_id"), tenant=OuterRef("tenant_id"))
+    removed = events.objects.filter(~Exists(current), pgh_label="delete", user__is_active=True)
+    for tenant, email, name in removed.values_list("tenant_id", "user__email", "user__username"):
+        yield (tenant, email.lower()), f"{name} {NO_MEMBER}"
 
 
 def _inner_forwards() -> Iterator[tuple[int, str]]:
@@ -94,6 +133,13 @@ def _refused(forwards: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         reply = resolve(recipients[key], NOBODY, facts).reply
         if reply.reason in LASTING:
             yield address_id, f"forward to {key}: {reply}"
+
+
+LOOKS: Mapping[str, Callable[[], Iterator[tuple[int, str]]]] = {
+    Concern.Kind.BROKEN: find_broken,
+    Concern.Kind.OWNER: find_left_owners,
+    Concern.Kind.HOLDER: find_left_holders,
+}
 
 
 def _keep(kind: str, found: Mapping[int, str], now: datetime) -> None:

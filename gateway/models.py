@@ -466,7 +466,8 @@ class Concern(models.Model):
 
     class Kind(models.TextChoices):
         BROKEN = "broken", "target broken"
-        LEFT = "left", "holder left"
+        OWNER = "left", "owner left"
+        HOLDER = "holder", "holder left"
 
     address = models.ForeignKey(
         "tenants.Address",

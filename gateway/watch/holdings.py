@@ -103,7 +103,7 @@ def _addresses(model: type[Model]) -> Iterable[Holding]:
         ),
         Holding(model, "expire in 7 days", "expiry=week", _expiring),
         Holding(model, "target broken", "concern=broken", _worrying(Concern.Kind.BROKEN), True),
-        Holding(model, "holder left", "concern=left", _worrying(Concern.Kind.LEFT), True),
+        Holding(model, "owner left", "concern=left", _worrying(Concern.Kind.OWNER), True),
     )
 
 
@@ -116,6 +116,9 @@ def _worrying(kind: str) -> Callable[[QuerySet[Any]], QuerySet[Any]]:
     return lambda rows: rows.filter(concerns__kind=kind)
 
 
+HOLDER_LEFT = Holding(
+    RoleAddress, "holder left", "concern=holder", _worrying(Concern.Kind.HOLDER), is_trouble=True
+)
 HOLDINGS: tuple[Holding, ...] = (
     _in_state(Domain, Domain.State.ACTIVE),
     _in_state(Domain, Domain.State.PENDING),
@@ -124,6 +127,7 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(Domain, "in trouble", "trouble=now", lambda rows: rows.in_trouble(), is_trouble=True),
     *_addresses(Alias),
     *_addresses(RoleAddress),
+    HOLDER_LEFT,
     Holding(SubaddressRule, "in all"),
     _of_kind(Mailbox, Mailbox.Kind.PERSON),
     _of_kind(Mailbox, Mailbox.Kind.TEAM),

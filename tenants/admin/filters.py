@@ -11,7 +11,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 
 from gateway.models import Concern
 from gateway.routing.facts import AddressKind
-from tenants.models import Domain, Target
+from tenants.models import Domain, RoleAddress, Target
 from tenants.models.target import kind_choices
 
 UNUSED = timedelta(days=90)
@@ -80,7 +80,8 @@ class ConcernFilter(DropdownFilter):
     parameter_name = "concern"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return (("broken", "Target broken"), ("left", "Holder left"))
+        holder = [("holder", "Holder left")] if model_admin.model is RoleAddress else []
+        return (("broken", "Target broken"), ("left", "Owner left"), *holder)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return queryset.filter(concerns__kind=self.value()) if self.value() else queryset

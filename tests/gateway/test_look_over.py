@@ -174,6 +174,34 @@ def test_owners_who_left_are_found(world: World) -> None:
     }
 
 
+@pytest.mark.parametrize("is_domains", [False, True])
+def test_holders_who_left_are_found_by_their_mailboxes(world: World, is_domains: bool) -> None:
+    """The role address's own holder, or its domain's."""
+
+    def held(name: str, address: str, **fields: Any) -> None:
+        box = make.make_mailbox(world.a, address, **fields)
+        domain = make.make_domain(world.a, default_role_holder=box) if is_domains else world.domain
+        make.make_role(domain, name, holder=None if is_domains else box)
+
+    users = {name: make.make_user(name) for name in ("closed", "left", "member", "staff", "back")}
+    for name in ("left", "member", "back"):
+        make.make_membership(world.a, users[name], Membership.Role.EDITOR)
+    Membership.objects.filter(user__in=[users["left"], users["back"]]).delete()
+    make.make_membership(world.a, users["back"], Membership.Role.EDITOR)
+    type(users["closed"]).objects.filter(username="closed").update(is_active=False)
+
+    held("sales", "Closed@users.example")
+    held("support", "left@users.example")
+    held("info", "member@users.example")
+    held("noc", "staff@users.example")
+    held("news", "back@users.example")
+
+    assert found("holder") == {
+        "sales": "closed@users.example: closed can no longer sign in",
+        "support": "left@users.example: left is no longer a member of the tenant",
+    }
+
+
 # --- in the list
 
 
