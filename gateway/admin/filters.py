@@ -90,6 +90,23 @@ class ReasonFilter(EqualsFilter):
         return found.filter(accepted=self.value() == replies.ACCEPTED.reason)
 
 
+class AnswerFilter(DropdownFilter):
+    """Refusals that are final, or that ask the sender to come again."""
+
+    title = "answer"
+    parameter_name = "answer"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return (("refused", "Refused"), ("deferred", "Deferred"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() == "deferred":
+            return queryset.filter(reason__in=replies.deferring_reasons())
+        if self.value() == "refused":
+            return queryset.exclude(reason__in=replies.deferring_reasons())
+        return queryset
+
+
 class KindFilter(EqualsFilter):
     """Among the newest deliveries: there is no index, since each would cost at wire speed."""
 

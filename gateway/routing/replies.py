@@ -120,3 +120,12 @@ def queued(queue_id: str) -> Reply:
 def repeated(queue_id: str) -> Reply:
     """The answer to a message that was stored before, with the queue id of that time."""
     return Reply("repeat", 250, "2.0.0", f"Ok: queued as {queue_id}")
+
+
+def deferring_reasons() -> frozenset[str]:
+    """Reasons that ask senders to come again; of those that end in a 5xx, such as storage, too."""
+    first: dict[str, Reply] = {}
+    for reply in globals().values():
+        if isinstance(reply, Reply):
+            first.setdefault(reply.reason, reply)
+    return frozenset(reason for reason, reply in first.items() if reply.is_temporary)

@@ -12,10 +12,10 @@ from django.db import connection
 from django.db.models import Count, Q, Sum
 
 from gateway.models import Outage, RefusalCount, RoutingRecord
+from gateway.routing.replies import deferring_reasons
 from gateway.watch.facts import DomainTrouble, Facts, Flood, LaneTrouble, Pulse, Usage
 from gateway.watch.judge import CLIENT_FLOOD, DOMAIN_FLOOD, FLOOD_MINUTES, QUOTA_PERCENT
 from gateway.watch.models import Heartbeat, QueueReading
-from gateway.watch.traffic import deferring_reasons
 from gateway.watch.usage import read_charged
 from tenants.models import Address, Domain, DomainCheck, NextHop, Tenant
 

@@ -16,8 +16,7 @@ from django.db import connection, transaction
 
 from gateway.ids import uuid7
 from gateway.models import RefusalCount, RoutingRecord
-from gateway.routing import replies
-from gateway.routing.replies import Reply
+from gateway.routing.replies import deferring_reasons
 from gateway.watch.models import Progress
 from tenants import lock
 
@@ -170,15 +169,6 @@ def _minutes(part: Range) -> dict[str, Any]:
         "end_id": _least_id(part.end),
         "deferring": sorted(deferring_reasons()),
     }
-
-
-def deferring_reasons() -> set[str]:
-    """Reasons that ask senders to come again; of those that end in a 5xx, such as storage, too."""
-    first: dict[str, Reply] = {}
-    for reply in vars(replies).values():
-        if isinstance(reply, Reply):
-            first.setdefault(reply.reason, reply)
-    return {reason for reason, reply in first.items() if reply.is_temporary}
 
 
 def _least_id(moment: datetime) -> str:

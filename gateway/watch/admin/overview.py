@@ -86,8 +86,8 @@ def _mail_numbers(traffic: Traffic, *, now: datetime) -> list[Number]:
         )
         for outcome, place, query in (
             (Outcome.ACCEPTED, RECORDS, {"accepted__exact": "1"}),
-            (Outcome.REFUSED, REFUSALS, {}),
-            (Outcome.DEFERRED, REFUSALS, {}),
+            (Outcome.REFUSED, REFUSALS, {"answer": "refused"}),
+            (Outcome.DEFERRED, REFUSALS, {"answer": "deferred"}),
         )
     ]
     return [*totals, *_queue(figures.queue(now), now)]

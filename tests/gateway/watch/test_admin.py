@@ -129,6 +129,10 @@ def test_overview_leads_to_what_it_counts(client: Client, busy: World, span: str
     record(timezone.now(), key="twice@a.example")
     record(timezone.now() - timedelta(days=31), is_accepted=False, key="twice@a.example")
     traffic.fold(timezone.now())
+    numbers = client.get("/admin/", {"span": span}).context["numbers"]
+    _, refusals_of, deferrals = numbers[:3]
+    for number in (refusals_of, deferrals):
+        assert f"{sum(row.count for row in listed_at(client, number.url))}" == number.value
     [line] = [
         each
         for each in ranked(client, "Most refused recipients", span=span)
