@@ -201,6 +201,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "tenants.tasks.forget_jobs",
         "schedule": timedelta(seconds=PURGE_SECONDS),
     },
+    "forget sessions that are over": {
+        "task": "tenants.tasks.forget_sessions",
+        "schedule": timedelta(seconds=PURGE_SECONDS),
+    },
     "look over addresses": {
         "task": "gateway.tasks.look_over",
         "schedule": timedelta(seconds=env.number("LOOK_OVER_SECONDS", default=600)),

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from celery import shared_task, signals
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from tenants import jobs, lock, services
@@ -70,6 +71,12 @@ def forget_jobs() -> None:
     forget_addresses()
     forget_files()
     jobs.forget(timedelta(days=settings.RECORD_RETENTION_DAYS))
+
+
+@shared_task(ignore_result=True)
+def forget_sessions() -> None:
+    """Delete the sessions of staff that are over."""
+    Session.objects.filter(expire_date__lt=timezone.now()).delete()
 
 
 def _end(**_signal: object) -> None:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.db import connection
 from django.utils import timezone
 
@@ -38,6 +39,7 @@ def test_the_schedule_names_tasks_that_exist(settings):
     assert ours == {
         tasks.expire_addresses.name,
         tasks.forget_jobs.name,
+        tasks.forget_sessions.name,
         tasks.reconcile_dns.name,
         tasks.sweep_jobs.name,
     }
@@ -153,3 +155,14 @@ def test_a_check_leaves_what_was_checked_a_moment_ago(world, resolver):
     later = now + timedelta(minutes=59)
 
     assert world.domain not in Domain.objects.due_for_check(later)
+
+
+@pytest.mark.django_db
+def test_sessions_that_are_over_are_forgotten():
+    now = timezone.now()
+    for key, ends_at in (("over", now - timedelta(seconds=1)), ("open", now + timedelta(hours=1))):
+        Session.objects.create(session_key=key, session_data="", expire_date=ends_at)
+
+    tasks.forget_sessions()
+
+    assert set(Session.objects.values_list("session_key", flat=True)) == {"open"}
