@@ -1,6 +1,7 @@
 """The Explain page: an envelope in by GET, so that every answer is a link; reply and trace out.
 
-Filled in from a routing record it is a replay: what is said now beside what was said then.
+The same address by POST asks the next hops, too, as the gateway would. Filled in from a routing
+record it is a replay: what is said now beside what was said then.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from gateway import replay
 from gateway.admin.facts import used_facts
@@ -48,13 +49,6 @@ class ExplainForm(forms.Form):
         required=False,
         help_text="As declared: 25 MB, 500 kB or octets; MB is decimal. Empty: none is declared.",
     )
-    asks_hops = forms.BooleanField(
-        label="Ask next hops",
-        required=False,
-        widget=UnfoldBooleanSwitchWidget(),
-        help_text="Next hops that are asked about each recipient are asked now, as the gateway "
-        "would; that takes a few seconds where one does not answer.",
-    )
 
 
 def explain_view(request: HttpRequest) -> HttpResponse:
@@ -68,7 +62,7 @@ def explain_view(request: HttpRequest) -> HttpResponse:
         "title": "Explain",
         "subtitle": None,
         "form": form,
-        **(_explained(form, request.user) if form.is_bound and form.is_valid() else {}),
+        **(_explained(form, request) if form.is_bound and form.is_valid() else {}),
     }
     explanation = context.get("explanation")
     context |= _compared(explanation, record, request) if record else {}
@@ -108,12 +102,11 @@ def _envelope(request: HttpRequest, record: RoutingRecord | None) -> Any:
     }
 
 
-def _explained(form: ExplainForm, user: Any) -> dict[str, Any]:
-    data = form.cleaned_data
+def _explained(form: ExplainForm, request: HttpRequest) -> dict[str, Any]:
+    """The answer; next hops are asked only by a POST, since a link may open no connections."""
+    data, asks_hops = form.cleaned_data, request.method == "POST"
     try:
-        explanation = explain(
-            data["recipient"], data["sender"], data["size"], asks_hops=data["asks_hops"]
-        )
+        explanation = explain(data["recipient"], data["sender"], data["size"], asks_hops=asks_hops)
     except LookupFailed:
         trouble = "The directory did not answer; the gateway would defer the mail."
         return {"reply": TROUBLE, "colour": "warning", "trouble": trouble}
@@ -126,7 +119,7 @@ def _explained(form: ExplainForm, user: Any) -> dict[str, Any]:
         "colour": reply_colour(explanation.reply),
         "limit": print_octets(size_limit(decision)) if decision else None,
         "steps": _told(decision.trace) if decision else (),
-        **_rows(explanation, Sight(user)),
+        **_rows(explanation, Sight(request.user)),
     }
 
 

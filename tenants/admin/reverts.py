@@ -9,12 +9,13 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import ProtectedError, RestrictedError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from psycopg.errors import LockNotAvailable
 
 from tenants import history, permissions, reverting
 from tenants.admin.base import AT_ONCE, actor_of, reason_of, still_needed
@@ -22,6 +23,8 @@ from tenants.history import FieldChange, Source
 from tenants.reverting import Net
 
 NOT_NAMED = "This names no edit."
+BUSY = "Somebody is editing the same tenant: load this page again in a moment."
+TRIAL_WAITS = "1s"  # a look holds the tenant's lock as an edit does, for milliseconds
 DONE = "Taken back. The history shows it as a change of yours."
 
 
@@ -45,14 +48,14 @@ def revert_view(
         raise Http404
     if not request.user.has_perms([_permission(each) for each in net]):
         raise PermissionDenied
-    actor = actor_of(request)
-    refusal = refusal or _tried(net, actor, is_trial=True)
     back = reverse(f"admin:{page.opts.app_label}_{page.opts.model_name}_history", args=[object_id])
-    if request.method == "POST" and not refusal:
-        refusal = _tried(net, actor, reason=reason_of(request) or "taken back")
-        if not refusal:
-            messages.success(request, DONE)
-            return redirect(back)
+    is_sent = request.method == "POST"
+    refusal = refusal or _tried(
+        net, actor_of(request), reason=reason_of(request) or "taken back", is_trial=not is_sent
+    )
+    if is_sent and not refusal:
+        messages.success(request, DONE)
+        return redirect(back)
     context = {
         **page.admin_site.each_context(request),
         "title": "Take an edit back",
@@ -76,9 +79,14 @@ def _net(sources: Iterable[Source], key: str) -> tuple[list[Net], str]:
 
 
 def _tried(net: Sequence[Net], actor: Any, *, reason: str = "", is_trial: bool = False) -> str:
-    """Take it back, or only see whether that would do; the sentence why not, else nothing."""
+    """Take it back, or only see whether that would do; the sentence why not, else nothing.
+
+    Whoever only looks gives way where an edit of the same tenant takes long.
+    """
     try:
         with transaction.atomic():
+            if is_trial:
+                _wait_for_locks_at_most(TRIAL_WAITS)
             reverting.revert(net, actor=actor, reason=reason)
             if is_trial:
                 transaction.set_rollback(True)
@@ -88,7 +96,16 @@ def _tried(net: Sequence[Net], actor: Any, *, reason: str = "", is_trial: bool =
         return still_needed(error)
     except IntegrityError:
         return AT_ONCE
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        return BUSY
     return ""
+
+
+def _wait_for_locks_at_most(time: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [time])
 
 
 def _permission(net: Net) -> str:

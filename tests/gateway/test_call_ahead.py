@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.test import Client
@@ -413,8 +414,10 @@ def test_explain_page_asks_when_it_is_told_to(stage: Stage, hop: ScriptedHop) ->
     page = client.get("/admin/explain/", {"recipient": recipient}).content.decode()
     assert OK in page
     assert "the gateway asks the next hop" in page
-    query = {"recipient": recipient, "asks_hops": "on"}
-    page = client.get("/admin/explain/", query).content.decode()
+    assert "Ask next hops" in page
+    client.get("/admin/explain/", {"recipient": recipient, "asks_hops": "on"})
+    assert not hop.heard
+    page = client.post(f"/admin/explain/?recipient={quote(recipient)}").content.decode()
     assert GONE in page
     assert "550 5.1.1 &lt;script&gt;no such user" in page
 

@@ -1,22 +1,24 @@
 """History: an edit taken back, a deleted row brought back, and all that happened to a tenant."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 import pgtrigger
 import pytest
-from django.db import connection
+from django.db import connection, connections, transaction
 from django.test import Client
 from django.utils import timezone
 
 from tenants import changes, history, timeline
+from tenants.admin import reverts
 from tenants.models import Address, Alias, Mailbox, SubaddressRule, Tenant
 from tenants.roles import Role
 from tenants.timeline import Wanted
 from tests import world as make
 from tests.pages import url_of
-from tests.staff import client_of, make_member_of_staff
+from tests.staff import client_of, make_member_of_staff, make_staff
 from tests.tenants.events import last_context
 from tests.world import ACTOR, World, as_user, to_inbox, to_mailbox
 
@@ -76,6 +78,28 @@ def test_looking_at_it_changes_nothing(client: Client, world: World) -> None:
     alias.refresh_from_db()
     assert alias.note == "n"
     assert len(edits_of(alias)) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_looking_at_it_gives_way_to_whoever_edits(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make.make_world()
+    monkeypatch.setattr(reverts, "TRIAL_WAITS", "50ms")
+    alias = make.make_alias(world.domain, "x")
+    edit(alias, note="n")
+    client, url = client_of(make_staff()), revert_url(alias, last_edit(alias))
+
+    def look() -> str:
+        try:
+            return client.get(url).content.decode()
+        finally:
+            connections.close_all()
+
+    with transaction.atomic(), ThreadPoolExecutor(1) as threads:
+        changes.lock(world.domain)
+        page = threads.submit(look).result(20)
+
+    assert "Somebody is editing the same tenant" in page
+    assert "is changed back" in client.get(url).content.decode()
 
 
 def test_what_was_edited_since_in_other_fields_stays(client: Client, world: World) -> None:
