@@ -180,7 +180,7 @@ class HopFilter(AutocompleteSelectFilter):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.title = "next hop"
+        self.title = f"next hop; of the newest {NEWEST:,} unless they wait"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         found = super().queryset(request, queryset)
