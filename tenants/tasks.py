@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from celery import shared_task, signals
 from django.conf import settings
-from django.contrib.sessions.models import Session
+from django.core.management import call_command
 from django.utils import timezone
 
 from tenants import jobs, lock, services
@@ -76,7 +76,7 @@ def forget_jobs() -> None:
 @shared_task(ignore_result=True)
 def forget_sessions() -> None:
     """Delete the sessions of staff that are over."""
-    Session.objects.filter(expire_date__lt=timezone.now()).delete()
+    call_command("clearsessions")
 
 
 def _end(**_signal: object) -> None:
