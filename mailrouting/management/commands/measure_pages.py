@@ -1,9 +1,13 @@
 """`manage.py measure_pages`: open the panel's pages as staff, and say how long each takes."""
 
+import logging
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
@@ -33,7 +37,7 @@ class Command(BaseCommand):
     def handle(
         self, *_arguments: object, times: int, only: str, write: Path | None, **_options: object
     ) -> None:
-        with transaction.atomic(), override_settings(STAFF_MFA_REQUIRED=False):
+        with transaction.atomic(), override_settings(STAFF_MFA_REQUIRED=False), _quiet():
             timings = self._measure(times, only)
             transaction.set_rollback(True)  # the user and the session were made for this alone
         rows = list(page_times.table(timings))
@@ -68,6 +72,17 @@ class Command(BaseCommand):
         except (OSError, ValueError) as error:
             raise CommandError(str(error)) from error
         guide.write_text(text)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Two lines of log a page would bury the bar."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def _told(rows: list[tuple[str, ...]]) -> str:
