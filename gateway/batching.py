@@ -1,5 +1,7 @@
 """Batches without linger: what arrives while one batch runs shares the next.
 
+Where a batch takes long because the database is far away, spare links spare the next one the wait.
+
 Both the directory (look-ups) and intake (commits) work this way. Each batch runs on a link of its
 own, a database connection of the event loop: measured against threads with a connection each, this
 spares two switches of thread a batch, which cost more than the query where both cores are busy.
@@ -16,6 +18,8 @@ from gateway.pending import Pending
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Link = TypeVar("Link")
+# So long an item waits for one of the links before it may have a spare one.
+SPARE_AFTER_SECONDS = 0.005
 # How often late items are looked for while there are any.
 WATCH_SECONDS = 0.5
 
@@ -31,6 +35,8 @@ class Waiting(NamedTuple, Generic[Item, Result]):
 class Batcher(Generic[Link, Item, Result]):
     """Hands waiting items to `work`, with one batch in flight at most on each link.
 
+    Few links make full batches; the `spare` ones serve who has waited for long nevertheless, each
+    once `prepare` has made it ready.
     `work` gets items in arrival order and returns one result for each; an exception instance in
     place of a result is raised to that caller alone. An exception that `work` raises reaches
     every caller of the batch. An item that has no result after `deadline_seconds` gets the error
@@ -42,12 +48,17 @@ class Batcher(Generic[Link, Item, Result]):
         work: Callable[[Link, Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
         *,
         links: Sequence[Link],
+        spare: Sequence[Link] = (),
+        prepare: Callable[[Link], Awaitable[None]] | None = None,
         largest: int,
         deadline_seconds: float | None = None,
         late: Callable[[], Exception] = TimeoutError,
     ) -> None:
         self._work = work
         self._idle = list(links)
+        self._spare: list[Link] = []
+        self._unprepared = list(spare)
+        self._prepare = prepare
         self._largest = largest
         self._deadline_seconds = deadline_seconds
         self._late = late
@@ -57,6 +68,7 @@ class Batcher(Generic[Link, Item, Result]):
         ]
         self._running = {}
         self._is_scheduled = False
+        self._is_relieved = False
         self._is_watched = False
 
     def submit(self, item: Item) -> Pending[Result]:
@@ -75,17 +87,43 @@ class Batcher(Generic[Link, Item, Result]):
     def _start(self) -> None:
         self._is_scheduled = False
         while self._waiting and self._idle:
-            size = min(len(self._waiting), self._largest)
-            batch = [self._waiting.popleft() for _ in range(size)]
-            link = self._idle.pop()
-            work = self._work(link, [waiting.item for waiting in batch])
-            task = asyncio.ensure_future(work)
-            self._running[task] = batch
-            task.add_done_callback(partial(self._finish, link))
+            self._run(self._idle)
+        if self._waiting and (self._spare or self._unprepared) and not self._is_relieved:
+            self._is_relieved = True
+            asyncio.get_running_loop().call_later(SPARE_AFTER_SECONDS, self._relieve)
 
-    def _finish(self, link: Link, task: "asyncio.Future[Sequence[Result | Exception]]") -> None:
+    def _relieve(self) -> None:
+        """Give a spare link to those who have waited for long, and look again while some wait."""
+        self._is_relieved = False
+        horizon = asyncio.get_running_loop().time() - SPARE_AFTER_SECONDS
+        if self._waiting and self._waiting[0].since <= horizon:
+            if self._spare:
+                self._run(self._spare)
+            elif self._unprepared and self._prepare is not None:
+                link = self._unprepared.pop()
+                task = asyncio.ensure_future(self._prepare(link))
+                task.add_done_callback(partial(self._is_prepared, link))
+        self._start()
+
+    def _is_prepared(self, link: Link, task: "asyncio.Future[None]") -> None:
+        has_failed = task.cancelled() or task.exception() is not None
+        (self._unprepared if has_failed else self._spare).append(link)
+        self._start()
+
+    def _run(self, links: list[Link]) -> None:
+        """The next batch, on a link of these, which it returns to."""
+        size = min(len(self._waiting), self._largest)
+        batch = [self._waiting.popleft() for _ in range(size)]
+        link = links.pop()
+        task = asyncio.ensure_future(self._work(link, [waiting.item for waiting in batch]))
+        self._running[task] = batch
+        task.add_done_callback(partial(self._finish, links, link))
+
+    def _finish(
+        self, links: list[Link], link: Link, task: "asyncio.Future[Sequence[Result | Exception]]"
+    ) -> None:
         batch = self._running.pop(task)
-        self._idle.append(link)
+        links.append(link)
         # The next batch is on its way while this one's answers are said.
         self._start()
         error = asyncio.CancelledError() if task.cancelled() else task.exception()

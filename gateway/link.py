@@ -63,6 +63,11 @@ class Link:
         self._error: psycopg.Error | None = None
         self._answer: asyncio.Future[list[list[Row]]] | None = None
 
+    async def open(self) -> None:
+        """Connect now, which takes several round trips. Raises psycopg.Error."""
+        if self._opened is None:
+            await self._open()
+
     async def ask(self, *questions: Question) -> list[list[Row]]:
         """The rows of each question, values as text; all of them in one round trip.
 

@@ -29,8 +29,8 @@ BACKLOG = 1024
 READ_OCTETS = 65_536
 # Longer than a look-up may take: what is being answered is answered.
 DRAIN_SECONDS = 10
-# Connections to the database: look-ups, mailboxes, counters, refusals.
-LOOKUP_LINKS = 2
+# Connections to the database, at most: look-ups, mailboxes, counters, refusals.
+LOOKUP_LINKS = 10
 
 
 class LookupServer:

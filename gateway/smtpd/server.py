@@ -21,8 +21,8 @@ from gateway.smtpd.transaction import Services, Terms
 
 BACKLOG = 1024
 DRAIN_SECONDS = 20
-# Connections of one gateway: look-ups, small and large messages, refusals.
-LOOKUP_LINKS = 2
+# Connections of one gateway, at most: look-ups, small and large messages, refusals.
+LOOKUP_LINKS = 10
 LARGE_LINKS = 2
 
 

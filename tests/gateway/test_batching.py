@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from gateway import batching
 from gateway.batching import Batcher
 
 pytestmark = pytest.mark.enable_socket  # an event loop wakes itself through one
@@ -109,3 +110,26 @@ def test_item_that_gets_no_result_in_time_fails_and_the_others_go_on():
 
     assert [type(error) for error in late] == [OSError, OSError]
     assert after == 30
+
+
+def test_spare_link_serves_who_has_waited_for_long_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    async def prepare(link: str) -> None:
+        assert link == "spare"
+
+    async def main(after_seconds: float) -> list[list[int]]:
+        monkeypatch.setattr(batching, "SPARE_AFTER_SECONDS", after_seconds)
+        work = Work()
+        batcher = Batcher(work, links=["near"], spare=["spare"], prepare=prepare, largest=10)
+        first = batcher.submit(1)
+        await work.started.wait()
+        rest = [batcher.submit(item) for item in (2, 3)]
+        await asyncio.sleep(0.05)
+        begun = list(work.batches)
+        work.gate.set()
+        assert await asyncio.gather(first, *rest) == [10, 20, 30]
+        return begun
+
+    assert asyncio.run(main(0.001)) == [[1], [2, 3]]
+    assert asyncio.run(main(60)) == [[1]]
