@@ -310,10 +310,11 @@ def test_panel_away_mail_in_the_queue_waits_and_is_delivered(
         sink.script.recipients[name] = "451 4.2.0 busy"
         stage.alias(name[0], to_mailbox(stage, sink.port, name))
         assert front.send(stage.address(name[0])).startswith("250 ")
-    wait_until(lambda: front.postfix.log.count("451 4.2.0 busy") >= 2)
+    wait_until(lambda: front.postfix.log.count("451 4.2.0 busy") >= 2, seconds=60)
 
     front.lookups.stop()
-    wait_until(lambda: "status=deferred (address resolver failure)" in front.postfix.log)
+    resolving = "status=deferred (address resolver failure)"
+    wait_until(lambda: resolving in front.postfix.log, seconds=60)
     sink.script.recipients.clear()
     front.lookups.start()
     front.deliver()
