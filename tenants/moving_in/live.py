@@ -4,6 +4,8 @@ postmap knows every kind of map (files, SQL, LDAP, socketmap, …), so what is c
 meets. One process for each map and round, however many addresses; nothing is written.
 """
 
+import os
+import shutil
 import subprocess
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ PARAMETERS = (
 _BY_PATTERN = ("pcre:", "regexp:", "cidr:")  # these are asked for whole addresses alone
 SECONDS = 60
 
+SBIN = "/usr/sbin:/usr/local/sbin"
 Run = Callable[[Sequence[str], str], "subprocess.CompletedProcess[str]"]
 
 
@@ -41,9 +44,16 @@ def parse_place(text: str) -> tuple[str, str]:
 
 def run_program(command: Sequence[str], text: str) -> "subprocess.CompletedProcess[str]":
     """The program with this input. Raises OldSystemFailed where it cannot be run."""
+    # Postfix's programs lie where an ordinary user's PATH does not look.
+    program = shutil.which(command[0], path=f"{os.environ.get('PATH', os.defpath)}:{SBIN}")
     try:
         return subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=SECONDS, check=False
+            [program or command[0], *command[1:]],
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise OldSystemFailed(f"{command[0]}: {error}") from error
