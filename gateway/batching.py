@@ -20,6 +20,8 @@ Result = TypeVar("Result")
 Link = TypeVar("Link")
 # So long an item waits for one of the links before it may have a spare one.
 SPARE_AFTER_SECONDS = 0.005
+# A database that takes no more connections is left alone for so long.
+PREPARED_AGAIN_SECONDS = 1.0
 # How often late items are looked for while there are any.
 WATCH_SECONDS = 0.5
 
@@ -106,8 +108,11 @@ class Batcher(Generic[Link, Item, Result]):
         self._start()
 
     def _is_prepared(self, link: Link, task: "asyncio.Future[None]") -> None:
-        has_failed = task.cancelled() or task.exception() is not None
-        (self._unprepared if has_failed else self._spare).append(link)
+        if task.cancelled() or task.exception() is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(PREPARED_AGAIN_SECONDS, self._unprepared.append, link)
+            return
+        self._spare.append(link)
         self._start()
 
     def _run(self, links: list[Link]) -> None:

@@ -165,26 +165,26 @@ class DestinationFilter(DropdownFilter):
         return in_lane(queryset, self.value()) if self.value() else queryset
 
 
-class AnyDestinationFilter(DestinationFilter):
-    """Also of what is settled, of which there is no index: then among the newest, as KindFilter."""
+class AmongNewest:
+    """Of what is settled there is no index: a choice is looked for among the newest, as a kind."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        found = super().queryset(request, queryset)  # type: ignore[misc]
+        return newest_or_open(request, found) if self.value() else found  # type: ignore[attr-defined]
+
+
+class AnyDestinationFilter(AmongNewest, DestinationFilter):
+    """Also of what is settled."""
 
     title = f"destination; of the newest {NEWEST:,} unless they wait"
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        found = super().queryset(request, queryset)
-        return newest_or_open(request, found) if self.value() else found
 
-
-class HopFilter(AutocompleteSelectFilter):
-    """Any next hop, by the beginning of its name; what is settled as in AnyDestinationFilter."""
+class HopFilter(AmongNewest, AutocompleteSelectFilter):
+    """Any next hop, by the beginning of its name."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.title = f"next hop; of the newest {NEWEST:,} unless they wait"
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        found = super().queryset(request, queryset)
-        return newest_or_open(request, found) if self.value() else found
 
 
 class DomainFilter(AutocompleteSelectFilter):

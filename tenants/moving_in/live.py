@@ -29,8 +29,8 @@ PARAMETERS = (
 )
 _BY_PATTERN = ("pcre:", "regexp:", "cidr:")  # these are asked for whole addresses alone
 SECONDS = 60
-
 SBIN = "/usr/sbin:/usr/local/sbin"
+
 Run = Callable[[Sequence[str], str], "subprocess.CompletedProcess[str]"]
 
 
