@@ -133,3 +133,27 @@ def test_spare_link_serves_who_has_waited_for_long_and_nobody_else(
 
     assert asyncio.run(main(0.001)) == [[1], [2, 3]]
     assert asyncio.run(main(60)) == [[1]]
+
+
+def test_spare_link_that_cannot_be_prepared_is_left_alone_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(batching, "SPARE_AFTER_SECONDS", 0.001)
+    tries = []
+
+    async def prepare(link: str) -> None:
+        tries.append(link)
+        raise OSError("no more connections")
+
+    async def main() -> None:
+        work = Work()
+        batcher = Batcher(work, links=["near"], spare=["spare"], prepare=prepare, largest=10)
+        first = batcher.submit(1)
+        await work.started.wait()
+        second = batcher.submit(2)
+        await asyncio.sleep(0.05)
+        work.gate.set()
+        assert await asyncio.gather(first, second) == [10, 20]
+
+    asyncio.run(main())
+    assert tries == ["spare"]
