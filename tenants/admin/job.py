@@ -112,7 +112,7 @@ class JobAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         if job is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        if (made := reading.import_of(job)) is not None:
+        if (made := reading.made_of(job)) is not None:
             return redirect(made.get_absolute_url())
         return self.page(request, job)
 
@@ -289,7 +289,7 @@ def _sample(job: Job) -> "QuerySet[JobItem]":
 
 def _model_of(job: Job) -> Any:
     """The model of the rows; None where the items are no rows."""
-    first = job.items.first()
+    first = job.items.defer("payload").first()  # which may be a whole file
     return apps.get_model(first.model) if first is not None and first.model else None
 
 

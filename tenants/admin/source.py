@@ -16,8 +16,14 @@ from unfold.decorators import display
 
 from tenants import jobs
 from tenants.admin.base import PanelAdmin, actor_of, reason_of
-from tenants.admin.source_form import MAP_HELP, UPLOAD_OCTETS, RecipientsForm, SourceForm
-from tenants.jobs import reading, sending, shadowing
+from tenants.admin.source_form import (
+    MAP_HELP,
+    UPLOAD_OCTETS,
+    LongSource,
+    RecipientsForm,
+    SourceForm,
+)
+from tenants.jobs import reading, sending, shadowing, sources
 from tenants.models import Domain, Job, JobItem, Source
 from tenants.moving_in.keeping import inventory_of
 from tenants.moving_in.reading import UnreadableSource, as_text
@@ -66,6 +72,18 @@ class SourceAdmin(PanelAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """What was read stays as it was read: read it again instead."""
         return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        """Long files are left to a worker, which makes the source when it has read them."""
+        if form.long is None:
+            super().save_model(request, obj, form, change)
+        else:
+            obj.read_by = _read_later(request, obj, form.long)
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> Any:
+        if (job := getattr(obj, "read_by", None)) is not None:
+            return redirect(job.get_absolute_url())
+        return super().response_add(request, obj, post_url_continue)
 
     def response_post_save_add(self, request: HttpRequest, obj: Source) -> HttpResponse:
         return redirect(obj.get_absolute_url())
@@ -168,6 +186,18 @@ class SourceAdmin(PanelAdmin):
         if source is None:
             raise Http404
         return source
+
+
+def _read_later(request: HttpRequest, source: Source, long: LongSource) -> Job:
+    return jobs.apply(
+        sources.draft_reading(
+            source,
+            long.files,
+            name=long.name,
+            most_octets=UPLOAD_OCTETS,
+            actor=actor_of(request),
+        )
+    )
 
 
 def report_url(source: Source, job: Job) -> str:

@@ -1,9 +1,14 @@
 """The form that a source is read with: a dump, a database or map files become an inventory.
 
+Long files are left to a worker, whose job leads to the source; a database is read at once, since
+its password is not kept.
+
 What cannot be read is an error at the field that it was given in.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from django import forms
@@ -20,12 +25,21 @@ from tenants.models import Source
 from tenants.models.fields import normalise_domain
 from tenants.moving_in.inventory import Inventory
 from tenants.moving_in.keeping import fill
-from tenants.moving_in.reading import UnreadableSource, read_dump, read_live, read_maps, shown
+from tenants.moving_in.reading import (
+    TOO_LONG,
+    UnreadableSource,
+    is_longer,
+    read_dump,
+    read_live,
+    read_maps,
+    shown,
+)
 from tenants.moving_in.sources.maps import Map
 from tenants.octets import print_octets
 
 # Unpacked: a small file may unpack to what fills the memory of the process.
 UPLOAD_OCTETS = 64_000_000
+READ_AT_ONCE = 1_000_000  # unpacked, some 6,000 addresses; a worker reads longer files
 MAP_HELP = {
     Map.ALIASES: "Aliases and forwards: address, then targets.",
     Map.MAILBOXES: "Mailboxes: address, then where they are.",
@@ -35,6 +49,14 @@ MAP_HELP = {
     Map.RELAY_RECIPIENTS: "Recipients of these.",
     Map.TRANSPORT: "Servers of whole domains.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class LongSource:
+    """Files that a worker is to read, by their field, and what an operator calls them."""
+
+    files: Mapping[str, bytes]
+    name: str
 
 
 def _map_field(name: Map) -> forms.FileField:
@@ -55,7 +77,7 @@ class SourceForm(PanelForm):
         widget=UnfoldAdminFileFieldWidget,
         help_text="What mysqldump, mariadb-dump, pg_dump --format=plain or sqlite3's .dump wrote, "
         f"packed by gzip or not, at most {print_octets(UPLOAD_OCTETS)} unpacked. Nothing in it is "
-        "executed. From some 200,000 addresses on, manage.py move_in is the better way.",
+        "executed; what is long is read by a worker. manage.py move_in takes longer ones.",
     )
     database = forms.CharField(
         label="Or a database",
@@ -74,6 +96,8 @@ class SourceForm(PanelForm):
     relay_recipient_maps = _map_field(Map.RELAY_RECIPIENTS)
     transport_maps = _map_field(Map.TRANSPORT)
 
+    long: LongSource | None = None
+
     class Meta:
         model = Source
         fields = ("tenant", "next_hop", "product", "domains")
@@ -89,10 +113,23 @@ class SourceForm(PanelForm):
         if not self.errors:
             field, name = self._given(data)
             try:
-                fill(self.instance, self._read(field, data), name=name)
+                self._take(field, name, data)
             except UnreadableSource as error:
                 raise ValidationError({field: str(error)}) from error
         return data
+
+    def _take(self, field: str, name: str, data: dict[str, Any]) -> None:
+        """Fill the source, or leave its files to a worker. Raises UnreadableSource."""
+        files = self._files(field, data)
+        if any(is_longer(file, READ_AT_ONCE) for file in files.values()):
+            self.long = LongSource({key: _whole(file) for key, file in files.items()}, name)
+        else:
+            fill(self.instance, self._read(field, files, data), name=name)
+
+    def _files(self, field: str, data: dict[str, Any]) -> dict[str, IO[bytes]]:
+        """The files that it is read from, by their field; none where that is a database."""
+        names: list[str] = {"database": [], "dump": ["dump"]}.get(field, list(MAP_HELP))
+        return {str(name): data[name].file for name in names if data.get(name)}
 
     def _given(self, data: dict[str, Any]) -> tuple[str, str]:
         """The field that the source stands in, and what was read. Raises ValidationError."""
@@ -115,15 +152,20 @@ class SourceForm(PanelForm):
         except ValueError as error:
             raise ValidationError({"database": str(error)}) from error
 
-    def _read(self, field: str, data: dict[str, Any]) -> Inventory:
-        domains = data["domains"]
+    def _read(self, field: str, files: Mapping[str, IO[bytes]], data: dict[str, Any]) -> Inventory:
+        product, domains = data["product"], data["domains"]
         if field == "dump":
-            dump = data["dump"].file
-            return read_dump(data["product"], dump, domains=domains, most_octets=UPLOAD_OCTETS)
+            return read_dump(product, files[field], domains=domains, most_octets=UPLOAD_OCTETS)
         if field == "database":
-            return read_live(data["product"], data["database"], domains=domains)
-        files = {name.value: data[name].file for name in MAP_HELP if data.get(name)}
+            return read_live(product, data["database"], domains=domains)
         return read_maps(files, domains=domains, most_octets=UPLOAD_OCTETS)
+
+
+def _whole(file: IO[bytes]) -> bytes:
+    """Its octets, as they came. Raises UnreadableSource where they are too many unpacked."""
+    if is_longer(file, UPLOAD_OCTETS):
+        raise UnreadableSource(TOO_LONG.format(most=print_octets(UPLOAD_OCTETS)))
+    return file.read()
 
 
 class RecipientsForm(forms.Form):

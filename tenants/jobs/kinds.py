@@ -10,6 +10,7 @@ from tenants.jobs import (
     rerouting,
     sending,
     shadowing,
+    sources,
     undoing,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "rerouting",
     "sending",
     "shadowing",
+    "sources",
     "undoing",
 ]

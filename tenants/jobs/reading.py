@@ -14,7 +14,7 @@ from tenants.changes import Actor
 from tenants.imports.errors import Unreadable
 from tenants.imports.reading import Format, Hints, Limits, read
 from tenants.imports.rows import Kind as RowKind
-from tenants.jobs import importing, ledger, shadowing
+from tenants.jobs import importing, ledger, shadowing, sources
 from tenants.jobs.kind import CHANGED, Outcome, RefusedError, RowByRow, Work, register
 from tenants.models import Job, JobItem, Source, Tenant
 
@@ -67,6 +67,11 @@ def draft_source(source: Source, *, actor: Actor, reason: str) -> Job:
     return job
 
 
+def made_of(job: Job) -> Job | Source | None:
+    """The import or the source that came of reading; None before, or where nothing came of it."""
+    return import_of(job) or sources.source_of(job)
+
+
 def import_of(job: Job) -> Job | None:
     """The import that came of reading; None before that, or where nothing came of it."""
     item = job.items.first() if job.kind in KINDS and job.state == Job.State.DONE else None
@@ -76,7 +81,7 @@ def import_of(job: Job) -> Job | None:
 
 def forget_files() -> int:
     """Empty what was stopped or broke off, so that no file is kept longer than it is needed."""
-    return ledger.empty_items(FILE)
+    return ledger.empty_items(FILE) + ledger.empty_items(sources.READ)
 
 
 @dataclass(frozen=True)

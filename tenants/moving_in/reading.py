@@ -38,6 +38,10 @@ class UnreadableSource(ValueError):
     """The source as a whole cannot be read; the message is for an operator."""
 
 
+class TooLongError(UnreadableSource):
+    """There is more of it than is taken."""
+
+
 def read_dump(
     product: str, octets: IO[bytes], *, domains: Sequence[str] = (), most_octets: int | None = None
 ) -> Inventory:
@@ -121,8 +125,25 @@ def read_path(product: str, where: str, *, domains: Sequence[str] = ()) -> Inven
         raise UnreadableSource(f"{where}: {error.strerror}.") from error
 
 
+def is_longer(octets: IO[bytes], most_octets: int) -> bool:
+    """Whether a file has more octets than this unpacked; not known of a broken one, which is read
+    to say so. The file is wound back. Raises UnreadableSource for what is no text.
+    """
+    try:
+        with as_text(octets, most_octets=most_octets) as text:
+            while text.read(BUFFER_OCTETS):
+                continue
+    except TooLongError:
+        return True
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return False
+    finally:
+        octets.seek(0)
+    return False
+
+
 class _Bounded(io.RawIOBase):
-    """A file that ends with UnreadableSource where more comes out of it than is taken."""
+    """A file that ends with TooLongError where more comes out of it than is taken."""
 
     def __init__(self, octets: IO[bytes], most_octets: int) -> None:
         self._octets, self._most, self._left = octets, most_octets, most_octets
@@ -134,7 +155,7 @@ class _Bounded(io.RawIOBase):
         piece = self._octets.read(len(buffer))
         self._left -= len(piece)
         if self._left < 0:
-            raise UnreadableSource(TOO_LONG.format(most=print_octets(self._most)))
+            raise TooLongError(TOO_LONG.format(most=print_octets(self._most)))
         buffer[: len(piece)] = piece
         return len(piece)
 

@@ -1,18 +1,21 @@
 """The pages of moving in: what was read, the plan, the comparison and its report."""
 
 import gzip
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
-from tenants import jobs
+from tenants import jobs, tasks
 from tenants.admin import source as source_admin
 from tenants.admin import source_form
-from tenants.models import Job, Source
+from tenants.jobs import sources
+from tenants.models import Job, JobItem, Source
 from tests.pages import url_of
 from tests.tenants.moving_in import installations
 from tests.tenants.moving_in.test_moving_in import make_source, move_in, verify
@@ -39,6 +42,76 @@ def test_an_uploaded_dump_leads_to_a_page_of_what_it_holds(client: Client, world
     assert "Make a plan" in page
     assert "Plan the send-as permissions" in page
     assert client.get(url_of(Source, "changelist")).status_code == 200
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_form, "READ_AT_ONCE", 100)
+
+
+def kept_files() -> Any:
+    return JobItem.objects.get(job__kind=sources.READ).payload.get("files")
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_long_dump_is_read_by_a_worker_and_leads_to_its_source(
+    client: Client, world: World, *, is_packed: bool
+) -> None:
+    octets = installations.modoboa().encode()
+    file = SimpleUploadedFile("modoboa.sql", gzip.compress(octets) if is_packed else octets)
+    url = upload(client, world, dump=file)["Location"]
+    assert "Read Modoboa (modoboa.sql)" in client.get(url).content.decode()
+    assert not Source.objects.exists()
+    assert kept_files().keys() == {"dump"}
+    jobs.work_off(lambda: True)
+
+    source = Source.objects.get()
+    assert client.get(url)["Location"] == source.get_absolute_url()
+    assert (source.counts["mailboxes"], source.name) == (2, "modoboa.sql")
+    assert not kept_files()
+
+
+@pytest.mark.usefixtures("short")
+def test_long_map_files_are_read_by_a_worker(client: Client, world: World) -> None:
+    files = {name: dump(text, name) for name, text in installations.MAPS.items()}
+    upload(client, world, product="maps", **files)
+    jobs.work_off(lambda: True)
+
+    assert Source.objects.get().counts["aliases"] == 4
+
+
+@pytest.mark.usefixtures("short")
+def test_a_long_dump_that_cannot_be_read_is_told_on_its_job(client: Client, world: World) -> None:
+    url = upload(client, world, dump=dump("nothing " * 100))["Location"]
+    jobs.work_off(lambda: True)
+
+    assert "does not look like Modoboa" in client.get(url).content.decode()
+    assert not Source.objects.exists()
+    assert not kept_files()
+
+
+@pytest.mark.usefixtures("short")
+def test_a_worker_that_ends_leaves_a_long_dump_to_the_next_one(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(client, world, dump=dump(installations.modoboa()))
+    claimed = jobs.claim()
+    assert claimed is not None
+    assert not jobs.work_off(lambda: True), "its lease still holds"
+    Job.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+
+    assert jobs.work_off(lambda: True) == 1
+    assert Source.objects.get().counts["mailboxes"] == 2
+
+
+@pytest.mark.usefixtures("short")
+def test_a_dump_that_nobody_reads_any_more_is_not_kept(client: Client, world: World) -> None:
+    upload(client, world, dump=dump(installations.modoboa()))
+    jobs.cancel(Job.objects.get())
+    tasks.forget_jobs()
+
+    assert JobItem.objects.get().payload == {}
 
 
 def test_map_files_are_read_by_their_parameter(client: Client, world: World) -> None:
