@@ -286,6 +286,8 @@ SPF_INCLUDE = env.str("SPF_INCLUDE", default="")
 BOUNCE_DOMAIN = env.str("BOUNCE_DOMAIN", default=f"bounce.{GATEWAY_HOSTNAME}")
 # Newest first; older ones are still accepted on the way back.
 SRS_SECRETS = env.list("SRS_SECRETS", default=[]) or [SECRET_KEY]
+# What seals secrets in the database, newest first; older ones still open what they sealed.
+ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", default=[]) or [SECRET_KEY]
 # smtp://user:password@host:port of the relay for forwards; empty means forwards wait.
 SMARTHOST_URL = env.text("SMARTHOST_URL", default="", check=smarthost.parse)
 # http(s)://host:port of Rspamd's normal worker; empty means that no content is filtered.

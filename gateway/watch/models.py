@@ -21,6 +21,7 @@ from django.utils import timezone
 from gateway.ids import uuid7
 from gateway.models import loose
 from gateway.watch.facts import Kind, Severity
+from gateway.watch.places import PlaceField
 from gateway.watch.webhook import conceal, parse_url
 from tenants.models.fields import Ruled
 from tenants.models.history import tracked
@@ -285,7 +286,7 @@ class AlarmRecipient(Ruled):
 
     name = models.CharField(max_length=100, unique=True)
     channel = models.CharField(max_length=8, choices=Channel, default=Channel.MAIL)
-    address = models.CharField(
+    address = PlaceField(
         max_length=500,
         help_text="name@example.com for mail, https://example.com/hook for a webhook.",
     )

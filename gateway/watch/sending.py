@@ -15,6 +15,7 @@ from django.db import transaction
 from gateway.watch import mailing
 from gateway.watch.models import AlarmRecipient, Notice
 from gateway.watch.outcome import Undelivered
+from gateway.watch.places import UNOPENED
 from gateway.watch.webhook import Posting, post
 from tenants import changes
 from tenants.changes import Actor
@@ -86,6 +87,8 @@ def _deliver(notice: Notice, now: datetime) -> str:
     """What the other side said. Raises Undelivered."""
     if not notice.recipient.enabled:
         raise Undelivered("the recipient is switched off")
+    if notice.recipient.address == UNOPENED:
+        raise Undelivered(f"its address cannot be read {UNOPENED}")
     if notice.recipient.channel == AlarmRecipient.Channel.MAIL:
         return mailing.mail(str(notice.id), notice.recipient.address, notice.subject, notice.text)
     body = json.dumps(notice.payload, separators=(",", ":")).encode()

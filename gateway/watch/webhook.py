@@ -51,6 +51,11 @@ def parse_url(url: str) -> SplitResult:
     return parts
 
 
+def is_hook(address: str) -> bool:
+    """Whether this is an address of a webhook, and none for mail."""
+    return address.partition("://")[0].lower() in PORTS
+
+
 def conceal(address: str) -> str:
     """An address of a webhook without its path, which is often a secret; others as they are.
 

@@ -22,6 +22,7 @@ from tenants.admin.base import PanelAdmin
 from tenants.admin.forms import PanelForm
 
 NOTICES_SHOWN = 20
+KEPT_AS_IT_IS = " Of a webhook only the host is shown: write the whole address to change it."
 
 
 class RecipientForm(PanelForm):
@@ -31,6 +32,18 @@ class RecipientForm(PanelForm):
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="None chosen means all.",
     )
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        if self.instance.pk and "address" in self.fields:
+            self.initial["address"] = conceal(self.instance.address)
+            self.fields["address"].help_text += KEPT_AS_IT_IS
+
+    def clean_address(self) -> str:
+        """What is shown of a webhook's address, sent back, means the address itself."""
+        typed: str = self.cleaned_data["address"]
+        kept = self.instance.address
+        return kept if kept and typed == conceal(kept) else typed
 
 
 @admin.register(AlarmRecipient)

@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import Settings
 
 from gateway.models import Delivery, Outage
 from gateway.watch import alarms, traffic
@@ -18,6 +21,7 @@ from gateway.watch.facts import Facts, Finding, Kind, LaneTrouble, Severity
 from gateway.watch.figures import DEFAULT, WINDOWS
 from gateway.watch.judge import judge
 from gateway.watch.models import Alarm, AlarmRecipient, AlarmStep, Heartbeat
+from gateway.watch.places import UNOPENED, reseal, unseal_all
 from gateway.watch.webhook import conceal
 from tenants.roles import Role
 from tests import world as make
@@ -374,7 +378,83 @@ def test_the_path_of_a_webhook_is_shown_to_those_alone_who_may_change_it(
     assert not any("s3cret" in page for page in shown)
     assert conceal(HOOK) in shown[1]
     assert conceal(recipient.address) in shown[1]
-    assert HOOK in page_of(client, own)
+    assert "s3cret" not in page_of(client, own)
+
+
+def stored_addresses() -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT address FROM watch_alarmrecipient "
+            "UNION SELECT address FROM watch_alarmrecipientevent"
+        )
+        return {address for (address,) in cursor.fetchall()}
+
+
+def test_a_webhook_s_address_is_sealed_in_the_database_and_its_history(world: World) -> None:
+    recipient = make.save(AlarmRecipient(name="Chat", channel="webhook", address=HOOK))
+    make.save(AlarmRecipient(name="Jo", channel="mail", address="jo@staff.example"))
+
+    [mail, hook] = sorted(stored_addresses())
+    assert mail == "jo@staff.example"
+    assert hook.startswith("sealed:")
+    assert "s3cret" not in hook
+    recipient.refresh_from_db()
+    assert recipient.address == HOOK
+
+
+def test_a_webhook_keeps_its_address_when_something_else_of_it_is_changed(
+    client: Client, world: World
+) -> None:
+    recipient = make.save(AlarmRecipient(name="Chat", channel="webhook", address=HOOK))
+    before = stored_addresses()
+    own = url_of(AlarmRecipient, "change", recipient.pk)
+    values = {"name": "Chat", "channel": "webhook", "minimum_severity": 1, "change_reason": "x"}
+    kept = client.post(own, values | {"name": "Talk", "address": conceal(HOOK)})
+    recipient.refresh_from_db()
+    assert (kept.status_code, recipient.name, recipient.address) == (302, "Talk", HOOK)
+    assert stored_addresses() == before
+    client.post(own, values | {"address": f"{HOOK}2"})
+    recipient.refresh_from_db()
+    assert recipient.address == f"{HOOK}2"
+
+
+def test_keys_change_one_after_the_other_without_a_webhook_lost(
+    world: World, settings: Settings
+) -> None:
+    recipient = make.save(AlarmRecipient(name="Chat", channel="webhook", address=HOOK))
+    settings.ENCRYPTION_KEYS = ["new", *settings.ENCRYPTION_KEYS]
+    call_command("reseal", stdout=StringIO())
+    settings.ENCRYPTION_KEYS = ["new"]
+    recipient.refresh_from_db()
+    assert recipient.address == HOOK
+    assert {event.address for event in AlarmRecipient.pgh_event_model.objects.all()} == {HOOK}
+
+
+def test_a_webhook_whose_key_is_gone_says_so_and_asks_for_its_address(
+    client: Client, world: World, settings: Settings
+) -> None:
+    recipient = make.save(AlarmRecipient(name="Chat", channel="webhook", address=HOOK))
+    settings.ENCRYPTION_KEYS = ["another"]
+    own = url_of(AlarmRecipient, "change", recipient.pk)
+    assert "not in ENCRYPTION_KEYS" in page_of(client, own)
+    tried = client.post(own.replace("change/", "test/"), follow=True).content.decode()
+    assert "its address cannot be read" in tried
+    values = {"name": "Chat", "channel": "webhook", "minimum_severity": 1, "change_reason": "x"}
+    refused = client.post(own, values | {"address": UNOPENED})
+    assert "address" in refused.context_data["adminform"].form.errors
+
+
+def test_what_stood_open_is_sealed_by_the_migration_and_opened_by_its_reverse(
+    world: World,
+) -> None:
+    make.save(AlarmRecipient(name="Chat", channel="webhook", address=HOOK))
+    tables = ("watch_alarmrecipient", "watch_alarmrecipientevent")
+    events = AlarmRecipient.pgh_event_model.objects.count()
+    unseal_all(*tables)
+    assert stored_addresses() == {HOOK}
+    reseal(*tables)
+    assert all(address.startswith("sealed:") for address in stored_addresses())
+    assert AlarmRecipient.pgh_event_model.objects.count() == events
 
 
 @pytest.mark.parametrize("address", ["jo@staff.example", "https://chat.example/"])
