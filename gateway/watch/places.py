@@ -35,7 +35,7 @@ class Opened(str):
         return opened
 
 
-class PlaceField(models.CharField):
+class PlaceField(models.CharField):  # type: ignore[type-arg]
     """An address for mail, or one of a webhook, which is sealed in the database, its history and
     its backups. Webhooks cannot be searched for.
     """
