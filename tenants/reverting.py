@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, models
+from django.db.models import ProtectedError, RestrictedError
+from django.db.models.deletion import Collector
 from django.utils import timezone
 
 from tenants import changes, history
@@ -130,11 +132,48 @@ def revert(
     return rows
 
 
+def foresee(net: Sequence[Net]) -> None:
+    """Whether these changes can be taken back, as things stand: only read, so nobody is waited for.
+
+    What the rules say of several rows together is found out when it is done. Raises as `revert`
+    does, and ProtectedError or RestrictedError where a row is still needed.
+    """
+    if not net:
+        raise ValidationError(NOTHING)
+    going = {(each.model, each.pk) for each in net if each.before is None}
+    for each in net:
+        if each.before is None:
+            _foresee_removal(each, going)
+        elif len(net) == 1:
+            _require_related(wanted := _wanted(each))
+            wanted.full_clean()
+        else:
+            _wanted(each)
+
+
+def _foresee_removal(net: Net, going: set[tuple[type[models.Model], Any]]) -> None:
+    """Needed is what rows point at that do not go with it."""
+    if (row := _removable(net)) is None:
+        return
+    try:
+        Collector(using=DEFAULT_DB_ALIAS).collect([row])
+    except (ProtectedError, RestrictedError) as error:
+        needing: Any = getattr(error, "protected_objects", getattr(error, "restricted_objects", ()))
+        left = {each for each in needing if (type(each), each.pk) not in going}
+        if left:
+            raise type(error)(str(error), left) from error
+
+
 def _put_back(net: Net, actor: Actor, reason: str, is_strict: bool) -> models.Model:  # noqa: FBT001
-    row = net.model._base_manager.filter(pk=net.pk).first()
-    wanted = _with_earlier_values(net, row, is_strict) if net.after else _as_it_was(net, row)
+    wanted = _wanted(net, is_strict=is_strict)
     _require_related(wanted)
     return changes.save(wanted, actor=actor, reason=reason)
+
+
+def _wanted(net: Net, *, is_strict: bool = False) -> models.Model:
+    """The row as it is to be, not saved. Raises ValidationError where it went another way since."""
+    row = net.model._base_manager.filter(pk=net.pk).first()
+    return _with_earlier_values(net, row, is_strict) if net.after else _as_it_was(net, row)
 
 
 def _require_related(row: models.Model) -> None:
@@ -179,14 +218,20 @@ def _differs(row: models.Model, net: Net, each: Any) -> bool:
 
 
 def _remove(net: Net, actor: Actor, reason: str) -> None:
-    """Delete what the edit created, unless it has gone or somebody has worked on it since."""
-    row = net.model._base_manager.filter(pk=net.pk).first()
-    if row is None:
-        return
-    later = _later(net) or _later_belonging(net)
+    """Delete what the edit created, unless it has gone."""
+    if (row := _removable(net)) is not None:
+        changes.delete(row, actor=actor, reason=reason)
+
+
+def _removable(net: Net) -> models.Model | None:
+    """What the edit created; None where it has gone. Raises ValidationError where somebody has
+    worked on it since.
+    """
+    row: models.Model | None = net.model._base_manager.filter(pk=net.pk).first()
+    later = (_later(net) or _later_belonging(net)) if row is not None else None
     if later is not None:
         raise ValidationError(f"{net.subject} was edited since{_by(later)}.")
-    changes.delete(row, actor=actor, reason=reason)
+    return row
 
 
 def _later(net: Net) -> Any:

@@ -1,21 +1,21 @@
 """Taking one edit back from a history: first a page that says what it comes to, then the change.
 
-Whether it may be is tried beforehand by the very code that does it, and rolled back.
+Whether it may be is foreseen by reading alone, so that a look waits for nobody and holds nobody up.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError, RestrictedError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from psycopg.errors import LockNotAvailable
 
 from tenants import history, permissions, reverting
 from tenants.admin.base import AT_ONCE, actor_of, reason_of, still_needed
@@ -23,8 +23,6 @@ from tenants.history import FieldChange, Source
 from tenants.reverting import Net
 
 NOT_NAMED = "This names no edit."
-BUSY = "Somebody is editing the same tenant: load this page again in a moment."
-TRIAL_WAITS = "1s"  # a look holds the tenant's lock as an edit does, for milliseconds
 DONE = "Taken back. The history shows it as a change of yours."
 
 
@@ -50,9 +48,8 @@ def revert_view(
         raise PermissionDenied
     back = reverse(f"admin:{page.opts.app_label}_{page.opts.model_name}_history", args=[object_id])
     is_sent = request.method == "POST"
-    refusal = refusal or _tried(
-        net, actor_of(request), reason=reason_of(request) or "taken back", is_trial=not is_sent
-    )
+    act = partial(_take_back, request) if is_sent else reverting.foresee
+    refusal = refusal or _refusal(partial(act, net))
     if is_sent and not refusal:
         messages.success(request, DONE)
         return redirect(back)
@@ -68,6 +65,11 @@ def revert_view(
     return TemplateResponse(request, "admin/panel/revert.html", context)
 
 
+def _take_back(request: HttpRequest, net: Sequence[Net]) -> None:
+    reason = reason_of(request) or "taken back"
+    reverting.revert(net, actor=actor_of(request), reason=reason)
+
+
 def _net(sources: Iterable[Source], key: str) -> tuple[list[Net], str]:
     """What the edit came to; or the sentence why that cannot be said."""
     try:
@@ -78,34 +80,18 @@ def _net(sources: Iterable[Source], key: str) -> tuple[list[Net], str]:
         return [], NOT_NAMED
 
 
-def _tried(net: Sequence[Net], actor: Any, *, reason: str = "", is_trial: bool = False) -> str:
-    """Take it back, or only see whether that would do; the sentence why not, else nothing.
-
-    Whoever only looks gives way where an edit of the same tenant takes long.
-    """
+def _refusal(act: Callable[[], object]) -> str:
+    """Do it, all or nothing; the sentence why not, else nothing."""
     try:
         with transaction.atomic():
-            if is_trial:
-                _wait_for_locks_at_most(TRIAL_WAITS)
-            reverting.revert(net, actor=actor, reason=reason)
-            if is_trial:
-                transaction.set_rollback(True)
+            act()
     except ValidationError as error:
         return " ".join(dict.fromkeys(error.messages))
     except (ProtectedError, RestrictedError) as error:
         return still_needed(error)
     except IntegrityError:
         return AT_ONCE
-    except OperationalError as error:
-        if not isinstance(error.__cause__, LockNotAvailable):
-            raise
-        return BUSY
     return ""
-
-
-def _wait_for_locks_at_most(time: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [time])
 
 
 def _permission(net: Net) -> str:
