@@ -9,7 +9,9 @@ from django.core.exceptions import PermissionDenied
 from django.db import models
 
 from tenants.changes import Actor
-from tenants.models import Address, Alias, RoleAddress
+from tenants.models import Address, Alias, RoleAddress, Target
+
+CHANGE_TARGETS = "tenants.change_target"
 
 
 def page_model(model: type[models.Model], row: Any) -> type[models.Model]:
@@ -29,3 +31,8 @@ def require(actor: Actor, verb: str, model: type[models.Model]) -> None:
     user: Any = actor.user
     if user is not None and not user.has_perm(name_of(verb, model)):
         raise PermissionDenied(f"You may not {verb} {model._meta.verbose_name_plural}.")
+
+
+def require_targets(actor: Actor) -> None:
+    """Raises PermissionDenied where a user may not say where mail goes."""
+    require(actor, "change", Target)

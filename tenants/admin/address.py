@@ -13,7 +13,7 @@ from unfold.contrib.filters.admin import (
 )
 from unfold.decorators import display
 
-from tenants import services
+from tenants import permissions, services
 from tenants.admin.base import PanelAdmin, PanelInline
 from tenants.admin.bulk import bulk_action
 from tenants.admin.deeds import (
@@ -131,6 +131,11 @@ class AddressAdmin(TargetedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("targets__mailbox", "concerns")
+
+    def has_retarget_permission(self, request: HttpRequest) -> bool:
+        """For actions that say where mail goes."""
+        may_retarget = request.user.has_perm(permissions.CHANGE_TARGETS)
+        return may_retarget and bool(self.has_change_permission(request))
 
     @display(description="address", ordering="key")
     def shown(self, address: Address) -> str:

@@ -21,7 +21,9 @@ from tenants.models import Job
 def bulk_action(deed: Deed, *, label: str = "key") -> Any:
     """The deed as an action of a list whose rows are named by the column `label`."""
 
-    @action(description=f"{deed.title}…", permissions=["change"])
+    needed = "retarget" if deed.changes_targets else "change"  # of several, any one would do
+
+    @action(description=f"{deed.title}…", permissions=[needed])
     def choose(page: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         rows = page.model._default_manager.filter(pk__in=queryset.order_by().values("pk"))
         job = begin(request, deed, rows, label=label)

@@ -290,7 +290,10 @@ class RelayForm(ValueForm):
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """A bulk edit: its name among a list's actions, its kind of job, its words, its form."""
+    """A bulk edit: its name among a list's actions, its kind of job, its words, its form.
+
+    What changes targets takes the right to change these besides.
+    """
 
     name: str
     kind: str
@@ -299,6 +302,7 @@ class Deed:
     form: type[DeedForm] | None = None
     is_dangerous: bool = False
     noun: str = "rows"  # where its items are no rows of one table
+    changes_targets: bool = False
 
 
 ENABLE = Deed("enable", "addresses.enable", "Enable", "From the next message on, they take mail.")
@@ -319,6 +323,7 @@ RETARGET = Deed(
     "Deliver to",
     "This target stands in place of all that each of them has now.",
     RetargetForm,
+    changes_targets=True,
 )
 EXCHANGE = Deed(
     "exchange",
@@ -326,6 +331,7 @@ EXCHANGE = Deed(
     "Replace mailbox",
     "Wherever these addresses use the first mailbox, they use the second one.",
     ExchangeForm,
+    changes_targets=True,
 )
 MOVE = Deed(
     "move", "addresses.move", "Move to", "They take mail on the other domain at once.", MoveForm

@@ -20,7 +20,7 @@ from django.utils.text import Truncator
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from tenants import jobs
+from tenants import jobs, permissions
 from tenants.admin.base import ReadOnlyAdmin, actor_of, reason_of
 from tenants.admin.deeds import DEEDS, Deed, DeedForm
 from tenants.admin.imports import differences_of
@@ -233,7 +233,7 @@ class JobAdmin(ReadOnlyAdmin):
         return view
 
     def _may_act(self, request: HttpRequest, job: Job) -> bool:
-        needed = ("tenants.change_job", *filter(None, [job.permission]))
+        needed = ("tenants.change_job", *filter(None, [job.permission]), *_also_needed(job))
         return bool(request.user.has_perms(needed))
 
     def _visible(self, request: HttpRequest, pk: int) -> Job:
@@ -245,6 +245,12 @@ class JobAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request, job):
             raise PermissionDenied
         return job
+
+
+def _also_needed(job: Job) -> list[str]:
+    """What it takes to do, or take back, what the job does."""
+    deed = DEEDS.get(job.undoes.kind if job.undoes else job.kind)
+    return [permissions.CHANGE_TARGETS] if deed is not None and deed.changes_targets else []
 
 
 def _has_inverse(job: Job) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 
-from tenants import changes, services
+from tenants import changes, permissions, services
 from tenants.jobs.kind import CHANGED, REFUSED, UNCHANGED, Outcome, RefusedError, RowByRow, Work
 from tenants.jobs.kind import register as registered
 from tenants.models import Address, Domain, Mailbox, Target
@@ -112,7 +112,11 @@ class Retarget(AddressKind):
 
 
 def retarget(address: Address, wanted: dict[str, Any], work: Work) -> Outcome:
-    """Let an address deliver to one place alone: kind, mailbox's id, address forwarded to."""
+    """Let an address deliver to one place alone: kind, mailbox's id, address forwarded to.
+
+    Raises PermissionDenied where its author may not change targets by hand.
+    """
+    permissions.require_targets(work.actor)
     first, *others = [*address.targets.all()] or [Target(address=address)]
     was = None if first._state.adding else (first.kind, first.mailbox_id, first.forward_to)
     first.kind, first.mailbox_id = wanted["kind"], wanted["mailbox"]
@@ -130,6 +134,7 @@ class Exchange(AddressKind):
     """Puts mailbox `new` in the place of `old`: in targets, those of rules too, and as holder."""
 
     def edit(self, address: Address, work: Work) -> Outcome:
+        permissions.require_targets(work.actor)
         old, new = work.parameters["old"], work.parameters["new"]
         of_address = models.Q(address=address) | models.Q(rule__address=address)
         targets = list(Target.objects.filter(of_address, mailbox=old))

@@ -4,16 +4,17 @@ A row that somebody edited since is left as they made it, and listed with who an
 that would go or come back ask for what their page asks for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
+from django.db import models
 
 from tenants import history, permissions, reverting
 from tenants.changes import Actor
 from tenants.jobs.kind import CHANGED, Outcome, RowByRow, Work, register
-from tenants.models import Address, JobItem
+from tenants.models import Address, JobItem, SubaddressRule, Target
 from tenants.reverting import Net
 
 
@@ -30,11 +31,19 @@ class Undo(RowByRow):
         return Outcome(CHANGED, touched=tuple(_row(name, pk) for name, pk in item.touched))
 
 
-def _require_permissions(net: Iterable[Net], actor: Actor) -> None:
-    """Targets and rules go with their address, as in a bulk edit. Raises PermissionDenied."""
+def _require_permissions(net: Sequence[Net], actor: Actor) -> None:
+    """Targets and rules go and come with their address. Raises PermissionDenied."""
+    gone = {(each.model, each.pk) for each in net if each.verb != "change"}
     for each in net:
         if each.model is Address and each.verb != "change":
             permissions.require(actor, each.verb, permissions.page_model(Address, each.last))
+        elif each.model is Target and not gone & _origins(each):
+            permissions.require_targets(actor)
+
+
+def _origins(net: Net) -> set[tuple[type[models.Model], Any]]:
+    """The address or rule that a target is of."""
+    return {(Address, net.last.address_id), (SubaddressRule, net.last.rule_id)}
 
 
 def _sources(name: str, pk: Any) -> list[history.Source]:

@@ -296,6 +296,30 @@ def test_a_job_is_shown_and_acted_on_only_by_who_may_do_so_with_its_rows(
     assert other.post(url_of(Job, "start", job.pk)).status_code == 403
 
 
+def test_actions_that_change_targets_are_for_who_may_change_these(
+    world: World, client: Client
+) -> None:
+    alias = make.make_alias(world.domain, "x", to_mailbox(make.make_mailbox(world.a)))
+    job = choose(client, "retarget", [alias])
+    act(client, job, "plan", kind="inbox")
+    act(client, job, "start")
+    clerk = make_staff("clerk", is_superuser=False)
+    names = ["view_alias", "change_alias", "view_job", "change_job"]
+    clerk.user_permissions.set(Permission.objects.filter(codename__in=names))
+    other = client_of(clerk)
+
+    offered = other.get(url_of(Alias, "changelist")).content.decode()
+    assert 'value="disable"' in offered
+    assert 'value="retarget"' not in offered
+    assert 'value="exchange"' not in offered
+    other.post(url_of(Alias, "changelist"), {"action": "retarget", "_selected_action": [alias.pk]})
+    assert Job.objects.count() == 1
+    for what in ("plan", "start", "undo"):
+        assert other.post(url_of(Job, what, job.pk)).status_code == 403, what
+    clerk.user_permissions.add(Permission.objects.get(codename="change_target"))
+    assert 'value="retarget"' in other.get(url_of(Alias, "changelist")).content.decode()
+
+
 def test_a_job_that_failed_says_why_and_goes_on(world: World, client: Client) -> None:
     job = jobs.draft("of another version", title="Import", actor=ACTOR, permission="")
     jobs.apply(job)

@@ -269,6 +269,34 @@ def test_the_undo_of_a_move_takes_them_too(world: World, held: str, fate: str, n
     assert Alias.objects.filter(domain=domain).exists() is bool(note)
 
 
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        ("addresses.retarget", {"kind": "inbox", "mailbox": None, "forward_to": ""}),
+        ("addresses.exchange", {}),
+        ("addresses.move", {"old": "forward"}),
+    ],
+)
+def test_who_may_not_change_targets_by_hand_does_not_in_bulk(
+    world: World, boxes: tuple[Mailbox, Mailbox], kind: str, parameters: dict[str, Any]
+) -> None:
+    alias = make.make_alias(world.domain, "x", to_mailbox(boxes[0]))
+    domain = make.make_domain(world.a, "new.example")
+    wanted = {"old": boxes[0].pk, "new": boxes[1].pk, "domain": domain.pk} | parameters
+    before = state_of(alias)
+    clerk = with_permissions("change", "add", "delete")
+
+    refused = start(kind, Alias.objects.filter(pk=alias.pk), actor=clerk, **wanted)
+    assert notes(refused) == ["You may not change targets."]
+    assert state_of(alias) == before
+    job = start(kind, Alias.objects.filter(pk=alias.pk), **wanted)
+    assert job.changed == 1
+    done = state_of(alias)
+    back = jobs.apply(jobs.undo(job, actor=clerk))
+    assert notes(back) == ["You may not change targets."]
+    assert state_of(alias) == done
+
+
 def test_undo_leaves_what_was_edited_since_and_says_by_whom(world: World) -> None:
     first, second = (make.make_alias(world.domain, name) for name in "ab")
     job = start("addresses.disable", Alias.objects.order_by("key"))
