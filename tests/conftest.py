@@ -23,6 +23,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from mailrouting.embedded import REPOSITORY
 from mailrouting.postgres import cluster
+from tests import template
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailrouting.settings")
 os.environ.setdefault(
@@ -67,7 +68,9 @@ def _prepare_run(config: pytest.Config, stack: ExitStack) -> None:
         raise pytest.UsageError(f"REQUIRE_ALL=1, but not installed: {', '.join(missing)}.")
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailrouting-tests-")))
     os.environ["DATA_DIR"] = str(folder)
-    if not os.environ.get("DATABASE_URL") and _needs_django(config):
+    if url := os.environ.get("DATABASE_URL"):
+        stack.callback(template.drop, folder, url)
+    elif _needs_django(config):
         os.environ["DATABASE_URL"] = stack.enter_context(cluster(folder, durable=False))
 
 
@@ -86,6 +89,8 @@ def django_db_setup(
     from django.test.utils import setup_databases, teardown_databases
 
     with django_db_blocker.unblock():
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            template.copied(Path(os.environ["DATA_DIR"]))
         made = setup_databases(verbosity=0, interactive=False)
     yield
     with django_db_blocker.unblock():
