@@ -1,13 +1,26 @@
 """Reads and fills the admin's own forms, as a browser would."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from django.contrib import admin
 from django.db.models import Model
 from django.forms import BaseForm, SplitDateTimeField
 from django.http import HttpResponse
+from django.template.response import SimpleTemplateResponse
 from django.urls import reverse
+
+
+@contextmanager
+def blank() -> Iterator[None]:
+    """Pages are left blank, for tests that ask what a view does: that is four times as fast.
+
+    All of the view runs but its template; other tests draw each page.
+    """
+    with patch.object(SimpleTemplateResponse, "rendered_content", ""):
+        yield
 
 
 def url_of(model: type[Model], page: str, *args: Any) -> str:

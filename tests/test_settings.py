@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 
 import pytest
@@ -20,6 +21,9 @@ PRODUCTION = {
     "EMBEDDED": "0",
     "STATIC_ROOT": "/srv/static",
 }
+
+# What the parts of the try-out are refused with.
+TRY_OUT = ("mailrouting.E001", "mailrouting.E002")
 
 
 def deployment_check(**settings: str) -> subprocess.CompletedProcess[str]:
@@ -46,17 +50,27 @@ def test_production_settings_pass_the_deployment_check() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_try_out_is_refused_in_production() -> None:
+    done = deployment_check(EMBEDDED="1", BROKER_URL="filesystem://")
+    assert done.returncode != 0
+    assert "mailrouting.E001" in done.stderr
+    assert "mailrouting.E002" in done.stderr
+
+
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("embedded", "broker", "found"),
     [
-        ({"EMBEDDED": "1"}, "mailrouting.E001"),
-        ({"BROKER_URL": "filesystem://"}, "mailrouting.E002"),
+        (True, "amqp://localhost", ["mailrouting.E001"]),
+        (False, "filesystem://localhost", ["mailrouting.E002"]),
+        (False, "amqp://localhost", []),
     ],
 )
-def test_try_out_is_refused_in_production(settings: dict[str, str], said: str) -> None:
-    done = deployment_check(**settings)
-    assert done.returncode != 0
-    assert said in done.stderr
+def test_each_part_of_the_try_out_is_refused(
+    embedded: bool, broker: str, found: list[str], settings: Settings
+) -> None:
+    settings.EMBEDDED, settings.BROKER_URL = embedded, broker
+    told = run_checks(include_deployment_checks=True)
+    assert sorted(each.id for each in told if each.id in TRY_OUT) == found
 
 
 @pytest.mark.parametrize(
@@ -127,15 +141,25 @@ def test_database_address_of_a_wrong_form_is_refused_without_its_password(url: s
         ("DKIM_PUBLIC_KEYS", "s1:not a key"),
     ],
 )
-def test_broken_setting_is_one_sentence_that_names_it(setting: str, typed: str) -> None:
+def test_broken_setting_is_one_sentence_that_names_it(
+    setting: str, typed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(setting, typed)
+    with pytest.raises(ImproperlyConfigured) as refused:
+        runpy.run_path(str(REPOSITORY / "mailrouting" / "settings.py"))
+    [sentence] = str(refused.value).splitlines()
+    assert setting in sentence
+
+
+def test_command_with_a_broken_setting_says_the_sentence_and_nothing_else() -> None:
     done = subprocess.run(
         python("manage.py", "gateway", "--help"),
         check=False,
         cwd=REPOSITORY,
-        env=os.environ | {setting: typed},
+        env=os.environ | {"GATEWAY_PORT": "70000"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 1
     [sentence] = done.stderr.splitlines()
-    assert setting in sentence
+    assert "GATEWAY_PORT" in sentence

@@ -19,7 +19,7 @@ from gateway.postfix.server import LookupServer
 from gateway.routing.facts import Hop
 from mailrouting.children import Child, start
 from tests.gateway.live import TIMEOUT_SECONDS
-from tests.gateway.peers import open_folder, program
+from tests.gateway.peers import age, open_folder, program
 from tests.gateway.sink import free_port
 from tests.waiting import wait_until
 
@@ -180,6 +180,7 @@ class Edge:
         lines = configuration.MASTER_CF.replace("-  -  -  -  -", "-  -  n  -  -")
         (config / "master.cf").write_text(MASTER_CF.format(port=self.port, lines=lines))
         (config / "panel-mailboxes").write_text(configuration.MAILBOXES)
+        age(config / "main.cf")
 
     def _main_lines(self) -> str:
         """What the panel tells an operator to write into main.cf."""

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,6 +119,12 @@ def running(command: list[str], port: int) -> Iterator[None]:
     finally:
         process.terminate()
         process.communicate(timeout=10)
+
+
+def age(file: Path) -> None:
+    """Make a file an hour old: Postfix takes no configuration that is younger than two seconds."""
+    hour_ago = time.time() - 3600
+    os.utime(file, (hour_ago, hour_ago))
 
 
 def program(name: str) -> str:

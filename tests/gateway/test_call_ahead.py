@@ -38,6 +38,8 @@ pytestmark = pytest.mark.usefixtures("socket_enabled")
 
 OK, GONE = str(replies.ACCEPTED), str(replies.MAILBOX_GONE)
 DEADLINE_SECONDS = 2.0
+# Where nothing but the deadline ends the question.
+SHORT_SECONDS = 0.3
 POSITIVE_SECONDS, NEGATIVE_SECONDS = 3600, 60
 
 
@@ -176,8 +178,15 @@ def test_hop_whose_certificate_is_not_to_be_trusted_refuses_nobody(
     ids=str,
 )
 def test_only_a_clear_word_about_the_mailbox_refuses(
-    gateway: LiveGateway, stage: Stage, protocol: str, script: dict[str, str | None], reply: str
+    gateway: LiveGateway,
+    stage: Stage,
+    asking: CallAhead,
+    protocol: str,
+    script: dict[str, str | None],
+    reply: str,
 ) -> None:
+    if "" in script.values():
+        asking._deadline_seconds = SHORT_SECONDS
     with scripted_hop(script) as hop:
         recipient = add_alias(stage, "x", hop.port, protocol=protocol)
         started = time.monotonic()
@@ -198,9 +207,10 @@ def test_hop_that_cannot_be_reached_refuses_nobody(
 
 
 def test_hop_that_does_not_answer_is_left_alone_for_a_while(
-    gateway: LiveGateway, stage: Stage, hop: ScriptedHop, clock: Clock
+    gateway: LiveGateway, stage: Stage, hop: ScriptedHop, clock: Clock, asking: CallAhead
 ) -> None:
     hop.script["RCPT"] = ""
+    asking._deadline_seconds = 2 * SHORT_SECONDS
     boxes = [f"{name}@store.example" for name in "abc"]
     shared = stage.mailbox(boxes[0], port=hop.port, calls_ahead=True).next_hop
     recipients = []
@@ -214,6 +224,7 @@ def test_hop_that_does_not_answer_is_left_alone_for_a_while(
     assert len(hop.said("RCPT")) == 1
 
     hop.script["RCPT"] = "550 5.1.1 no such user"
+    asking._deadline_seconds = DEADLINE_SECONDS
     clock.ahead += REST_SECONDS
     assert ask(gateway, *recipients) == [GONE, GONE, GONE]
 

@@ -13,7 +13,6 @@ from django.contrib import admin
 from django.contrib.admin import ModelAdmin
 from django.contrib.auth.models import User
 from django.db.models import Model
-from django.template.response import SimpleTemplateResponse
 from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
@@ -30,7 +29,7 @@ from tenants.models import Job
 from tenants.roles import Role
 from tests import world as make
 from tests.gateway import outbox
-from tests.pages import registered, url_of
+from tests.pages import blank, registered, url_of
 from tests.staff import client_of, make_member_of_staff, make_staff
 from tests.tenants.memory_resolver import MemoryResolver
 from tests.world import World
@@ -153,12 +152,11 @@ def clients(world: World) -> Browsers:
     return Browsers()
 
 
-def skip_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages are left blank, where a test asks for their status alone: that is four times as fast.
-
-    The rest of the view runs. What an auditor sees is drawn, and tests of pages draw the others.
-    """
-    monkeypatch.setattr(SimpleTemplateResponse, "rendered_content", "")
+@pytest.fixture
+def blank_pages() -> Iterator[None]:
+    """What an auditor sees is drawn, and tests of pages draw the others."""
+    with blank():
+        yield
 
 
 def admin_patterns() -> Iterator[URLPattern]:
@@ -235,10 +233,10 @@ def test_every_url_has_a_case() -> None:
 
 @pytest.mark.parametrize("who", ["auditor", "operator", "superuser", "none"])
 def test_lists_and_pages_open_by_role(
-    world: World, clients: Browsers, who: str, monkeypatch: pytest.MonkeyPatch
+    world: World, clients: Browsers, who: str, request: pytest.FixtureRequest
 ) -> None:
     if who != "auditor":
-        skip_drawing(monkeypatch)
+        request.getfixturevalue("blank_pages")
     for model in registered():
         for page in ("changelist", "change", "history"):
             args = [] if page == "changelist" else [key_of(model)]
@@ -270,11 +268,11 @@ def test_an_operator_opens_every_form_of_the_control_plane(world: World, clients
             assert clients["operator"].get(url_of(model, "add")).status_code == 200, model
 
 
+@pytest.mark.usefixtures("blank_pages")
 @pytest.mark.parametrize("who", ["auditor", "operator", "superuser", "none"])
 def test_pages_of_their_own_open_by_role(
     world: World, clients: Browsers, who: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    skip_drawing(monkeypatch)
     monkeypatch.setattr(services, "configured_resolver", lambda **_: MemoryResolver())
     for name, (args, method, allowed) in OWN_PAGES.items():
         url = reverse(f"admin:{name}", args=args(world))
@@ -284,11 +282,11 @@ def test_pages_of_their_own_open_by_role(
         assert status < 500, name
 
 
+@pytest.mark.usefixtures("blank_pages")
 @pytest.mark.parametrize("who", ["auditor", "operator", "none"])
 def test_views_of_a_list_are_for_those_who_see_the_list(
-    world: World, clients: Browsers, who: str, monkeypatch: pytest.MonkeyPatch
+    world: World, clients: Browsers, who: str
 ) -> None:
-    skip_drawing(monkeypatch)
     for model in with_views():
         for page, method, args in VIEW_PAGES:
             status = getattr(clients[who], method)(url_of(model, page, *args)).status_code
@@ -324,10 +322,8 @@ def test_lists_offer_actions_by_role(db: None, who: str) -> None:
         assert is_mail or model._meta.app_label in WRITTEN_BY_OPERATORS, (model, name)
 
 
-def test_actions_that_are_sent_all_the_same_change_nothing(
-    world: World, clients: Browsers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    skip_drawing(monkeypatch)
+@pytest.mark.usefixtures("blank_pages")
+def test_actions_that_are_sent_all_the_same_change_nothing(world: World, clients: Browsers) -> None:
     everything = list(actions_of(member("superuser")))
     others = clients["auditor"], clients["none"]
     alarms.settle([Finding(Kind.QUEUE, "queue", Severity.CRITICAL, "Mail waits", "")], now=NOW)

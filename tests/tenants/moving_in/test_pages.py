@@ -16,6 +16,7 @@ from tenants.admin import source as source_admin
 from tenants.admin import source_form
 from tenants.jobs import sources
 from tenants.models import Job, JobItem, Source
+from tests.gateway.peers import age
 from tests.pages import url_of
 from tests.tenants.moving_in import installations
 from tests.tenants.moving_in.test_moving_in import make_source, move_in, verify
@@ -257,6 +258,8 @@ def old_postfix(tmp_path: Path, settings: Settings) -> Path:
     (tmp_path / "master.cf").write_text("")
     (tmp_path / "mailboxes").write_text("kaa@boa.example x\n")
     (tmp_path / "aliases").write_text("since@boa.example kaa@boa.example\n")
+    for file in tmp_path.iterdir():
+        age(file)
     settings.SHADOW_POSTFIX = {"old": str(tmp_path)}
     return tmp_path
 

@@ -9,6 +9,7 @@ import pytest
 from tenants.moving_in.inventory import DomainKind, Inventory
 from tenants.moving_in.live import LivePostfix, parse_place
 from tenants.moving_in.postfix import OldSystemFailed, StoredRules, answers
+from tests.gateway.peers import age
 from tests.tenants.moving_in.installations import NOW
 
 
@@ -134,6 +135,8 @@ def postfix(tmp_path: Path) -> Path:
     (tmp_path / "master.cf").write_text("")
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
+    for file in tmp_path.iterdir():
+        age(file)
     return tmp_path
 
 
