@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from gateway.watch.admin import overview
 from gateway.watch.admin.overview import Number
-from tenants.admin.paging import COUNTED, print_capped
+from tenants.counting import COUNTED, print_capped
 from tenants.models import Alias, Domain, Mailbox, NextHop, Plan, Tenant
 
 

@@ -2,14 +2,30 @@
 
 from typing import Any
 
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin import autodiscover
+from django.contrib.admin.apps import SimpleAdminConfig
+from django.contrib.admin.checks import check_admin_app, check_dependencies
+from django.core.checks import CheckMessage, Tags, register
 from django.http import HttpRequest
 from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
 
 
-class PanelAdminConfig(AdminConfig):
+class PanelAdminConfig(SimpleAdminConfig):
+    """Leaves the pages to whoever shows or checks them: they double what a gateway has to load."""
+
     default_site = "mailrouting.site.PanelSite"
+
+    def ready(self) -> None:
+        register(check_dependencies, Tags.admin)
+        register(check_pages, Tags.admin)
+
+
+def check_pages(**options: Any) -> list[CheckMessage]:
+    """As Django's check of the admin, which looks only at pages that are loaded."""
+    autodiscover()
+    found: list[CheckMessage] = check_admin_app(**options)
+    return found
 
 
 class PanelSite(UnfoldAdminSite):

@@ -10,6 +10,7 @@ from django.views.generic import RedirectView
 
 from mailrouting import probes
 
+admin.autodiscover()
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 urlpatterns = [

@@ -29,6 +29,7 @@ def url_of(model: type[Model], page: str, *args: Any) -> str:
 
 def registered() -> Iterable[type[Model]]:
     """Every model that has pages in the admin."""
+    admin.autodiscover()
     return sorted(admin.site._registry, key=lambda model: model._meta.label)
 
 

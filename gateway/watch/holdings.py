@@ -20,7 +20,8 @@ from gateway.watch.models import TrafficCount
 from gateway.watch.traffic import HOUR, Range
 from gateway.watch.usage import DOMAINS_NAMED
 from tenants.admin.filters import WEEK
-from tenants.admin.paging import COUNTED, at_most, capped_count
+from tenants.admin.paging import at_most
+from tenants.counting import COUNTED, capped_count
 from tenants.models import (
     Address,
     Alias,

@@ -13,7 +13,7 @@ from gateway.routing.policy import storage_counter, tenant_rate_counter
 from gateway.routing.window import RollingHour
 from gateway.watch.facts import Severity
 from gateway.watch.judge import QUOTA_PERCENT
-from tenants.admin.paging import COUNTED
+from tenants.counting import COUNTED
 from tenants.models import Address, Domain, Tenant
 from tenants.querysets import TenantQuerySet
 

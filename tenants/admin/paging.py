@@ -20,18 +20,18 @@ from typing import Any, Self
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import get_fields_from_path
-from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.paginator import Paginator
 from django.db import OperationalError, connection, transaction
-from django.db.models import BooleanField, F, Field, Func, IntegerField, Model, Q, QuerySet, Value
+from django.db.models import BooleanField, F, Field, Func, Model, Q, QuerySet, Value
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from psycopg.errors import QueryCanceled
 from unfold.views import ChangeList
 
-COUNTED = 10_000
+from tenants.counting import COUNTED, print_capped
+
 WALK_MS = 80  # for which the order of a list is walked, looking for rows that its filters pick
 AFTER, BEFORE = "after", "before"
 END = "end"  # the last page is the one before the end
@@ -51,17 +51,6 @@ class CappedPaginator(Paginator):
     def shown(self) -> str:
         """The count as it is read: "812", or "10,000+"."""
         return print_capped(self.count, COUNTED)
-
-
-def capped_count(rows: QuerySet[Any]) -> Func:
-    """How many rows a subquery has, at most one more than COUNTED, as a column."""
-    few = ArraySubquery(rows.order_by().values("pk")[: COUNTED + 1])
-    return Func(few, function="cardinality", output_field=IntegerField())
-
-
-def print_capped(count: int, most: int = COUNTED) -> str:
-    """A count that went no further than one beyond `most`."""
-    return f"{most:,}+" if count > most else f"{count:,}"
 
 
 @dataclass(frozen=True, slots=True)

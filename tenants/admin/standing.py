@@ -29,7 +29,7 @@ from gateway.routing.replies import Reply
 from gateway.routing.resolve import EXEMPT_ROLES
 from tenants import services
 from tenants.admin.base import PanelAdmin, actor_of, reason_of
-from tenants.admin.paging import COUNTED, print_capped
+from tenants.counting import COUNTED, print_capped
 from tenants.models import Address, Domain, Tenant
 from tenants.querysets import RECEIVING
 

@@ -14,9 +14,9 @@ from unfold.decorators import display
 
 from tenants.admin.base import PanelAdmin, PanelInline, actor_of
 from tenants.admin.exports import ExportMixin, as_file
-from tenants.admin.paging import capped_count, print_capped
 from tenants.admin.standing import StandingMixin
 from tenants.admin.timeline import TimelineMixin
+from tenants.counting import capped_count, print_capped
 from tenants.imports.exporting import OF_TENANT, export, formats_for, rows_of_tenant
 from tenants.imports.reading import LABELS, Format
 from tenants.models import Domain, Membership, Plan, Tenant

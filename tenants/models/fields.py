@@ -79,7 +79,8 @@ def hold_together(
 
     A check that names an excluded field is left out, as by Django.
     """
-    values = row._get_field_expression_map(meta=model._meta, exclude=exclude)
+    fields: Any = row  # what Django's own checks are asked about
+    values = fields._get_field_expression_map(meta=model._meta, exclude=exclude)
     conditions = [models.Q(check.condition) for check in checks]
     asked = [one for one in conditions if one.referenced_base_fields <= values.keys()]
     if not asked:

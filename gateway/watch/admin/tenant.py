@@ -26,9 +26,9 @@ from gateway.watch.models import Alarm
 from gateway.watch.usage import Share, read_shares
 from tenants import timeline
 from tenants.admin.imports import PERMISSIONS as IMPORTS
-from tenants.admin.paging import print_capped
 from tenants.admin.tenant import TenantAdmin
 from tenants.admin.trouble import outlook_of, trouble_of
+from tenants.counting import print_capped
 from tenants.models import Domain, Tenant
 from tenants.octets import print_about, print_octets
 from tenants.querysets import may_view

@@ -19,8 +19,7 @@ from gateway.watch import alarms, holdings, traffic, usage, works
 from gateway.watch.facts import Finding, Kind, Severity
 from gateway.watch.holdings import HOLDINGS
 from gateway.watch.usage import Share, read_shares
-from tenants import jobs, timeline
-from tenants.admin import paging
+from tenants import counting, jobs, timeline
 from tenants.changes import Actor
 from tenants.models import Address, Alias, Domain, Export, SendAsIdentity, Tenant
 from tenants.roles import Role
@@ -264,7 +263,7 @@ def test_what_cannot_be_counted_in_time_is_said(
 def test_counts_go_no_further_than_they_are_shown(
     client: Client, busy: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (holdings, paging):
+    for module in (holdings, counting):
         monkeypatch.setattr(module, "COUNTED", 0)
     assert set(holdings.count(busy.a, HOLDINGS)) == {0, 1}
     assert {each.count for each in holdings.read_unsettled(busy.a).values()} == {1}
