@@ -74,7 +74,8 @@ def next_state(
     * active becomes degraded when ownership or MX was found missing in this check, in
       three or more in a row, and for 72 hours or more; for MX, not while mail was received
       (`evidence_of_life_at`) within the last 72 hours.
-    * degraded becomes active when one of them is found present and none is overdue.
+    * degraded becomes active when one of them is found present and none is overdue, of which
+      the MX does not count while mail is received.
     * released stays released.
     """
     counted = dict(standings)
@@ -84,7 +85,7 @@ def next_state(
     if domain_state == DomainState.ACTIVE:
         return _step_active(counted, found, now, evidence_of_life_at)
     if domain_state == DomainState.DEGRADED:
-        return _step_degraded(counted, found, now)
+        return _step_degraded(counted, found, now, evidence_of_life_at)
     return Step(DomainState(domain_state), counted)
 
 
@@ -120,7 +121,7 @@ def _step_active(
     now: datetime,
     evidence_of_life_at: datetime | None,
 ) -> Step:
-    alive = evidence_of_life_at is not None and now - evidence_of_life_at <= LIFE_LASTS
+    alive = _is_alive(now, evidence_of_life_at)
     for kind in ESSENTIAL_KINDS:
         if found.get(kind, State.UNKNOWN) in (State.PRESENT, State.UNKNOWN):
             continue
@@ -132,13 +133,24 @@ def _step_active(
 
 
 def _step_degraded(
-    standings: dict[Kind, Standing], found: Mapping[Kind, State], now: datetime
+    standings: dict[Kind, Standing],
+    found: Mapping[Kind, State],
+    now: datetime,
+    evidence_of_life_at: datetime | None,
 ) -> Step:
     back = [kind for kind in ESSENTIAL_KINDS if found.get(kind) == State.PRESENT]
     waiting = [kind for kind in ESSENTIAL_KINDS if _is_waiting(standings.get(kind), now)]
-    if not back or waiting:
+    excused = [Kind.MX] if _is_alive(now, evidence_of_life_at) else []
+    if not back or set(waiting).difference(excused):
         return Step(DomainState.DEGRADED, standings)
-    return Step(DomainState.ACTIVE, standings, f"Found again: {', '.join(back)}.")
+    reason = f"Found again: {', '.join(back)}."
+    if waiting:
+        reason += " Mail arrives, whatever the MX record says."
+    return Step(DomainState.ACTIVE, standings, reason)
+
+
+def _is_alive(now: datetime, evidence_of_life_at: datetime | None) -> bool:
+    return evidence_of_life_at is not None and now - evidence_of_life_at <= LIFE_LASTS
 
 
 def _is_waiting(standing: Standing | None, now: datetime) -> bool:

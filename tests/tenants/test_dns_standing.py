@@ -59,7 +59,11 @@ TRANSITIONS = [
     (DEGRADED, {OWNERSHIP: PRESENT}, {OWNERSHIP: ago(999)}, None, ACTIVE),
     (DEGRADED, {MX: PRESENT}, {OWNERSHIP: GOOD, MX: ago(999)}, None, ACTIVE),
     (DEGRADED, {OWNERSHIP: PRESENT, MX: ABSENT}, {MX: ago(999)}, None, DEGRADED),
-    (DEGRADED, {OWNERSHIP: PRESENT, MX: ABSENT}, {MX: ago(999)}, 1, DEGRADED),
+    (DEGRADED, {OWNERSHIP: PRESENT, MX: ABSENT}, {MX: ago(999)}, 1, ACTIVE),
+    (DEGRADED, {OWNERSHIP: PRESENT, MX: WRONG}, {MX: ago(999)}, 72, ACTIVE),
+    (DEGRADED, {OWNERSHIP: PRESENT, MX: WRONG}, {MX: ago(999)}, 72.01, DEGRADED),
+    (DEGRADED, {OWNERSHIP: ABSENT, MX: WRONG}, {OWNERSHIP: ago(999), MX: ago(999)}, 1, DEGRADED),
+    (DEGRADED, {OWNERSHIP: ABSENT, MX: PRESENT}, {OWNERSHIP: ago(999), MX: GOOD}, 1, DEGRADED),
     (DEGRADED, {OWNERSHIP: PRESENT, MX: UNKNOWN}, {MX: ago(999)}, None, DEGRADED),
     (DEGRADED, {OWNERSHIP: PRESENT, MX: ABSENT}, {MX: ago(1)}, None, ACTIVE),
     (DEGRADED, {OWNERSHIP: ABSENT, MX: PRESENT}, {OWNERSHIP: ago(999)}, None, DEGRADED),
@@ -97,6 +101,20 @@ def test_check_moves_a_domain(domain, found, before, life_hours, after):
 )
 def test_standing_counts_one_more_check(previous, found, after):
     assert count(previous, found, NOW) == after
+
+
+@pytest.mark.parametrize(
+    ("mx", "life_hours", "reason"),
+    [
+        (PRESENT, None, "Found again: ownership, mx."),
+        (WRONG, 1, "Found again: ownership. Mail arrives, whatever the MX record says."),
+    ],
+)
+def test_the_history_says_what_made_a_domain_active_again(mx, life_hours, reason):
+    found = {OWNERSHIP: PRESENT, MX: mx}
+    outcome = step(DEGRADED, found, {OWNERSHIP: ago(99), MX: ago(99)}, life_hours)
+
+    assert outcome.reason == reason
 
 
 def test_what_is_missing_at_verification_is_counted_afresh():
