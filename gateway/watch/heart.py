@@ -88,6 +88,8 @@ class Heart:
             work()
         except Error as error:
             log.warning("heartbeat not written", error=str(error).strip())
+        except Exception:  # the thread's outer shell: it has to say again that the process lives
+            log.exception("heart stumbled over what it does for others", process=self.process)
         finally:
             connection.close()
 

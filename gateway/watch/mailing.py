@@ -34,6 +34,6 @@ def mail(identifier: str, recipient: str, subject: str, text: str) -> str:
     )
     try:
         message.send()
-    except (smtplib.SMTPException, OSError) as error:
+    except (smtplib.SMTPException, OSError, ValueError) as error:  # the last for odd addresses
         raise Undelivered(str(error) or type(error).__name__) from error
     return f"taken by {server.hop.host}:{server.hop.port}"

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, urlsplit
 
+from gateway.routing.address import parse_domain
 from gateway.watch.outcome import Undelivered
 from tenants.dns.resolver import is_public
 
@@ -41,14 +42,20 @@ class Posting:
 
 
 def parse_url(url: str) -> SplitResult:
-    """The parts of an address for webhooks. Raises ValueError with a sentence."""
+    """The parts of a webhook's address, its host as A-label. Raises ValueError with a sentence."""
     parts = urlsplit(url)
     is_plain = url.isprintable() and " " not in url
     if not is_plain or parts.scheme not in PORTS or not parts.hostname or parts.port == 0:
         raise ValueError("write the address as https://example.com/path")
     if parts.username or parts.fragment:
         raise ValueError("leave out names, passwords and what stands behind #")
-    return parts
+    return parts if parts.netloc.isascii() else _with_a_label(parts)
+
+
+def _with_a_label(parts: SplitResult) -> SplitResult:
+    """HTTP names hosts in ASCII alone (RFC 9110 §7.2, RFC 3986 §3.2.2)."""
+    host = parse_domain(parts.hostname or "")
+    return parts._replace(netloc=host if parts.port is None else f"{host}:{parts.port}")
 
 
 def is_hook(address: str) -> bool:
@@ -115,6 +122,8 @@ def post(posting: Posting, *, now: datetime) -> str:
         return asyncio.run(_post(posting, now))
     except TimeoutError:
         raise Undelivered(f"no answer within {DEADLINE_SECONDS:g} s") from None
+    except ValueError as error:  # an address that nobody would take today
+        raise Undelivered(f"its address cannot be used: {error}") from error
 
 
 async def _post(posting: Posting, now: datetime) -> str:
@@ -123,7 +132,7 @@ async def _post(posting: Posting, now: datetime) -> str:
     parts = parse_url(posting.url)
     async with asyncio.timeout(DEADLINE_SECONDS):
         address = await _judged_address(parts, allows_private=posting.allows_private)
-        target = httpx2.URL(posting.url).copy_with(host=address)
+        target = httpx2.URL(parts.geturl()).copy_with(host=address)
         headers = {**headers_of(posting, now=now), "host": parts.netloc}
         client = httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=None)
         try:

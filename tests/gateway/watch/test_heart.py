@@ -68,3 +68,26 @@ def test_heart_beats_in_the_background_and_leaves_nothing_behind() -> None:
     wait_until(lambda: Heartbeat.objects.filter(process="worker a:1").exists())
     heart.stop()
     assert not Heartbeat.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_heart_beats_on_whatever_goes_wrong_in_what_it_does_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tests.waiting import wait_until
+
+    def break_off(_now: datetime) -> None:
+        raise UnicodeEncodeError("ascii", "ü", 0, 1, "an odd row")
+
+    beats: list[datetime] = []
+
+    def clock() -> datetime:
+        beats.append(timezone.now() + len(beats) * 2 * OVERDUE_AFTER)
+        return beats[-1]
+
+    monkeypatch.setattr(alarms, "evaluate", break_off)
+    monkeypatch.setattr("gateway.watch.heart.PERIOD_SECONDS", 0.01)
+    heart = Heart("worker a:1", "worker", stands_in=True, clock=clock)
+    heart.start()
+    wait_until(lambda: len(beats) > 3)
+    heart.stop()

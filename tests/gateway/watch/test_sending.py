@@ -9,10 +9,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from typing import Any
+from urllib.parse import SplitResult
 
 import pytest
 
-from gateway.watch import alarms, notices, sending
+from gateway.watch import alarms, notices, sending, webhook
 from gateway.watch.facts import Finding, Kind, Severity
 from gateway.watch.models import AlarmRecipient, Notice
 from gateway.watch.outcome import Undelivered
@@ -231,11 +232,44 @@ def test_private_addresses_are_not_connected_to(hook: HttpSink, host: str) -> No
         "x.example",
         "http://x:0/",
         "https://x\x7f/",
+        "https://bücher..example/",
+        "https://" + "ü" * 64 + ".example/",
     ],
 )
 def test_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_url(url)
+
+
+def test_host_in_letters_of_its_own_is_called_by_its_a_label(
+    hook: HttpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def here(parts: SplitResult, **_terms: bool) -> str:
+        assert parts.hostname == "xn--bcher-kva.example"
+        return "127.0.0.1"
+
+    monkeypatch.setattr(webhook, "_judged_address", here)
+    url = f"http://bücher.example:{hook.port}/straße?für=1"
+    assert post(Posting(url, "1", b"{}"), now=NOW) == "200 ok"
+    [(headers, _)] = hook.received
+    assert headers["host"] == f"xn--bcher-kva.example:{hook.port}"
+    assert headers["path"] == "/stra%C3%9Fe?f%C3%BCr=1"
+
+
+@pytest.mark.parametrize("address", ["https://bücher..example/", "https://x.example:port/"])
+def test_address_that_became_unusable_delays_no_other_and_is_given_up(
+    hook: HttpSink, address: str
+) -> None:
+    odd = by_webhook("https://x.example/")
+    AlarmRecipient.objects.filter(pk=odd.pk).update(name="Odd", address=address)
+    by_webhook(hook.url)
+    open_alarm()
+    assert sending.send_due(lambda: NOW) == 1
+    notice = Notice.objects.get(recipient=odd)
+    assert (notice.state, notice.attempts) == ("waiting", 1)
+    assert sending.send_due(lambda: NOW + sending.GIVEN_UP_AFTER) == 0
+    notice.refresh_from_db()
+    assert notice.state == "failed"
 
 
 @pytest.mark.parametrize("secret", ["abc", "whsec_", "whsec_abc", "whsec_!!!", SECRET[6:]])
