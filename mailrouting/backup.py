@@ -38,12 +38,14 @@ SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'public' AND c.relkind = 'r'
 """
 APPLIED: LiteralString = "SELECT app || '.' || name FROM django_migrations ORDER BY 1"
-HOLD_QUEUE: LiteralString = """
-UPDATE gateway_delivery
-SET state = 'held', last_reply = %s, lease_until = NULL, fence = fence + 1
-WHERE state IN ('pending', 'deferred', 'sending')
+WAITED: LiteralString = "waited when the backup was made; it may have been delivered since"
+# Ends the transaction of a restore: no worker ever sees these deliveries wait.
+HOLD_QUEUE: LiteralString = f"""
+UPDATE public.gateway_delivery
+SET state = 'held', last_reply = '{WAITED}', lease_until = NULL, fence = fence + 1
+WHERE state IN ('pending', 'deferred', 'sending');
 """
-WAITED = "waited when the backup was made; it may have been delivered since"
+HELD: LiteralString = "SELECT count(*) FROM gateway_delivery WHERE state = 'held' AND last_reply = %s"
 # Settings of a dump that only newer servers know (17 and on), and that matter to none.
 NEWER_SETTINGS = (b"SET transaction_timeout",)
 # libpq's variables, so that no password stands in a command line.
@@ -133,10 +135,13 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def restore(folder: Path, url: str, known: set[str], say: Say) -> Manifest:
+def restore(
+    folder: Path, url: str, known: set[str], say: Say, *, keeps_queue: bool = False
+) -> Manifest:
     """Fill an empty database from a backup, wholly or not at all. Raises BackupError.
 
-    `known` are the migrations of this version; a backup of a newer one is refused.
+    `known` are the migrations of this version; a backup of a newer one is refused. What waited
+    when the backup was made is held from the first moment on, unless the queue is kept.
     """
     manifest = read_manifest(folder)
     if newer := sorted(set(manifest.migrations) - known):
@@ -150,15 +155,17 @@ def restore(folder: Path, url: str, known: set[str], say: Say) -> Manifest:
                 "(`createdb`, or a new DATA_DIR)."
             )
         server = max(_major(_version(session)), _major(manifest.server))
-    _restore(url, folder / DUMP, say, major=server)
+    ending = "" if keeps_queue else HOLD_QUEUE
+    _restore(url, folder / DUMP, say, ending=ending, major=server)
     _compare(url, manifest)
     return manifest
 
 
-def hold_queue(url: str) -> int:
-    """Keep back what waited when the backup was made; how many deliveries that are."""
+def count_held(url: str) -> int:
+    """How many deliveries a restore has kept back."""
     with psycopg.connect(url) as session:
-        return session.execute(HOLD_QUEUE, [WAITED]).rowcount
+        row = session.execute(HELD, [WAITED]).fetchone()
+    return int(row[0]) if row else 0
 
 
 def count_rows(session: "psycopg.Connection[Any]") -> dict[str, int]:
@@ -204,8 +211,11 @@ def _dump(url: str, dump: Path, snapshot: str, tables: int, say: Say, *, major: 
     dump.chmod(0o600)
 
 
-def _restore(url: str, dump: Path, say: Say, *, major: int) -> None:
-    """Through psql, so that a server older than the backup's need not know all of its settings."""
+def _restore(url: str, dump: Path, say: Say, *, ending: str, major: int) -> None:
+    """Through psql, so that a server older than the backup's need not know all of its settings.
+
+    The ending is a statement after the last one of the dump, in the same transaction.
+    """
     program = str(find_program("pg_restore", major))
     total = _count_entries(program, dump)
     command = [program, "--no-owner", "--no-privileges", "--verbose", "--file=-", str(dump)]
@@ -214,6 +224,8 @@ def _restore(url: str, dump: Path, say: Say, *, major: int) -> None:
         doing = (line for line in lines if "creating" in line or "processing" in line)
         for done, line in enumerate(doing, 1):
             say(min(done, total), total, line.partition(": ")[2])
+        with suppress(BrokenPipeError):  # the writer has ended, and says why
+            writer.write(ending.encode())
 
 
 def _count_entries(program: str, dump: Path) -> int:

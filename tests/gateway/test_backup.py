@@ -120,11 +120,39 @@ def test_everything_is_there_again(made: Made, restored: str) -> None:
 
 
 def test_what_waited_is_held_and_what_was_delivered_is_not(made: Made, restored: str) -> None:
-    assert backup.hold_queue(restored) == 1
+    assert backup.count_held(restored) == 1
 
     state = "SELECT state FROM gateway_delivery WHERE id = %s"
     assert one(restored, state, made.waiting) == "held"
     assert one(restored, state, made.sent) == "delivered"
+
+
+def test_what_waited_is_held_by_the_commit_that_shows_it(
+    made: Made, elsewhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers may be running on the database, and the command may be killed while it counts."""
+
+    def break_off(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(backup, "_compare", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        backup.restore(made.folder, elsewhere, known_migrations(), silent)
+
+    waiting = "SELECT state FROM gateway_delivery WHERE id = %s"
+    assert one(elsewhere, waiting, made.waiting) == "held"
+
+
+def test_queue_that_is_kept_goes_on(
+    made: Made, elsewhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endings: list[str] = []
+    monkeypatch.setattr(backup, "_restore", lambda *_, ending, major: endings.append(ending))
+    monkeypatch.setattr(backup, "_compare", lambda *_: None)
+
+    backup.restore(made.folder, elsewhere, known_migrations(), silent, keeps_queue=True)
+
+    assert endings == [""]
 
 
 def test_history_cannot_be_changed_after_a_restore_either(restored: str) -> None:

@@ -28,8 +28,10 @@ class Command(BaseCommand):
         self, *_arguments: object, folder: Path, keep_queue: bool, **_options: object
     ) -> None:
         with told(), database(may_be_new=True) as url:
-            manifest = backup.restore(folder.absolute(), url, known_migrations(), progress())
-            held = 0 if keep_queue else backup.hold_queue(url)
+            manifest = backup.restore(
+                folder.absolute(), url, known_migrations(), progress(), keeps_queue=keep_queue
+            )
+            held = 0 if keep_queue else backup.count_held(url)
             migrate(url)
         self.stdout.write(
             f"Restored the backup of {manifest.made_at}: {len(manifest.rows)} tables, "
