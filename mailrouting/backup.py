@@ -44,8 +44,10 @@ HOLD_QUEUE: LiteralString = f"""
 UPDATE public.gateway_delivery
 SET state = 'held', last_reply = '{WAITED}', lease_until = NULL, fence = fence + 1
 WHERE state IN ('pending', 'deferred', 'sending');
-"""
-HELD: LiteralString = "SELECT count(*) FROM gateway_delivery WHERE state = 'held' AND last_reply = %s"
+"""  # noqa: S608 - of constants
+HELD: LiteralString = (
+    "SELECT count(*) FROM gateway_delivery WHERE state = 'held' AND last_reply = %s"
+)
 # Settings of a dump that only newer servers know (17 and on), and that matter to none.
 NEWER_SETTINGS = (b"SET transaction_timeout",)
 # libpq's variables, so that no password stands in a command line.

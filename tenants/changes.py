@@ -16,6 +16,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, Validatio
 from django.db import IntegrityError, connection, models, transaction
 
 from tenants.lock import TENANT
+from tenants.models.fields import Ruled
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -118,10 +119,14 @@ def _take_parents_ids(row: models.Model) -> None:
 
 
 def delete(row: models.Model, *, actor: Actor, reason: str = "") -> None:
-    """Delete one row and what belongs to it. Raises ProtectedError where it is still needed."""
+    """Delete one row and what belongs to it. Raises ProtectedError where it is still needed, or
+    ValidationError where its model keeps it.
+    """
     with attributed(actor, reason=reason):
         lock(row)
         _require_visible(row, actor)
+        if isinstance(row, Ruled):
+            row.check_deletion()
         row.delete()
 
 

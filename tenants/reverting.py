@@ -29,6 +29,7 @@ from tenants.models import (
     Target,
     Tenant,
 )
+from tenants.models.fields import Ruled
 
 # Parents before what belongs to them.
 ORDER: Sequence[type[models.Model]] = (
@@ -155,6 +156,8 @@ def _foresee_removal(net: Net, going: set[tuple[type[models.Model], Any]]) -> No
     """Needed is what rows point at that do not go with it."""
     if (row := _removable(net)) is None:
         return
+    if isinstance(row, Ruled):
+        row.check_deletion()
     try:
         Collector(using=DEFAULT_DB_ALIAS).collect([row])
     except (ProtectedError, RestrictedError) as error:

@@ -239,6 +239,17 @@ class PanelAdmin(AttributedAdmin):
             request.refused = refused  # type: ignore[attr-defined]
             return super().changeform_view(request, *args, **kwargs)
 
+    def delete_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        """What its rules keep is not asked about: its page says why, and what to do instead."""
+        row = self.get_object(request, object_id)
+        try:
+            if row is not None and self.has_delete_permission(request, row):
+                row.check_deletion()
+            return super().delete_view(request, object_id, *args, **kwargs)
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+            return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", object_id)
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
         with refusals_at(form.prefix):
             changes.save(obj, actor=actor_of(request), reason=reason_of(request))

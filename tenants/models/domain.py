@@ -2,6 +2,7 @@
 
 import secrets
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -20,6 +21,13 @@ from tenants.models.tenant import Tenant
 from tenants.querysets import RECEIVING, DomainQuerySet, TenantQuerySet, by_code_point
 
 QUARANTINE = timedelta(days=30)
+NOT_RELEASED = (
+    "{name} has been verified: release it first. It can be deleted 30 days after that, when "
+    "others may have it."
+)
+IN_QUARANTINE = (
+    "{name} was given up lately. It can be deleted from {until:%Y-%m-%d}, when others may have it."
+)
 
 
 def new_token() -> str:
@@ -159,9 +167,22 @@ class Domain(Ruled):
         if self.name == settings.BOUNCE_DOMAIN.lower():
             raise ValidationError({"name": "The installation uses this domain for bounces."})
 
+    def check_deletion(self) -> None:
+        """Nobody gets around the quarantine by deleting what stands for it."""
+        now: Any = self.stored("state", "state_since", "verified_at")
+        if now is None or now["verified_at"] is None:
+            return
+        if now["state"] != self.State.RELEASED:
+            raise ValidationError(NOT_RELEASED.format(name=self))
+        if (until := now["state_since"] + QUARANTINE) > timezone.now():
+            raise ValidationError(IN_QUARANTINE.format(name=self, until=until))
+
     def _check_state(self) -> None:
         """A change of state is stamped with its time; released is for good."""
         before = self.stored("state")
+        if before is None and self.verified_at is not None:
+            self._come_back()
+            return
         was = before["state"] if before else self.State.PENDING
         if was == self.state:
             return
@@ -171,6 +192,12 @@ class Domain(Ruled):
             self._check_quarantine()
             self.verified_at = timezone.now()
         self.state_since = timezone.now()
+
+    def _come_back(self) -> None:
+        """A domain that was deleted: nobody has asked its DNS since, so it is proved anew."""
+        if self.state != self.State.RELEASED:
+            self.state, self.verified_at = self.State.PENDING, None
+            self.state_since = timezone.now()
 
     def _check_quarantine(self) -> None:
         """For a while nobody inherits the mail that was meant for a domain's former tenant."""

@@ -60,6 +60,9 @@ class Ruled(models.Model):
             return None
         return type(self)._base_manager.filter(pk=self.pk).values(*fields).first()
 
+    def check_deletion(self) -> None:
+        """What keeps the row besides other rows that need it. Raises ValidationError."""
+
     def require_kept(self, field: str, sentence: str) -> None:
         """Refuse another value of a field that cannot change once the row is there."""
         before = self.stored(field)

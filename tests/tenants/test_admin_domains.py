@@ -124,6 +124,17 @@ def test_a_domain_is_released_after_a_page_that_says_what_that_means(
     assert last_context(world.domain)["reason"] == "moved away"
 
 
+@pytest.mark.parametrize("verb", ["get", "post"])
+def test_a_verified_domain_is_not_deleted_and_its_page_says_what_to_do(
+    client: Client, world: World, verb: str
+) -> None:
+    url = f"/admin/tenants/domain/{world.domain.pk}/delete/"
+    page = getattr(client, verb)(url, {"post": "yes"}, follow=True)
+    assert "a.example has been verified: release it first." in page.content.decode()
+    assert page.request["PATH_INFO"] == world.domain.get_absolute_url()
+    assert Domain.objects.filter(pk=world.domain.pk).exists()
+
+
 def test_evidence_from_dns_is_shown_as_text(client: Client, world: World) -> None:
     record = services.expected_of(world.domain)[0]
     evil = "<script>alert(1)</script>"

@@ -181,6 +181,12 @@ def test_a_deleted_address_comes_back_with_what_belonged_to_it(
     assert back.rules.get().targets.count() == 1
 
 
+def test_a_claim_that_was_verified_since_is_not_taken_back(client: Client, world: World) -> None:
+    claimed = edits_of(world.domain)[0]
+    page = client.get(revert_url(world.domain, claimed)).content.decode()
+    assert "a.example has been verified: release it first." in page
+
+
 def test_what_was_created_is_deleted_unless_it_is_needed(client: Client, world: World) -> None:
     box = make.make_mailbox(world.a)
     created = edits_of(box)[0]

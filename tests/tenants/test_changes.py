@@ -24,6 +24,7 @@ from tests.world import (
     make_world,
     save,
     to_forward,
+    to_mailbox,
 )
 
 ANN = Actor.system("ann", surface="admin")
@@ -196,10 +197,11 @@ def test_save_all_saves_all_or_none(world):
 
 
 def test_a_row_that_is_needed_is_not_deleted(world):
-    make_alias(world.domain, "x")
+    box = make_mailbox(world.a)
+    make_alias(world.domain, "x", to_mailbox(box))
 
     with pytest.raises(ProtectedError):
-        changes.delete(world.domain, actor=ACTOR)
+        changes.delete(box, actor=ACTOR)
 
 
 def test_what_only_the_database_notices_is_told_at_the_same_field(world, monkeypatch):

@@ -182,6 +182,47 @@ def test_a_domain_released_by_another_waits_thirty_days(world):
     assert make_domain(world.a, "a.example").pk, "its former tenant may come back at once"
 
 
+@pytest.mark.parametrize(
+    ("state", "days_ago", "told"),
+    [
+        ("pending", 0, ""),
+        ("active", 0, "release it first"),
+        ("degraded", 90, "release it first"),
+        ("released", 29, "It can be deleted from {:%Y-%m-%d}"),
+        ("released", 31, ""),
+    ],
+)
+def test_deleting_a_domain_does_not_cut_its_quarantine_short(world, state, days_ago, told):
+    pending = state == "pending"
+    domain = make_domain(world.a, "q.example", **({"state": state} if pending else {}))
+    since = timezone.now() - timedelta(days=days_ago)
+    Domain.objects.filter(pk=domain.pk).update(state=state, state_since=since)
+    domain.refresh_from_db()
+
+    try:
+        changes.delete(domain, actor=ACTOR)
+        said = ""
+    except ValidationError as error:
+        said = error.messages[0]
+    assert bool(said) == bool(told)
+    assert told.format(since + timedelta(days=30)) in said
+
+
+@pytest.mark.parametrize("state", ["active", "degraded"])
+def test_a_verified_domain_that_comes_back_is_proved_anew(world, state):
+    """It may be somebody else's by now: nobody looked at its DNS since it was deleted."""
+    back = make_domain(world.a, "q.example", state=state, verified_at=timezone.now())
+
+    assert (back.state, back.verified_at) == ("pending", None)
+
+
+def test_a_released_domain_that_comes_back_begins_no_second_quarantine(world):
+    moments = {name: timezone.now() - timedelta(days=40) for name in ("verified_at", "state_since")}
+    make_domain(world.a, "q.example", state="released", **moments)
+
+    assert make_domain(world.b, "q.example").is_receiving
+
+
 def test_a_claim_that_was_never_verified_leaves_no_quarantine(world):
     claim = make_domain(world.a, "n.example", state=Domain.State.PENDING)
     claim.state = Domain.State.RELEASED

@@ -44,9 +44,7 @@ class Command(BaseCommand):
                 self.stdout.write("Reading the embedded database ...")
                 backup.back_up(source, copy, progress())
             self.stdout.write("Writing the new one ...")
-            manifest = backup.restore(
-                copy, url, known_migrations(), progress(), keeps_queue=True
-            )
+            manifest = backup.restore(copy, url, known_migrations(), progress(), keeps_queue=True)
             environment = _write_environment(root, url)
         self.stdout.write(
             f"{len(manifest.rows)} tables with {manifest.total_rows:,} rows are there, each table "
