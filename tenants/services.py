@@ -29,6 +29,7 @@ from tenants.dns import (
     observe,
 )
 from tenants.dns.keys import parse_keys
+from tenants.dns.observe import BROKE_OFF
 from tenants.dns.standing import LIFE_LASTS
 from tenants.models import (
     Address,
@@ -277,6 +278,16 @@ def check_domain(
     asked before anything is locked.
     """
     findings = observe(expected_of(domain), resolver, policies)
+    return _settle(domain, findings, actor=actor, now=now)
+
+
+def note_broken_check(domain: Domain, *, actor: Actor, now: datetime) -> Domain:
+    """Note that nothing could be told, so that the domain is due again when it would have been."""
+    unknown = [Finding(each, State.UNKNOWN, advice=BROKE_OFF) for each in expected_of(domain)]
+    return _settle(domain, unknown, actor=actor, now=now)
+
+
+def _settle(domain: Domain, findings: Sequence[Finding], *, actor: Actor, now: datetime) -> Domain:
     with changes.attributed(actor, reason="DNS check"):
         changes.lock(domain)
         fresh = Domain.objects.get(pk=domain.pk)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
-from tenants import jobs, lock, services
+from tenants import checking, jobs, lock, services
 from tenants.changes import Actor
 from tenants.jobs.erasing import forget_addresses
 from tenants.jobs.reading import forget_files
@@ -46,7 +46,7 @@ def check_domain_dns(domain_id: int) -> None:
         actor = Actor.system("reconcile DNS", surface="task")
         resolver = services.configured_resolver()
         policies = services.configured_policies()
-        services.check_domain(domain, actor=actor, resolver=resolver, policies=policies, now=now)
+        checking.check(domain, actor=actor, resolver=resolver, policies=policies, now=now)
 
 
 @shared_task(ignore_result=True)

@@ -37,6 +37,8 @@ class Fault(StrEnum):
 
     SERVFAIL = "servfail"
     REFUSED = "refused"
+    BARE_SERVFAIL = "servfail without the question"
+    BARE_REFUSED = "refused without the question"
     SILENT = "silent"
     TRUNCATED = "truncated over UDP, whole over TCP"
     CUT = "truncated over UDP, TCP closes"
@@ -230,6 +232,9 @@ def _fails_early(fault: Fault | None, reply: DNSRecord, query: DNSRecord, transp
     """Apply a fault that leaves no answer; whether there was one."""
     if fault in (Fault.SERVFAIL, Fault.REFUSED):
         reply.header.rcode = getattr(RCODE, fault.name)
+    elif fault in (Fault.BARE_SERVFAIL, Fault.BARE_REFUSED):
+        reply.header.rcode = getattr(RCODE, fault.name.removeprefix("BARE_"))
+        reply.questions = []
     elif fault is Fault.NO_EDNS and any(extra.rtype == QTYPE.OPT for extra in query.ar):
         reply.header.rcode = RCODE.FORMERR
     elif fault in (Fault.TRUNCATED, Fault.CUT) and transport == "udp":

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.contrib import messages
 from django.db.models import Max
 
-from tenants import lock, services
+from tenants import checking, lock, services
 from tenants.changes import Actor
 from tenants.dns import OPTIONAL_KINDS
 from tenants.models import Domain, DomainCheck
@@ -53,9 +53,7 @@ def _check(domain: Domain, actor: Actor, now: datetime) -> Told:
     except ValueError as error:
         return Told(messages.ERROR, str(error))
     policies = services.configured_policies(timeout_seconds=POLICY_SECONDS)
-    checked = services.check_domain(
-        domain, actor=actor, resolver=resolver, policies=policies, now=now
-    )
+    checked = checking.check(domain, actor=actor, resolver=resolver, policies=policies, now=now)
     return tell(checked, was, before, _found(checked))
 
 

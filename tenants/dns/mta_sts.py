@@ -41,7 +41,7 @@ class Policy:
 def parse_policy(text: str) -> Policy:
     """A policy out of its file. Raises PolicyError."""
     fields: dict[str, list[str]] = {}
-    for line in filter(None, re.split(r"\r?\n", text)):
+    for line in filter(None, map(_printable, re.split(r"\r?\n", text))):
         match = _LINE.fullmatch(line)
         if match is None:
             raise PolicyError(f"Correct the line “{line[:60]}” of the policy file.")
@@ -55,6 +55,11 @@ def parse_policy(text: str) -> Policy:
     if not hosts and first["mode"] != "none":
         raise PolicyError("Name the MX hosts in the policy file, an mx: line each.")
     return Policy(first["mode"], _parse_age(first.get("max_age", "")), hosts)
+
+
+def _printable(line: str) -> str:
+    """A line whose words may be shown and stored: a sign stands for each control character."""
+    return "".join(each if each.isprintable() or each == "\t" else "\ufffd" for each in line)
 
 
 def _parse_age(text: str) -> int:

@@ -1,11 +1,14 @@
 """From a list of expected records to findings.
 
 Rule of this file: all input and output of a check, and no judging. Every record is asked
-for first; what only words the advice is looked up with the time that is left.
+for first; what only words the advice is looked up with the time that is left. It is the outer
+shell of a record's check: a zone whose answers trip us up leaves that record unknown, and no other.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import structlog
 
 from tenants.dns.answers import (
     Delegation,
@@ -26,6 +29,10 @@ from tenants.dns.spf_cost import count_cost, judge_cost
 MOST_HINTED_HOSTS = 5
 """MX hosts that are looked up to tell aliases from hosts."""
 
+BROKE_OFF = "The check of this record broke off, which changes nothing; our log says where."
+
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -45,19 +52,39 @@ def observe(
     """
     lookup = resolver.begin()
     asked = [_ask(item, lookup) for item in expected]
-    return [_follow(_find(item, lookup), lookup, policies) for item in asked]
+    return [_judge(item, lookup, policies) for item in asked]
 
 
 def _ask(expected: Expected, lookup: Lookup) -> _Asked:
     try:
-        delegation = lookup.delegation(expected.name)
+        return _ask_servers(expected, lookup)
     except LookupFailedError as failure:
         trouble = f"The name servers of {expected.name} cannot be found out: {failure}."
-        return _Asked(expected, Delegation("", ()), (), trouble)
+    except Exception as error:  # noqa: BLE001 - the outer shell
+        trouble = _report(expected, error)
+    return _Asked(expected, Delegation("", ()), (), trouble)
+
+
+def _ask_servers(expected: Expected, lookup: Lookup) -> _Asked:
+    delegation = lookup.delegation(expected.name)
     answers = tuple(
         lookup.query(server, expected.name, expected.rdtype) for server in delegation.servers
     )
     return _Asked(expected, delegation, answers)
+
+
+def _judge(asked: _Asked, lookup: Lookup, policies: PolicyFetcher | None) -> Finding:
+    try:
+        return _follow(_find(asked, lookup), lookup, policies)
+    except Exception as error:  # noqa: BLE001 - the outer shell
+        return Finding(asked.expected, State.UNKNOWN, advice=_report(asked.expected, error))
+
+
+def _report(expected: Expected, error: Exception) -> str:
+    """Log an error of ours; what the domain's page says of it."""
+    record = f"{expected.name} {expected.rdtype}"
+    log.error("check of a record broke off", record=record, exc_info=error)
+    return BROKE_OFF
 
 
 def _find(asked: _Asked, lookup: Lookup) -> Finding:

@@ -222,7 +222,7 @@ class DnspythonLookup:
     ) -> ServerAnswer:
         try:
             response = self._exchange(address, name, rdtype)
-            return self._read(response, server, address)
+            return self._read(response, server, address, name, rdtype)
         except LookupFailedError as failure:
             return _failed(server, str(failure), address)
 
@@ -272,11 +272,17 @@ class DnspythonLookup:
             raise LookupFailedError("its answer is cut short, and TCP fails") from None
 
     def _read(
-        self, response: dns.message.QueryMessage, server: NameServer, address: str
+        self,
+        response: dns.message.QueryMessage,
+        server: NameServer,
+        address: str,
+        name: dns.name.Name,
+        rdtype: str,
     ) -> ServerAnswer:
-        """What a response says, its aliases followed. Raises LookupFailedError."""
-        name = response.question[0].name
-        rdtype = dns.rdatatype.to_text(response.question[0].rdtype)
+        """What a response says, its aliases followed. Raises LookupFailedError.
+
+        It need not repeat the question: servers that refuse leave it out.
+        """
         chain = _follow_chain(response)
         end = chain.canonical_name
         alias = "" if end == name else _text(end)

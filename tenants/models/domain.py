@@ -246,11 +246,12 @@ class DomainCheck(Ruled):
 
     domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="checks")
     kind = models.CharField(max_length=16, choices=Kind)
-    record_name = models.CharField(max_length=255)
+    # The longest domain behind "._domainkey." and the longest selector: more than DNS can hold.
+    record_name = models.CharField(max_length=520)
     record_type = models.CharField(max_length=10)
     expected = models.TextField(blank=True)
     state = models.CharField(max_length=16, choices=State, default=State.UNKNOWN)
-    found = ArrayField(models.TextField(), default=list, blank=True)
+    found = ArrayField(models.TextField(blank=True), default=list, blank=True)
     evidence = models.JSONField(default=list, blank=True)
     advice = models.TextField(blank=True)
     note = models.TextField(

@@ -1,6 +1,7 @@
 """A Resolver whose zones are a dictionary: what is in it is found, the rest is absent.
 
-`is_down` makes every name server fail to answer, which is not the same as absent.
+`is_down` makes every name server fail to answer, which is not the same as absent; `breaks_on`
+names the errors of a mistake of ours.
 """
 
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ SERVER = NameServer("ns1.test", ("192.0.2.53",))
 class MemoryResolver:
     records: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     is_down: bool = False
+    breaks_on: dict[str, Exception] = field(default_factory=dict)
     questions: int = 0
 
     @classmethod
@@ -29,6 +31,8 @@ class MemoryResolver:
 
     def query(self, server: NameServer, name: str, rdtype: str) -> ServerAnswer:
         self.questions += 1
+        if name in self.breaks_on:
+            raise self.breaks_on[name]
         if self.is_down:
             return ServerAnswer(server, Outcome.FAILED, reason="SERVFAIL")
         found = self.records.get((name, rdtype))

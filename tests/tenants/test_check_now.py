@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.messages import ERROR, INFO, SUCCESS, WARNING
-from django.db import connection
+from django.db import DataError, connection
 from django.test import Client
 from django.utils import timezone
 
@@ -94,6 +94,24 @@ def test_a_check_that_runs_already_is_told(world: World, resolver: MemoryResolve
 
 def connection_close() -> None:
     connection.close()
+
+
+def test_a_check_that_breaks_off_is_told_and_changes_nothing(
+    world: World, resolver: MemoryResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_now(world.domain, actor=ACTOR, now=NOW)
+    move, later = services._move, NOW + timedelta(hours=1)
+
+    def break_off(domain: Domain, state: str, reason: str, actor: Actor) -> str:
+        monkeypatch.setattr(services, "_move", move)
+        raise DataError("a NUL")
+
+    monkeypatch.setattr(services, "_move", break_off)
+    told = check_now(world.domain, actor=ACTOR, now=later)
+    assert "No name server gave an answer, which changes nothing" in told.text
+    rows = DomainCheck.objects.filter(domain=world.domain)
+    assert set(rows.values_list("state", "checked_at", "unknown_times")) == {("unknown", later, 1)}
+    assert all("log" in check.advice for check in rows)
 
 
 def test_without_a_resolver_the_mend_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,6 +247,34 @@ def test_the_policy_file_is_fetched_where_a_record_says_so(is_published, asked):
     assert finding.state == (WRONG if is_published else ABSENT)
 
 
+def test_control_characters_of_a_policy_file_are_not_repeated():
+    said = judge_policy(
+        record(STS, "v=STSv1; id=1"), PolicyAnswer(Outcome.FOUND, "version: STSv1\nb\0d line\n")
+    )
+    assert "b\ufffdd line" in said.advice
+    hosts = policy("testing", *HOSTS, "b\0\x1bd.test")
+    assert judge_policy(record(STS, "v=STSv1; id=1"), hosts).note.isprintable()
+
+
+def test_whatever_breaks_off_the_check_of_one_record_leaves_the_others():
+    resolver = MemoryResolver.publishing(*EXPECTED.values())
+    resolver.breaks_on = {EXPECTED[Kind.DMARC].name: TypeError("odd answer")}
+    resolver.records[f"mta-sts.{STS.name.removeprefix('_mta-sts.')}", "A"] = ("192.0.2.1",)
+
+    class Odd:
+        def fetch(self, domain, lookup):
+            raise KeyError(domain)
+
+    found = {each.kind: each for each in observe(list(EXPECTED.values()), resolver, Odd())}
+
+    assert {kind for kind, each in found.items() if each.state is not PRESENT} == {
+        Kind.DMARC,
+        Kind.MTA_STS,
+    }
+    assert {found[kind].state for kind in (Kind.DMARC, Kind.MTA_STS)} == {UNKNOWN}
+    assert "log" in found[Kind.DMARC].advice
+
+
 def test_a_check_counts_the_lookups_of_spf_through_its_includes():
     expected = EXPECTED[Kind.SPF]
     resolver = MemoryResolver(

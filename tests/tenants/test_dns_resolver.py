@@ -182,6 +182,8 @@ def test_record_is_authoritatively_absent(world, records, reason):
     [
         (Fault.SERVFAIL, FAILED, "SERVFAIL"),
         (Fault.REFUSED, FAILED, "lame"),
+        (Fault.BARE_SERVFAIL, FAILED, "SERVFAIL"),
+        (Fault.BARE_REFUSED, FAILED, "lame"),
         (Fault.SILENT, FAILED, "no answer"),
         (Fault.TRUNCATED, FOUND, ""),
         (Fault.CUT, FAILED, "its answer is cut short, and TCP fails"),

@@ -247,6 +247,22 @@ def test_what_was_found_is_noted_beside_what_is_expected(claim):
     assert mx.advice
 
 
+def test_an_empty_text_beside_the_ownership_record_keeps_nothing_from_being_judged(claim):
+    ownership, *_ = expected = services.expected_of(claim)
+    resolver = MemoryResolver.publishing(*expected)
+    resolver.records[ownership.name, "TXT"] = ("",)
+
+    check(claim, resolver)
+
+    assert (check_of(claim).state, check_of(claim).found) == ("absent", [""])
+
+
+def test_the_longest_name_is_judged(world):
+    claim = services.claim_domain(world.a, ".".join(["a" * 61] * 4), actor=ACTOR)
+
+    assert check(claim, all_of(claim)).state == "active"
+
+
 def test_another_tenant_s_token_proves_nothing(world, claim):
     theirs = services.claim_domain(world.b, "new.example", actor=ACTOR)
 
