@@ -15,7 +15,7 @@ EMBEDDED := .venv/.embedded-installed
 DEV := .venv/.dev-installed
 # One more than cores: tests wait for the processes that they start.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes
+INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -74,16 +74,21 @@ $(DEV): requirements/dev.txt | $(PYTHON)
 	@$(INSTALL) -r $<
 	@touch $@ $(EMBEDDED)
 
-# A name on PATH may be a shim without a Python behind it, so each is asked for its version.
+# A distribution's Python comes first: it is built with profile-guided optimisation, others mostly
+# are not. A name on PATH may be a shim without a Python behind it, so each is asked for its version.
 $(PYTHON):
-	@for python in python3.13 python3.12 python3.11 python3; do \
+	@for python in /usr/bin/python3 python3.13 python3.12 python3.11 python3; do \
 	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  found=$$python; \
 	  $$python -m venv .venv >.venv-log 2>&1 && rm -f .venv-log && exit; \
-	  cat .venv-log >&2; rm -rf .venv .venv-log; \
-	  echo "$$python cannot make a virtual environment: install its venv module" \
-	    "(Debian: apt install python3-venv) and run make again." >&2; \
-	  exit 1; \
+	  rm -rf .venv; \
 	done; \
-	echo "Python 3.11 or newer is needed and none was found on PATH: install one" \
-	  "(Debian 12: apt install python3 python3-venv) and run make again." >&2; \
+	if [ "$$found" ]; then \
+	  cat .venv-log >&2; rm -f .venv-log; \
+	  echo "$$found cannot make a virtual environment: install its venv module" \
+	    "(Debian: apt install python3-venv) and run make again." >&2; \
+	else \
+	  echo "Python 3.11 or newer is needed and none was found on PATH: install one" \
+	    "(Debian 12: apt install python3 python3-venv) and run make again." >&2; \
+	fi; \
 	exit 1
