@@ -5,7 +5,7 @@ SQL by hand stands in statements.py alone, what is asked when in reading.py, how
 """
 
 from gateway.directory.mailboxes import PostgresMailboxes
-from gateway.directory.postgres import PostgresDirectory, read_facts
+from gateway.directory.postgres import LOOKUP_LINKS, PostgresDirectory, read_facts
 from gateway.directory.reading import platform
 
-__all__ = ["PostgresDirectory", "PostgresMailboxes", "platform", "read_facts"]
+__all__ = ["LOOKUP_LINKS", "PostgresDirectory", "PostgresMailboxes", "platform", "read_facts"]

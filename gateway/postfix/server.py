@@ -13,7 +13,7 @@ import structlog
 
 from gateway import call_ahead, inspection, metrics
 from gateway.counters import Counters
-from gateway.directory import PostgresDirectory, PostgresMailboxes, platform
+from gateway.directory import LOOKUP_LINKS, PostgresDirectory, PostgresMailboxes, platform
 from gateway.link import Link
 from gateway.postfix import delegation
 from gateway.postfix.policy import Policy
@@ -29,8 +29,6 @@ BACKLOG = 1024
 READ_OCTETS = 65_536
 # Longer than a look-up may take: what is being answered is answered.
 DRAIN_SECONDS = 10
-# Connections to the database, at most: look-ups, mailboxes, counters, refusals.
-LOOKUP_LINKS = 10
 
 
 class LookupServer:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from gateway import call_ahead, inspection
-from gateway.directory import PostgresDirectory, platform
+from gateway.directory import LOOKUP_LINKS, PostgresDirectory, platform
 from gateway.disk import Room
 from gateway.intake import Intake
 from gateway.link import Link
@@ -21,8 +21,7 @@ from gateway.smtpd.transaction import Services, Terms
 
 BACKLOG = 1024
 DRAIN_SECONDS = 20
-# Connections of one gateway, at most: look-ups, small and large messages, refusals.
-LOOKUP_LINKS = 10
+# Connections that store large messages.
 LARGE_LINKS = 2
 
 
