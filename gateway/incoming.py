@@ -1,11 +1,11 @@
 """A message on its way in, as values: its envelope, what was decided, where its octets are."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 from uuid import UUID
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gateway.repeats import receipt_key
 from gateway.routing.decision import Decision
@@ -60,11 +60,12 @@ class Incoming(Struct, frozen=True):
         """What tells a repeat of it; empty where none is looked for."""
         return receipt_key(message_id=self.message_id, digest=self.digest)
 
-    async def whole(self) -> "Incoming":
-        """The same message with all of its octets in memory. Raises OSError."""
-        if self.spool is None:
-            return self
-        return replace(self, octets=self.octets + await self.spool.read(), spool=None)
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """All of its octets in order, few of them in memory at a time. Raises OSError."""
+        yield self.octets
+        if self.spool is not None:
+            async for piece in self.spool.pieces():
+                yield piece
 
 
 class Refusal(Struct, frozen=True):

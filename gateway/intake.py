@@ -8,6 +8,7 @@ before the commit: storing the same message a second time is recognised and harm
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from uuid import UUID
 
 import psycopg
 from msgspec import Struct
@@ -15,8 +16,17 @@ from msgspec import Struct
 from gateway.batching import Batcher
 from gateway.counters import ASK_TIMES, Changed, Memory, lock_counters
 from gateway.incoming import Incoming
-from gateway.link import BEGIN, COMMIT, ROLLBACK, Link, Question
-from gateway.message_rows import DISPLACE, FIND, PLACE, STORE, days_kept, store_parameters
+from gateway.link import BEGIN, COMMIT, PATIENT, ROLLBACK, Link, Question
+from gateway.message_rows import (
+    DAY,
+    DISPLACE,
+    FIND,
+    PLACE,
+    STORE,
+    days_kept,
+    placing,
+    store_parameters,
+)
 from gateway.pending import Pending
 from gateway.repeats import find_first
 from gateway.routing import replies
@@ -29,8 +39,8 @@ log = logging.getLogger(__name__)
 # One batch at a time: a second one would wait for the first one's counters, then fill up less.
 LARGEST_BATCH = 100
 LARGEST_LARGE_BATCH = 8
-# Messages above this have lanes of their own, so that small ones do not wait for them, and are
-# placed one by one: PostgreSQL takes an array of them through a temporary file, five times as slow.
+# Messages above this have lanes of their own, so that small ones do not wait for them, and their
+# octets are streamed.
 LARGE_OCTETS = 128 * 1024
 
 
@@ -184,40 +194,30 @@ def _all_queued(batch: Sequence[Incoming]) -> Sequence[Reply]:
 
 
 async def _commit_large(link: Link, batch: Sequence[Incoming]) -> Sequence[Reply | Exception]:
-    """Commit large messages, their octets first and one at a time: one is in memory at most.
+    """Commit large messages, their octets first, few of which are in memory at a time.
 
     They take long: the counters, which others wait for, are locked only once they are there.
     """
     with link.transaction():
-        await link.ask(BEGIN)
-        placed = {m.id: day for m in batch if (day := await _place(link, m)) is not None}
-        there = [message for message in batch if message.id in placed]
+        placed = await _place(link, batch)
         ledger = Ledger({}, now=datetime.now(UTC))
-        if keys := _counters(there):
+        if keys := _counters(batch):
             ledger = await lock_counters(link, keys, is_begun=True)
-        refused = {m.id: no for m in there if (no := ledger.admit(_takes(m), m.size_octets))}
-        admitted = [message for message in there if message.id not in refused]
+        refused = {m.id: no for m in batch if (no := ledger.admit(_takes(m), m.size_octets))}
+        admitted = [message for message in batch if message.id not in refused]
         displace = [Question(DISPLACE, (str(each), placed[each])) for each in refused]
         store = Question(STORE, store_parameters(admitted, ledger.changed, placed=placed))
         await link.ask(*displace, store, COMMIT)
-    return [
-        refused.get(message.id) or replies.queued(message.envelope.queue_id)
-        if message.id in placed
-        else StoreFailed()
-        for message in batch
-    ]
+    return [refused.get(m.id) or replies.queued(m.envelope.queue_id) for m in batch]
 
 
-async def _place(link: Link, message: Incoming) -> str | None:
-    """Store a message's octets; the day until which they stay, None where its spool is gone."""
-    try:
-        octets = (await message.whole()).octets
-    except OSError as error:
-        log.warning("message %s cannot be read back: %s", message.envelope.queue_id, error)
-        return None
-    parameters = (str(message.id), str(days_kept(message)), octets)
-    ((day,),) = (await link.ask(Question(PLACE, parameters)))[0]
-    return (day or b"").decode()
+async def _place(link: Link, batch: Sequence[Incoming]) -> dict[UUID, str]:
+    """Begin with the octets of these messages; the days until which they stay."""
+    days = [Question(DAY, (str(days_kept(message)),)) for message in batch]
+    _, _, *found = await link.ask(BEGIN, PATIENT, *days)
+    placed = {m.id: (day or b"").decode() for m, ((day,),) in zip(batch, found, strict=True)}
+    await link.copy(PLACE, placing(batch, placed))
+    return placed
 
 
 async def _admit(link: Link, batch: Sequence[Incoming], ledger: Ledger) -> Sequence[Reply]:

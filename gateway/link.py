@@ -8,7 +8,7 @@ gateway's time, in waiting for sockets and converting values, as one through her
 import asyncio
 import struct
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -20,6 +20,8 @@ from gateway.database import CONNECT_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_MS, conn
 
 # Longer than a statement may take: it only ends what the server left hanging.
 ANSWER_SECONDS = STATEMENT_TIMEOUT_MS / 1000 + 1
+# What is streamed may take as long as its octets need on a busy disk.
+COPY_SECONDS = 30
 
 Row = tuple[bytes | None, ...]
 # A text, a binary value, or texts of an array.
@@ -45,6 +47,8 @@ class Question(NamedTuple):
 
 
 BEGIN = Question(Statement("begin", "BEGIN"))
+# For a transaction in which something is streamed.
+PATIENT = Question(Statement("patient", f"SET LOCAL statement_timeout = '{COPY_SECONDS}s'"))
 COMMIT = Question(Statement("commit", "COMMIT"))
 ROLLBACK = Question(Statement("rollback", "ROLLBACK"))
 
@@ -94,6 +98,46 @@ class Link:
             return await self.ask(*questions)
         except (psycopg.OperationalError, psycopg.InterfaceError):
             return await self.ask(*questions)
+
+    async def copy(self, statement: str, pieces: AsyncIterator[bytes]) -> None:
+        """Stream octets into a `COPY … FROM STDIN`, as fast as the server takes them.
+
+        libpq holds a parameter whole, and moves what is left of it with each write to the socket:
+        25 MB took 140 ms of the loop's time, 60 of them at once. Errors as in `ask`; an error of
+        psycopg that the pieces raise ends the copy.
+        """
+        opened = self._opened or await self._open()
+        try:
+            async with asyncio.timeout(COPY_SECONDS + 1):
+                with self._lent(opened):
+                    async with opened.cursor() as cursor, cursor.copy(statement) as copy:
+                        async for piece in pieces:
+                            await copy.write(piece)
+        except TimeoutError as error:
+            self.close()
+            raise psycopg.OperationalError("the database did not take it in time") from error
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            self.close()
+            raise
+        except psycopg.Error:
+            await self.ask(ROLLBACK)
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def _lent(self, opened: "psycopg.AsyncConnection[Any]") -> Iterator[None]:
+        """Let psycopg drive the connection, which knows no pipeline of ours."""
+        loop = asyncio.get_running_loop()
+        opened.pgconn.exit_pipeline_mode()
+        loop.remove_reader(self._socket)
+        try:
+            yield
+        finally:
+            if opened.pgconn.status == pq.ConnStatus.OK:
+                opened.pgconn.enter_pipeline_mode()
+                loop.add_reader(self._socket, self._receive)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -3,10 +3,14 @@
 Intake writes all of it; refusals share the rows of records.
 """
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import date
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
+
+import psycopg
 
 from gateway.counters import WRITE_BACK, counter_row
 from gateway.ids import uuid7
@@ -67,18 +71,18 @@ FROM clock, json_to_recordset($6::json) AS d(id uuid, record_id uuid,
 """,
 )
 
-# The octets of a large message on their own, ahead of the rest.
-PLACE = Statement(
-    "place_body",
-    """
-INSERT INTO gateway_body (id, expires_on, octets)
-VALUES ($1::uuid, (clock_timestamp() + $2::int * interval '1 day')::date, $3::bytea)
-RETURNING expires_on
-""",
-)
+# The octets of large messages on their own, ahead of the rest, as `placing` writes them; the day
+# until which they stay is the database's, too. $1 days.
+PLACE = "COPY gateway_body (id, expires_on, octets) FROM STDIN (FORMAT binary)"
+DAY = Statement("day", "SELECT (clock_timestamp() + $1::int * interval '1 day')::date")
 DISPLACE = Statement(
     "displace_body", "DELETE FROM gateway_body WHERE id = $1::uuid AND expires_on = $2::date"
 )
+
+# PostgreSQL's binary COPY: a signature without flags, the columns of each row with their sizes, -1.
+_COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_END = struct.pack("!h", -1)
+_FIRST_DAY = date(2000, 1, 1)
 
 Row = dict[str, Any]
 
@@ -116,6 +120,22 @@ def store_parameters(
         binary_array([message.octets for message in bodies]),
         *[as_json(each) for each in rows],
     )
+
+
+async def placing(messages: Sequence[Incoming], days: Mapping[UUID, str]) -> AsyncIterator[bytes]:
+    """Bodies as a binary COPY takes them, a piece at a time. Raises psycopg.DataError."""
+    yield _COPY_HEAD
+    for message in messages:
+        day = (date.fromisoformat(days[message.id]) - _FIRST_DAY).days
+        size = message.size_octets
+        yield struct.pack("!hi16siii", 3, 16, message.id.bytes, 4, day, size)
+        try:
+            async for piece in message.pieces():
+                yield piece
+        except OSError as error:
+            queue_id = message.envelope.queue_id
+            raise psycopg.DataError(f"message {queue_id} cannot be read back: {error}") from error
+    yield _COPY_END
 
 
 def days_kept(message: Incoming) -> int:

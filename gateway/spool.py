@@ -5,12 +5,16 @@ used by one thing at a time.
 """
 
 import asyncio
+import os
 import tempfile
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Protocol
 
 from gateway.pending import Pending, pending_of
 
+# A message is read back in pieces of this size.
+READ_OCTETS = 256 * 1024
 _threads = ThreadPoolExecutor(4, thread_name_prefix="spool")
 
 
@@ -21,7 +25,7 @@ class Hash(Protocol):
 
 
 class Spool:
-    """The octets of one message, written in order and read as a whole.
+    """The octets of one message, written in order, read as a whole or piece by piece.
 
     What is written goes into `digest`, too, since that takes as long.
     """
@@ -50,6 +54,13 @@ class Spool:
         """All of it. Raises OSError."""
         return await asyncio.get_running_loop().run_in_executor(_threads, self._whole)
 
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """All of it in order, a piece in memory at a time. Raises OSError."""
+        loop, at = asyncio.get_running_loop(), self._skipped_octets
+        while octets := await loop.run_in_executor(_threads, self._piece, at):
+            yield octets
+            at += len(octets)
+
     def close(self) -> None:
         """Give the space back, once a write under way has ended."""
         if self._under_way is not None and not self._under_way.done():
@@ -70,6 +81,9 @@ class Spool:
             return b""
         self._file.seek(self._skipped_octets)
         return self._file.read()
+
+    def _piece(self, at: int) -> bytes:
+        return b"" if self._file is None else os.pread(self._file.fileno(), READ_OCTETS, at)
 
     def _close(self, done: "asyncio.Future[None] | None" = None) -> None:
         if done is not None and not done.cancelled():

@@ -1,7 +1,7 @@
 """The transaction behind 250: what is answered queued is stored, whatever shares its batch."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from hashlib import sha256
 
 import psycopg
@@ -14,12 +14,12 @@ from gateway.ids import queue_id, uuid7
 from gateway.incoming import Envelope, Incoming, Recipient
 from gateway.intake import Lane, StoreFailed
 from gateway.link import COMMIT, Link, Question, Row
-from gateway.message_rows import PLACE
 from gateway.models import Body, Counter, Delivery, Message
 from gateway.routing import replies
 from gateway.routing.address import Address
 from gateway.routing.decision import Decision, Destination, Take
 from gateway.routing.replies import Reply
+from gateway.spool import Spool
 from tests.gateway.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("database", "socket_enabled")
@@ -181,6 +181,42 @@ def test_large_message_over_a_limit_leaves_nothing():
     assert sum(Counter.objects.get(key=take.counter).counts) == 0
 
 
+class Lost(Spool):
+    """A file whose disk fails while it is read."""
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        yield b"x" * 1000
+        raise OSError("Input/output error")
+
+
+@pytest.mark.parametrize("spool", [Lost, Spool])
+def test_large_message_from_a_file_is_stored_or_fails_alone(spool: type[Spool]):
+    rest = b"from a file\r\n" * 100_000
+    other = replace(incoming(), octets=b"y" * 200_000)
+
+    async def run() -> Sequence[Reply | Exception]:
+        link, file = Link(), spool(sha256())
+        try:
+            await file.write(b"cut off" + rest)
+            file.skip(len(b"cut off"))
+            return await intake._store(Lane(link, Memory()), [replace(large, spool=file), other])
+        finally:
+            file.close()
+            link.close()
+
+    large = incoming()
+    said, said_of_other = asyncio.run(run())
+
+    assert said_of_other == replies.queued(other.envelope.queue_id)
+    assert is_stored(other)
+    if spool is Lost:
+        assert isinstance(said, StoreFailed)
+        assert not is_stored(large)
+    else:
+        assert said == replies.queued(large.envelope.queue_id)
+        assert bytes(Body.objects.get(id=large.id).octets) == large.octets + rest
+
+
 def test_small_message_does_not_wait_for_a_large_one_of_its_tenant():
     """Counters that both charge are locked only once the large one's octets are there."""
     take = rate(5)
@@ -188,13 +224,9 @@ def test_small_message_does_not_wait_for_a_large_one_of_its_tenant():
     seen: list[str] = []
 
     class Slow(Link):
-        async def ask(self, *questions: Question) -> list[list[Row]]:
-            rows = await super().ask(*questions)
-            if any(question.statement is PLACE for question in questions):
-                seen.extend(
-                    ["placed", *map(str, await intake._store(Lane(other, Memory()), [small]))]
-                )
-            return rows
+        async def copy(self, statement: str, pieces: AsyncIterator[bytes]) -> None:
+            await super().copy(statement, pieces)
+            seen.extend(["placed", *map(str, await intake._store(Lane(other, Memory()), [small]))])
 
     other = Link()
 
