@@ -93,7 +93,7 @@ class Sink:
     async def _hang_up(self) -> None:
         """Close what senders keep open, which the controller would leave to the collector."""
         for session in self._sessions:
-            if session.transport is not None:
+            if session.transport is not None and not session.transport.is_closing():
                 session.transport.abort()
         await asyncio.sleep(0)  # each socket closes in the next turn
 
