@@ -8,12 +8,15 @@ spares two switches of thread a batch, which cost more than the query where both
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from gateway.pending import Pending
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -132,15 +135,15 @@ class Batcher(Generic[Link, Item, Result]):
         # The next batch is on its way while this one's answers are said.
         self._start()
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is not None:
-            for waiting in batch:
-                waiting.pending.fail(error)
-            return
-        for waiting, result in zip(batch, task.result(), strict=True):
-            if isinstance(result, BaseException):
-                waiting.pending.fail(result)
-            else:
-                waiting.pending.resolve(result)
+        results = [error] * len(batch) if error is not None else task.result()
+        for waiting, result in zip(batch, results, strict=True):
+            try:
+                if isinstance(result, BaseException):
+                    waiting.pending.fail(result)
+                else:
+                    waiting.pending.resolve(result)
+            except Exception:  # who waits for one result may not keep the others waiting
+                log.exception("a result was not taken")
 
     def _watch(self, deadline_seconds: float) -> None:
         """Give up on what is late, also where the database hangs."""

@@ -58,7 +58,10 @@ class Bell:
         while True:
             self._is_rung.wait()
             self._is_rung.clear()
-            self._try()
+            try:
+                self._try()
+            except Exception:  # the thread's outer shell: the sweep finds the work
+                log.exception("the bell failed")
             pause.wait(INTERVAL_SECONDS)
 
     def _try(self) -> None:

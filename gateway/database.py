@@ -25,6 +25,8 @@ SESSION_SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
+    # Days (of return paths, of bodies) are the same for every process.
+    "timezone": "UTC",
 }
 
 SESSION_OPTIONS = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())

@@ -198,7 +198,7 @@ class Link:
 
     def _send(self, pgconn: pq.abc.PGconn, question: Question) -> None:
         name, text = question.statement
-        if name not in self._prepared:
+        if name not in self._prepared and name not in self._preparing:
             pgconn.send_prepare(name.encode(), text.encode())
             self._preparing.append(name)
         values = [_encode(value) for value in question.parameters]

@@ -73,14 +73,17 @@ class RefusalLog:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what has been noted; on failure it stays for the next time."""
+        """Write what has been noted; on failure it stays for the next time.
+
+        Counted twice is only what was under way when the database went: its answer was lost.
+        """
         if not self._counts:
             return
         counts, self._counts = self._counts, Counter()
         samples, self._samples = self._samples, []
         is_done = False
         try:
-            await self._link.ask_again(*_questions(counts, samples))
+            await self._link.ask(*_questions(counts, samples))
             is_done = True
         except psycopg.DataError as error:
             log.warning("samples of refusals cannot be recorded: %s", error)

@@ -311,8 +311,8 @@ CALL_AHEAD_CONNECTIONS_PER_HOP = env.number("CALL_AHEAD_CONNECTIONS_PER_HOP", de
 RETRY_FIRST_SECONDS = env.number("RETRY_FIRST_SECONDS", default=300, least=0)
 # A worker that has not settled within its lease counts as crashed; one try ends well before:
 # `manage.py check` sees to it.
-DELIVERY_LEASE_SECONDS = env.number("DELIVERY_LEASE_SECONDS", default=600)
-DELIVERY_ATTEMPT_SECONDS = env.number("DELIVERY_ATTEMPT_SECONDS", default=300)
+DELIVERY_LEASE_SECONDS = env.number("DELIVERY_LEASE_SECONDS", default=780)
+DELIVERY_ATTEMPT_SECONDS = env.number("DELIVERY_ATTEMPT_SECONDS", default=720)
 DELIVERY_CONNECTIONS_PER_HOP = env.number("DELIVERY_CONNECTIONS_PER_HOP", default=10)
 # A file of authorities that next hops' certificates may come from, besides the system's.
 DELIVERY_TLS_CA_FILE = env.str("DELIVERY_TLS_CA_FILE", default="")

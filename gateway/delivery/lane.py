@@ -46,12 +46,14 @@ class Job:
 class Owner:
     """Whom a lane works for: it reads octets, and takes results and news of the hop.
 
-    `may_send` returns once outcomes can be written, so that none is lost. `finish` gets the job, an
-    outcome for each delivery (None: it was not tried), and when the try began.
+    `may_send` returns once outcomes can be written, so that none is lost. Who reads octets, and
+    sends them, holds `large` meanwhile. `finish` gets the job, an outcome for each delivery (None:
+    it was not tried), and when the try began.
     """
 
     may_send: Callable[[], Awaitable[object]]
     read: Callable[[Claimed], Awaitable[bytes | None]]
+    large: asyncio.Semaphore
     finish: Callable[[Job, list[Outcome] | None, float], None]
     tell: Callable[[News], None]
 

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -31,7 +32,8 @@ from gateway.transports import Outcome
 
 BATCH = 200
 MOST_IN_FLIGHT = 2000
-# Bodies up to this are read together with the claim; larger ones when they are sent.
+# Bodies up to this are read together with the claim; larger ones when they are sent, few at once,
+# since each is in memory twice meanwhile.
 SMALL_OCTETS = 64 * 1024
 LARGE_AT_ONCE = 8
 POLL_SECONDS = 0.5
@@ -215,7 +217,7 @@ class Drain:
         lane = self._lanes.get(name)
         if lane is None:
             width = settings.DELIVERY_CONNECTIONS_PER_HOP
-            owner = Owner(self._may_send.wait, self._read, self._finish, self._tell)
+            owner = Owner(self._may_send.wait, self._read, self._large, self._finish, self._tell)
             lane = self._lanes[name] = Lane(name, width=width, owner=owner)
         return lane
 
@@ -244,18 +246,23 @@ class Drain:
                 await self._settle(batch, list(news.values()))
 
     async def _settle(self, batch: Sequence[Finished], news: Sequence[News]) -> None:
-        """Write a batch, again and again while the database is away and leases last."""
+        """Write a batch, again and again while the database is away and leases last.
+
+        What it refuses is written once more with plainer words: outcomes are never lost for those.
+        """
         gives_up_at = time.monotonic() + settings.DELIVERY_LEASE_SECONDS
         while True:
             try:
-                await self._call(self._writer, lambda: _write(batch, news))
+                await self._call(self._writer, partial(_write, batch, news))
                 break
-            except Error as error:
-                log.warning("deliveries cannot be settled", error=str(error), count=len(batch))
+            except Exception as error:  # noqa: BLE001 - the outer shell: all that is sent is settled
+                log.warning("deliveries cannot be settled", error=repr(error), count=len(batch))
                 if time.monotonic() > gives_up_at or self._is_over:
                     break  # their leases run out, and they are sent again
                 if isinstance(error, AWAY):
                     self._may_send.clear()
+                else:
+                    batch, news = [_plainly(each) for each in batch], []
                 await asyncio.sleep(SETTLE_AGAIN_SECONDS)
         self._may_send.set()
         self._tried += sum(each.outcome is not None for each in batch)
@@ -297,6 +304,15 @@ def _write(batch: Sequence[Finished], news: Sequence[News]) -> None:
         states = queue.settle(settlements)
         for each in settlements:
             _tell(each, states.get(each.claimed.id))
+
+
+def _plainly(finished: Finished) -> Finished:
+    """The same in printable ASCII."""
+    if finished.outcome is None:
+        return finished
+    words = "".join(each if each.isprintable() else "?" for each in finished.outcome.reply)
+    plain = words.encode("ascii", "replace").decode()
+    return replace(finished, outcome=replace(finished.outcome, reply=plain))
 
 
 def _settlements(batch: Sequence[Finished]) -> Iterator[Settlement]:

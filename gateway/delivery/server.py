@@ -35,11 +35,26 @@ class Server:
         """Take jobs until there are none for a while."""
         try:
             while (job := await self._lane.next_job()) is not None:
-                if not await self._handle(job):
+                if not await self._handle_in_turn(job):
                     return
         finally:
             if self._transport is not None:
                 await self._transport.close()
+
+    async def _handle_in_turn(self, job: "Job") -> bool:
+        """A message whose octets are still to be read waits until few others are in memory."""
+        owner = self._lane.owner
+        if job.octets is not None:
+            return await self._handle(job)
+        try:
+            await owner.large.acquire()
+        except asyncio.CancelledError:
+            owner.finish(job, None, time.monotonic())
+            raise
+        try:
+            return await self._handle(job)
+        finally:
+            owner.large.release()
 
     async def _handle(self, job: "Job") -> bool:
         began = time.monotonic()

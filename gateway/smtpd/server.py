@@ -3,7 +3,11 @@
 import asyncio
 import ssl
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
+
+import structlog
 
 from gateway import call_ahead, inspection
 from gateway.directory import LOOKUP_LINKS, PostgresDirectory, platform
@@ -19,8 +23,12 @@ from gateway.smtpd.session import GatewaySession
 from gateway.smtpd.strangers import Guest, Strangers
 from gateway.smtpd.transaction import Services, Terms
 
+log = structlog.get_logger("gateway")
+
 BACKLOG = 1024
 DRAIN_SECONDS = 20
+# Work in the background that failed is begun again so much later.
+AGAIN_SECONDS = 1.0
 # Connections that store large messages.
 LARGE_LINKS = 2
 
@@ -74,9 +82,12 @@ class GatewayServer:
             door, host, port, backlog=BACKLOG, reuse_port=shares_port or None
         )
         self._tasks = [
-            loop.create_task(self.services.refusals.run()),
-            loop.create_task(self.services.room.disk.run()),
-            loop.create_task(watch(self.sessions, self.strangers, loop.time)),
+            loop.create_task(_keep_up(work))
+            for work in (
+                self.services.refusals.run,
+                self.services.room.disk.run,
+                partial(watch, self.sessions, self.strangers, loop.time),
+            )
         ]
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
@@ -106,6 +117,18 @@ class GatewayServer:
             await inspector.close()
         for link in self._links:
             link.close()
+
+
+async def _keep_up(work: Callable[[], Awaitable[None]]) -> None:
+    """Do what has no end: should it fail all the same, it is begun again."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("work in the background failed")
+            await asyncio.sleep(AGAIN_SECONDS)
+        else:
+            return
 
 
 def tls_context(certificate: str, key: str) -> ssl.SSLContext | None:

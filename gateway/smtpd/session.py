@@ -119,6 +119,9 @@ class GatewaySession(Commands):
         """Close from our side, telling the client why first (RFC 5321 §3.8)."""
         if self.is_closing:
             return
+        if self._is_shaking_hands:  # there is nothing yet that words could be said through
+            self.abort()
+            return
         self._is_leaving = True
         self._write(reply)
         self._flush()

@@ -58,8 +58,11 @@ class Outcome:
     is_stalled: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.reply) > LONGEST_REPLY:
-            object.__setattr__(self, "reply", self.reply[: LONGEST_REPLY - 1] + "…")
+        """What a peer says may be no text that can be stored: octets of any charset, NUL."""
+        said = self.reply.encode(errors="replace").decode().replace("\0", "?")
+        if len(said) > LONGEST_REPLY:
+            said = said[: LONGEST_REPLY - 1] + "…"
+        object.__setattr__(self, "reply", said)
 
 
 class Transport(Protocol):

@@ -76,7 +76,8 @@ class Conversation(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            self._replies.extend(self._reader.feed(data))
+            for reply in self._reader.feed(data):  # what comes before a malformed line was said
+                self._replies.append(reply)
         except BadReply as error:
             self._trouble = error
             self.drop()

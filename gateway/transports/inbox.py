@@ -48,5 +48,6 @@ def read(delivery: Delivery) -> bytes | None:
         recipient=delivery.recipient,
         original_recipient=delivery.record.recipient,
         smtputf8=message.smtputf8,
+        mark=delivery.mark,
     )
     return trace.header([envelope]) + bytes(octets)

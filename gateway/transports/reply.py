@@ -4,6 +4,7 @@ A reply is three digits and a text, over several lines where a hyphen follows th
 end in LF alone. What is no reply, or has no end, is trouble and never guessed at.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 LONGEST_REPLY_OCTETS = 32 * 1024
@@ -35,13 +36,14 @@ class ReplyReader:
         self._lines: list[bytes] = []
         self._size = 0
 
-    def feed(self, octets: bytes) -> list[Reply]:
-        """The replies that these octets complete. Raises BadReply."""
+    def feed(self, octets: bytes) -> Iterator[Reply]:
+        """The replies that these octets complete, each when it is taken. Raises BadReply."""
         *lines, self._rest = (self._rest + octets).split(b"\n")
-        replies = [reply for line in lines if (reply := self._take(line)) is not None]
+        for line in lines:
+            if (reply := self._take(line)) is not None:
+                yield reply
         if self._size + len(self._rest) > LONGEST_REPLY_OCTETS:
             raise BadReply("The reply has no end")
-        return replies
 
     def _take(self, line: bytes) -> Reply | None:
         """The reply that ends with this line, if one does."""

@@ -78,6 +78,21 @@ def test_error_of_the_work_reaches_every_caller_and_the_next_batch_runs():
     assert after == 3
 
 
+def test_one_who_cannot_take_a_result_does_not_keep_the_others_waiting():
+    async def run() -> list[int]:
+        work = Work()
+        work.gate.set()
+        batcher = Batcher(work, links=["only"], largest=10)
+
+        def refuse(_pending: object) -> None:
+            raise ValueError
+
+        batcher.submit(1).listen(refuse)
+        return [await batcher.submit(2), await batcher.submit(3)]
+
+    assert asyncio.run(run()) == [20, 30]
+
+
 def test_each_link_has_one_batch_at_a_time():
     running: list[str] = []
 

@@ -30,6 +30,13 @@ def test_each_recipient_reads_the_address_that_was_written_to_above_the_same_oct
     assert [bytes(body.octets) for body in Body.objects.all()] == [CONTENT]
 
 
+def test_what_was_found_of_a_message_stands_on_top() -> None:
+    [delivery] = outbox.put(kind="inbox", octets=CONTENT, mark="X-Spam: Yes\r\n")
+    drain()
+    read = inbox.read(Delivery.objects.get(pk=delivery.pk))
+    assert b"X-Spam: Yes\r\n" in (read or b"").removesuffix(CONTENT)
+
+
 def test_reading_takes_one_query_with_the_delivery_in_hand(django_assert_num_queries) -> None:
     [delivery] = outbox.put(kind="inbox")
     delivery = Delivery.objects.select_related("record", "message").get(pk=delivery.pk)

@@ -23,7 +23,7 @@ from gateway.transports.reply import LONGEST_REPLY_OCTETS, BadReply, Reply, Repl
     ],
 )
 def test_replies_are_read(octets: bytes, expected: list[Reply]) -> None:
-    assert ReplyReader().feed(octets) == expected
+    assert list(ReplyReader().feed(octets)) == expected
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,15 @@ def test_replies_are_read(octets: bytes, expected: list[Reply]) -> None:
 )
 def test_what_is_no_reply_is_refused(octets: bytes) -> None:
     with pytest.raises(BadReply):
-        ReplyReader().feed(octets)
+        list(ReplyReader().feed(octets))
+
+
+def test_what_was_said_before_it_was_said():
+    heard = ReplyReader().feed(b"250 2.0.0 queued\r\ngarbage\r\n")
+
+    assert next(heard) == Reply(250, "2.0.0 queued")
+    with pytest.raises(BadReply):
+        next(heard)
 
 
 @pytest.mark.parametrize("octets", [b"250 " + b"x" * 100, b"250-x\r\n" * 20])
@@ -42,7 +50,7 @@ def test_reply_without_an_end_is_refused(octets: bytes) -> None:
 
 def feed_again(reader: ReplyReader, octets: bytes, *, times: int) -> None:
     for _ in range(times):
-        reader.feed(octets)
+        list(reader.feed(octets))
 
 
 REPLIES = st.lists(
