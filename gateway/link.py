@@ -67,6 +67,11 @@ class Link:
         self._error: psycopg.Error | None = None
         self._answer: asyncio.Future[list[list[Row]]] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection; one that the server ended is gone at once."""
+        return self._opened is not None
+
     async def open(self) -> None:
         """Connect now, which takes several round trips. Raises psycopg.Error."""
         if self._opened is None:

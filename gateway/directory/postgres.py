@@ -31,31 +31,49 @@ class PostgresDirectory:
     """The Directory of a running gateway: batched reads, one in flight on each of its links."""
 
     def __init__(self, links: Sequence[Link]) -> None:
+        self._near = links[:NEAR_LINKS]
+        self._has_failed = False
         self._batcher: Batcher[Link, Sequence[Address], Facts] = Batcher(
-            _read_together,
-            links=links[:NEAR_LINKS],
+            self._read_together,
+            links=self._near,
             spare=links[NEAR_LINKS:],
             prepare=Link.open,
             largest=LARGEST_BATCH,
             deadline_seconds=DEADLINE_SECONDS,
-            late=_late,
+            late=self._late,
         )
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the database may be away: the last read failed, or no connection is left.
+
+        Costs nothing; an answer to any question, one about nobody too, ends the doubt.
+        """
+        return self._has_failed or not any(link.is_open for link in self._near)
 
     def facts(self, recipients: Sequence[Address]) -> Pending[Facts]:
         """See Directory. Facts of a batch are shared: they may hold more than was asked for."""
         return self._batcher.submit(recipients)
 
+    def _late(self) -> LookupFailed:
+        self._has_failed = True
+        return LookupFailed("the directory did not answer in time")
 
-def _late() -> LookupFailed:
-    return LookupFailed("the directory did not answer in time")
+    async def _read_together(
+        self, link: Link, asked: Sequence[Sequence[Address]]
+    ) -> Sequence[Facts | Exception]:
+        """One Facts for many questions, each of which gets it."""
+        try:
+            facts = await _read_on(link, [each for addresses in asked for each in addresses])
+        except psycopg.Error as error:
+            self._has_failed = True
+            raise LookupFailed(str(error)) from error
+        self._has_failed = False
+        return [facts] * len(asked)
 
 
-async def _read_together(
-    link: Link, asked: Sequence[Sequence[Address]]
-) -> Sequence[Facts | Exception]:
-    """One Facts for many questions, each of which gets it."""
-    recipients = [address for addresses in asked for address in addresses]
-
+async def _read_on(link: Link, recipients: Sequence[Address]) -> Facts:
+    """Raises psycopg.Error."""
     reading = rounds(recipients)
     question = next(reading)
     try:
@@ -63,9 +81,8 @@ async def _read_together(
             (answer,) = await link.ask_again(question)
             question = reading.send(answer)
     except StopIteration as done:
-        return [done.value] * len(asked)
-    except psycopg.Error as error:
-        raise LookupFailed(str(error)) from error
+        facts: Facts = done.value
+        return facts
 
 
 def read_facts(recipients: Sequence[Address]) -> Facts:

@@ -86,7 +86,7 @@ class Conversation:
         if self.transaction is None or not self.transaction.is_being_stored:
             self.reset()
 
-    def mail(self, argument: str) -> Reply:
+    def mail(self, argument: str) -> Answer:
         """The answer to MAIL."""
         if not self.client.helo:
             return replies.NEEDS_HELO
@@ -99,11 +99,26 @@ class Conversation:
             mail = parse_mail(argument, offers_dsn=self.services.terms.offers_dsn)
         except CommandError as error:
             return error.reply
-        if refusal := self._refuse_size(mail.declared_octets or 0):
-            return refusal
+        return self._refuse_size(mail.declared_octets or 0) or self._start(mail)
+
+    def _start(self, mail: Mail) -> Answer:
+        """Begin a transaction, unless the database may be away and says nothing."""
+        if self.services.directory.is_in_doubt:
+            nobody = self.services.directory.facts([])
+            return nobody.then(lambda _: self._open(mail), self._defer)
+        return self._open(mail)
+
+    def _open(self, mail: Mail) -> Reply:
         identifier = uuid7()
         self.transaction = Transaction(identifier, mail, self._envelope(identifier, mail))
         return replies.SENDER_OK
+
+    def _defer(self, error: BaseException) -> Reply | None:
+        """No mail is begun while the database is away."""
+        if not isinstance(error, LookupFailed):
+            return None
+        log.warning("directory failed", client=self.client.text, error=str(error))
+        return replies.TROUBLE
 
     def _refuse_size(self, declared_octets: int) -> Reply | None:
         if declared_octets > self.services.platform.max_message_octets:

@@ -16,7 +16,7 @@ from aiosmtpd.smtp import SMTP, TLSSetupException
 from gateway.routing import replies
 from gateway.routing.address import DOMAIN_MAX_OCTETS, AddressError, parse_domain
 from gateway.routing.replies import Reply
-from gateway.smtpd.conversation import Conversation
+from gateway.smtpd.conversation import Answer, Conversation
 from gateway.smtpd.strangers import Guest
 from gateway.smtpd.wire import Wire
 
@@ -201,10 +201,12 @@ class Commands(SMTP):
             raise TLSSetupException
 
     async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802
-        await self.push(str(self.conversation.mail(arg or "")))
+        await self._push_answer(self.conversation.mail(arg or ""))
 
     async def smtp_RCPT(self, arg: str | None) -> None:  # noqa: N802
-        answer = self.conversation.rcpt(arg or "")
+        await self._push_answer(self.conversation.rcpt(arg or ""))
+
+    async def _push_answer(self, answer: Answer) -> None:
         await self.push(str(answer if isinstance(answer, Reply) else await answer))
 
     async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802

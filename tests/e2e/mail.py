@@ -70,10 +70,11 @@ def transact(
 
 
 def ask(port: int, recipient: str) -> str:
-    """The reply to RCPT alone."""
+    """The reply to RCPT, or to a MAIL that was refused before it."""
     with connect(port) as client:
-        client.mail(SENDER)
-        code, text = client.rcpt(recipient)
+        code, text = client.mail(SENDER)
+        if code == 250:
+            code, text = client.rcpt(recipient)
     return f"{code} {text.decode()}"
 
 

@@ -115,6 +115,7 @@ def test_stopped_database_defers_mail_and_every_process_outlives_it(
         stack.stop_database()
         code, text = client.data(mail.OCTETS)
         assert (code, text[:6]) == (451, b"4.3.0 ")
+        assert client.mail(mail.SENDER)[0] == 451
     assert mail.ask(stack.smtp_port, recipient).startswith("451 4.3.0 ")
     stack.start_database()
     wait_until(lambda: mail.ask(stack.smtp_port, recipient).startswith("250 "))

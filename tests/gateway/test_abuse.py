@@ -231,6 +231,8 @@ def test_recipients_far_beyond_the_most_end_the_session(opened: Opener, stage: S
 class BrokenDirectory:
     """A directory that cannot answer."""
 
+    is_in_doubt = False
+
     def facts(self, recipients: object) -> Pending[Facts]:
         answer: Pending[Facts] = Pending()
         answer.fail(LookupFailed("connection refused"))
@@ -384,6 +386,8 @@ def test_dripping_message_is_cut_and_an_honest_slow_one_is_not(opened: Opener, s
 
 class SilentDirectory:
     """A directory that never answers."""
+
+    is_in_doubt = False
 
     def facts(self, recipients: object) -> Pending[Facts]:
         return Pending()

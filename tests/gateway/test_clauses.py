@@ -6,7 +6,8 @@ Trouble of ours at each command, disks that are full, clocks that differ, client
 
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from ipaddress import ip_network
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 import psycopg
 import pytest
 import time_machine
+from django.db import connection
 from django.utils import timezone
 
+from gateway import link
 from gateway.link import Link
 from gateway.models import Message
 from gateway.routing import replies
@@ -23,6 +26,7 @@ from gateway.spool import Spool
 from tests.gateway.live import LiveGateway, Wire
 from tests.gateway.stage import Stage
 from tests.gateway.test_smtpd import message_of, stored_octets
+from tests.waiting import wait_until
 
 Opener = Callable[..., LiveGateway]
 CONTENT = b"Subject: x\r\n\r\nx\r\n"
@@ -79,6 +83,7 @@ class Broken:
     [
         ("terms", ["EHLO a.example"]),
         ("room", ["MAIL FROM:<>"]),
+        ("directory", ["MAIL FROM:<>"]),
         ("directory", ["MAIL FROM:<>", "RCPT TO:<x@y.example>"]),
     ],
 )
@@ -87,9 +92,11 @@ def test_error_at_any_command_is_one_fixed_text(
 ):
     services = gateway.server.services
     healthy = getattr(services, part)
+    *before, last = commands
     with gateway.connect() as wire:
+        assert all(wire.command(line).startswith("250") for line in before)
         setattr(services, part, Broken())
-        assert [wire.command(line) for line in commands][-1] == str(replies.TROUBLE)
+        assert wire.command(last) == str(replies.TROUBLE)
         setattr(services, part, healthy)
         assert wire.command("EHLO a.example").startswith("250")
 
@@ -101,6 +108,57 @@ def test_error_in_looking_ahead_is_one_fixed_text(gateway: LiveGateway):
         wire.write(b"RCPT TO:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nNOOP\r\n")
         assert [wire.reply() for _ in range(2)] == [str(replies.TROUBLE)] * 2
         assert wire.reply() == str(replies.OK)
+
+
+@contextmanager
+def database_away(gateway: LiveGateway) -> Iterator[None]:
+    """No connection to the database is left, and none can be made."""
+    nowhere = {"host": "127.0.0.1", "port": 1, "connect_timeout": 2}
+    with pytest.MonkeyPatch.context() as patch, connection.cursor() as cursor:
+        patch.setattr(link, "connection_parameters", lambda: nowhere)
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        wait_until(lambda: gateway.server.services.directory.is_in_doubt)
+        yield
+
+
+def test_no_mail_is_begun_while_the_database_is_away(gateway: LiveGateway, stage: Stage):
+    stage.alias("hello")
+    mail, rcpt = "MAIL FROM:<a@b.example>", f"RCPT TO:<{stage.address('hello')}>"
+    with gateway.connect() as wire:
+        assert [wire.command(line)[:3] for line in (mail, rcpt, "RSET")] == ["250"] * 3
+        with database_away(gateway):
+            assert [wire.command(mail) for _ in range(2)] == [str(replies.TROUBLE)] * 2
+            wire.write(f"{mail}\r\n{rcpt}\r\nDATA\r\nNOOP\r\n".encode())
+            assert [wire.reply()[:3] for _ in range(4)] == ["451", "503", "503", "250"]
+        assert wire.command(mail) == str(replies.SENDER_OK)  # by the very next one
+        assert wire.command(rcpt).startswith("250")
+
+
+def test_mail_asks_the_database_after_a_failed_read_alone(
+    gateway: LiveGateway, stage: Stage, monkeypatch: pytest.MonkeyPatch
+):
+    """A database that hangs leaves connections open: what failed last is what tells of it."""
+    asked: list[int] = []
+
+    async def fail(_link: Link, *_questions: object) -> None:
+        asked.append(1)
+        raise psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
+
+    mail, rcpt = "MAIL FROM:<a@b.example>", f"RCPT TO:<x@{stage.domain.name}>"
+    with gateway.connect() as wire:
+        assert [wire.command(line)[:3] for line in (mail, rcpt, "RSET")] == ["250", "550", "250"]
+        with monkeypatch.context() as patch:
+            patch.setattr(Link, "ask", fail)
+            assert wire.command(mail) == str(replies.SENDER_OK)
+            assert not asked
+            assert wire.command(rcpt) == str(replies.TROUBLE)
+            wire.command("RSET")
+            assert wire.command(mail) == str(replies.TROUBLE)
+        assert wire.command(mail) == str(replies.SENDER_OK)
+        assert not gateway.server.services.directory.is_in_doubt
 
 
 @pytest.mark.parametrize("part", ["room", "intake"])

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class WatchedDirectory:
     """The directory in use, and how many recipients each question was for."""
 
+    is_in_doubt = False
+
     def __init__(self, gateway: LiveGateway) -> None:
         self._directory: PostgresDirectory = gateway.server.services.directory
         self.asked: list[int] = []
