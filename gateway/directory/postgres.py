@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import psycopg
 from django.db import DatabaseError
+from msgspec import ValidationError
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
@@ -62,12 +63,21 @@ class PostgresDirectory:
     async def _read_together(
         self, link: Link, asked: Sequence[Sequence[Address]]
     ) -> Sequence[Facts | Exception]:
-        """One Facts for many questions, each of which gets it."""
+        """One Facts for many questions, each of which gets it.
+
+        A row that only a newer version can read fails the question that it answers alone.
+        """
         try:
             facts = await _read_on(link, [each for addresses in asked for each in addresses])
         except psycopg.Error as error:
             self._has_failed = True
             raise LookupFailed(str(error)) from error
+        except ValidationError as error:
+            if len(asked) == 1:
+                return [LookupFailed(f"a row says what this version does not know: {error}")]
+            middle = len(asked) // 2
+            halves = asked[:middle], asked[middle:]
+            return [each for half in halves for each in await self._read_together(link, half)]
         self._has_failed = False
         return [facts] * len(asked)
 
