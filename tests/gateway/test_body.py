@@ -80,6 +80,21 @@ def test_each_view_is_a_row_and_takes_a_reason(client: Client, message: Message)
     assert "Why do you have to read it?" in again
 
 
+def test_names_of_attachments_are_shown_as_text(client: Client) -> None:
+    name = b"<script>alert(3)</script>"
+    octets = (
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+        b'Content-Type: application/pdf; name="' + name + b'"\r\n'
+        b'Content-Disposition: attachment; filename="' + name + b'"\r\n\r\nx\r\n--b--\r\n'
+    )
+    [delivery] = outbox.put(octets=octets, state=Delivery.State.HELD)
+
+    shown = open_body(client, delivery.message).content.decode()
+
+    assert "&lt;script&gt;alert(3)" in shown
+    assert "<script>alert" not in shown
+
+
 def test_a_reading_is_good_for_a_download_for_a_while(
     client: Client, message: Message, time_machine
 ) -> None:

@@ -68,6 +68,23 @@ def test_foreign_domain_is_foreign_in_its_own_script(gateway: LiveGateway):
     assert denied == str(replies.RELAY_DENIED)
 
 
+def test_domain_below_another_tenant_s_shares_nothing_with_it(gateway: LiveGateway, database: None):
+    parent, child = Stage(), Stage()
+    below = child.add_domain(f"sub.{parent.domain.name}")
+    parent.alias("both")
+    parent.alias("only")
+    child.domain = below
+    child.alias("both")
+
+    for stage in (parent, child):
+        message = message_of(gateway.send(stage.address("both")))
+        assert {record.tenant_id for record in message.records.all()} == {stage.tenant.pk}
+    assert gateway.send(child.address("only")) == str(replies.UNKNOWN_ADDRESS)
+    assert gateway.send(f"only@other.{parent.domain.name}") == str(replies.RELAY_DENIED)
+    held = message_of(gateway.send(child.address("postmaster")))
+    assert held.records.get().tenant_id == child.tenant.pk
+
+
 # --- trouble of ours ------------------------------------------------------------
 
 

@@ -1,8 +1,15 @@
 """The admin lets in staff with a second factor, for what their permissions say, and nobody else."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from allauth.mfa.totp.internal.auth import (
+    format_hotp_value,
+    generate_totp_secret,
+    hotp_value,
+    yield_hotp_counters_from_time,
+)
 from django.contrib.auth.models import User
 from django.template.loader import render_to_string
 from django.test import Client
@@ -13,7 +20,7 @@ from tenants.models import Alias
 from tenants.roles import Role
 from tests import world as make
 from tests.pages import registered, url_of
-from tests.staff import client_of, make_member_of_staff, make_staff
+from tests.staff import add_second_factor, client_of, make_member_of_staff, make_staff
 from tests.world import World
 
 
@@ -71,6 +78,48 @@ def test_sign_in_asks_for_the_password_and_then_the_code(db: None) -> None:
     response = client.post("/accounts/login/", login)
     assert response["Location"].startswith("/accounts/2fa/authenticate/")
     assert client.get("/admin/").status_code == 302
+
+
+ELSEWHERE = [
+    *("https://evil.example/", "//evil.example/", "///evil.example", "/\\evil.example"),
+    *(
+        "https:evil.example",
+        "javascript:alert(1)",
+        "https://localhost@evil.example/",
+        "\t//evil.ex",
+    ),
+]
+
+
+@pytest.fixture
+def cheap_passwords(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_sign_in_and_out_lead_nowhere_else(db: None, cheap_passwords: None, place: str) -> None:
+    user = make_staff(password="correct horse battery")
+    client, login = Client(), {"login": "ops", "password": "correct horse battery", "next": place}
+    assert client.post(f"/accounts/login/?next={quote(place)}", login)["Location"] == "/admin/"
+    assert client_of(user).post("/accounts/logout/", {"next": place})["Location"] == "/"
+
+
+def test_sign_in_leads_nowhere_else_after_the_code(db: None, cheap_passwords: None) -> None:
+    user = make_staff(password="correct horse battery")
+    secret = generate_totp_secret()
+    add_second_factor(user, secret=secret)
+    client, place = Client(), "https://evil.example/"
+    login = {"login": "ops", "password": "correct horse battery", "next": place}
+    asked = client.post(f"/accounts/login/?next={quote(place)}", login)["Location"]
+    code = format_hotp_value(hotp_value(secret, next(yield_hotp_counters_from_time())))
+    assert client.post(asked, {"code": code, "next": place})["Location"] == "/admin/"
+
+
+@pytest.mark.parametrize("header", ["Host", "X-Forwarded-Host"])
+def test_header_that_names_another_host_leads_nowhere(ops: User, header: str) -> None:
+    response = Client(headers={header: "evil.example"}).get("/admin/")
+    assert (response.status_code == 400) is (header == "Host")
+    assert "evil.example" not in response.content.decode() + response.headers.get("Location", "")
 
 
 def test_nobody_signs_up(db: None) -> None:

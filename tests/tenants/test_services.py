@@ -1,5 +1,6 @@
 """Use-cases over several rows: the demo, expiry, switching, suspension, and DNS checks."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from django.utils import timezone
 
 from gateway.models import RoutingRecord
 from tenants import services
-from tenants.dns import Kind
+from tenants.dns import Expected, Kind
 from tenants.models import Address, Alias, Domain, DomainCheck, Mailbox, RoleAddress, Target, Tenant
 from tests.tenants.memory_resolver import MemoryResolver
 from tests.tenants.test_changes import events_of, last_context
@@ -277,6 +278,27 @@ def test_a_claim_behind_a_verified_one_stays_pending_and_says_why(world, claim):
     ownership = check_of(second)
     assert ownership.state == "present"
     assert ownership.advice == "Another claim of this domain is verified already."
+
+
+@pytest.mark.parametrize("child", ["sub.new.example", "a.b.new.example"])
+def test_a_domain_and_one_below_it_are_claims_of_their_own(world, claim, child):
+    """Each is proved by a record of its own name; neither blocks, proves or gives up the other."""
+    parent, below = check(claim, all_of(claim)), services.claim_domain(world.b, child, actor=ACTOR)
+    wildcard = MemoryResolver.publishing(
+        *(replace(each, name=each.name.replace("new.example", child)) for each in proof(claim))
+    )
+
+    assert check(below, all_of(claim)).state == "pending"
+    assert check(below, wildcard).state == "pending"
+    below = check(below, all_of(below))
+    assert (below.state, below.tenant) == ("active", world.b)
+    services.release_domain(parent, actor=ACTOR)
+    below.refresh_from_db()
+    assert below.state == "active"
+
+
+def proof(domain) -> list[Expected]:
+    return [each for each in services.expected_of(domain) if each.kind is Kind.OWNERSHIP]
 
 
 def test_a_released_domain_waits_before_another_tenant_gets_it(world, claim):

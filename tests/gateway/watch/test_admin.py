@@ -347,12 +347,13 @@ def test_recipient_is_added_with_a_reason_and_tried(
 def test_test_that_fails_says_why_and_stays_in_sight(
     client: Client, world: World, hook: HttpSink
 ) -> None:
-    hook.status, hook.answer = 500, b"broken today"
+    hook.status, hook.answer = 500, b"broken today" + EVIL.encode()
     recipient = make.save(AlarmRecipient(name="Chat", channel="webhook", address=hook.url))
     url = f"{url_of(AlarmRecipient, 'changelist')}{recipient.pk}/test/"
     page = client.post(url, follow=True).content.decode()
     assert "The test was not sent" in page
     assert page.count("500 broken today") == 2
+    assert EVIL not in page
 
 
 HOOK = "https://chat.example/services/T0/B0/s3cret"
