@@ -98,6 +98,12 @@ def connection_parameters() -> dict[str, Any]:
     return parameters | {"options": options, "connect_timeout": CONNECT_TIMEOUT_SECONDS}
 
 
+def seconds_to_connect(parameters: dict[str, Any]) -> int:
+    """How long connecting may take: of several hosts, one after the other is tried."""
+    hosts = str(parameters.get("host") or "").split(",")
+    return CONNECT_TIMEOUT_SECONDS * len(hosts) + 1
+
+
 def once_more(work: Callable[[], Result]) -> Result:
     """Run idempotent work; when the connection turns out to be dead, once more on a fresh one."""
     try:

@@ -16,7 +16,7 @@ import psycopg
 from msgspec.json import encode
 from psycopg import pq
 
-from gateway.database import CONNECT_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_MS, connection_parameters
+from gateway.database import STATEMENT_TIMEOUT_MS, connection_parameters, seconds_to_connect
 
 # Longer than a statement may take: it only ends what the server left hanging.
 ANSWER_SECONDS = STATEMENT_TIMEOUT_MS / 1000 + 1
@@ -171,11 +171,10 @@ class Link:
 
     async def _open(self) -> "psycopg.AsyncConnection[Any]":
         """Raises psycopg.OperationalError."""
+        parameters = connection_parameters()
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS + 1):
-                opened = await psycopg.AsyncConnection.connect(
-                    **connection_parameters(), autocommit=True
-                )
+            async with asyncio.timeout(seconds_to_connect(parameters)):
+                opened = await psycopg.AsyncConnection.connect(**parameters, autocommit=True)
         except TimeoutError as error:
             raise psycopg.OperationalError("the database did not answer in time") from error
         opened.pgconn.enter_pipeline_mode()

@@ -98,6 +98,15 @@ def test_database_address_of_a_wrong_form_is_refused_without_its_password(url: s
     assert "secret" not in str(refused.value)
 
 
+def test_database_may_be_on_either_of_two_servers() -> None:
+    url = "postgresql://mail:x@db1:5432,db2:5433/mail?target_session_attrs=read-write"
+
+    parts = Env().db_url("DATABASE_URL_OF_THIS_TEST", default=url)
+
+    assert (parts["HOST"], parts["PORT"], parts["NAME"]) == ("db1,db2", "5432,5433", "mail")
+    assert parts["OPTIONS"] == {"target_session_attrs": "read-write"}
+
+
 @pytest.mark.parametrize(
     ("setting", "typed"),
     [

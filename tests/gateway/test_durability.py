@@ -8,7 +8,7 @@ from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from gateway.database import connection_parameters
+from gateway.database import connection_parameters, seconds_to_connect
 from gateway.models import Message
 from mailrouting.checks import judge_durability
 from mailrouting.management.commands import migrate
@@ -33,6 +33,13 @@ def test_commit_is_judged(fsync: str, commit: str, standbys: str, said: str) -> 
     assert found.id == f"mailrouting.{said}"
 
 
+@pytest.mark.parametrize(
+    ("host", "seconds"), [("", 3), ("db1", 3), ("db1,db2", 5), ("/run/a,/run/b,/run/c", 7)]
+)
+def test_each_of_several_servers_has_its_time_to_answer(host: str, seconds: int) -> None:
+    assert seconds_to_connect({"host": host} if host else {}) == seconds
+
+
 def told(**options: object) -> set[str | None]:
     found = run_checks(include_deployment_checks=True, **options)
     return {each.id for each in found} & {"mailrouting.E004", "mailrouting.I001"}
@@ -52,13 +59,13 @@ def test_database_is_asked_only_where_that_is_allowed() -> None:
     assert after == {"mailrouting.E004"}
 
 
-@pytest.mark.usefixtures("database", "socket_enabled")
 def change_a_table(*_arguments: object, **_options: object) -> None:
     """What a migration does that needs a table for itself."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE gateway_message ADD COLUMN tried int")
 
 
+@pytest.mark.usefixtures("database", "socket_enabled")
 def test_migration_that_waits_for_a_table_gives_up_and_mail_goes_on(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
