@@ -166,7 +166,9 @@ def test_recovery_to_a_moment_brings_back_what_was_deleted_after_it(
     primary: Path, folder: Path, models: Callable[[str], None], sink: Sink, tmp_path: Path
 ) -> None:
     archive, recovered = clusters.folder_for(primary, "archive"), folder / "recovered"
-    clusters.configure(primary, archive_mode="on", archive_command=f"test ! -f {archive}/%f && cp %p {archive}/%f")
+    clusters.configure(
+        primary, archive_mode="on", archive_command=f"test ! -f {archive}/%f && cp %p {archive}/%f"
+    )
     with postgres.running(primary) as server:
         url = database_url(primary)
         models(url)
