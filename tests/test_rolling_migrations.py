@@ -64,8 +64,14 @@ def takes_as_much(operation: migrations.AlterField, app: str, before: ProjectSta
         state.apps.get_model(app, operation.model_name)._meta.get_field(operation.name)
         for state in (before, after)
     )
-    is_same = old.db_type(connection) == new.db_type(connection)
-    return is_same and (new.null or not old.null)
+    return is_as_wide(old, new) and (new.null or not old.null)
+
+
+def is_as_wide(old: models.Field, new: models.Field) -> bool:
+    """The same type, or a text that may be longer: PostgreSQL keeps such rows as they are."""
+    if isinstance(old, models.CharField) and isinstance(new, models.CharField | models.TextField):
+        return not new.max_length or bool(old.max_length and old.max_length <= new.max_length)
+    return bool(old.db_type(connection) == new.db_type(connection))
 
 
 def new_operations() -> Iterator[tuple[str, str, Operation, ProjectState, set[str]]]:
@@ -103,6 +109,9 @@ CASES = [
     (migrations.AddField("fresh", "new", models.TextField(default="")), None),
     (changed("note", models.CharField(max_length=9, help_text="x")), None),
     (changed("note", models.CharField(max_length=8)), "be refused"),
+    (changed("note", models.CharField(max_length=10)), None),
+    (changed("note", models.TextField()), None),
+    (changed("note", models.IntegerField()), "be refused"),
     (changed("empty", models.TextField()), "be refused"),
     (changed("note", models.CharField(max_length=9, null=True)), None),
     (migrations.AddIndex("alias", INDEX), "is held"),
