@@ -17,8 +17,12 @@ from typing import Any
 
 import django
 import pytest
+import structlog
 from django.conf import settings
+from django.template.base import Template
+from django.test.utils import _TestState
 from pytest_django import DjangoDbBlocker
+from structlog.dev import ConsoleRenderer, plain_traceback
 from xdist.scheduler import LoadScopeScheduling
 
 from mailrouting.embedded import REPOSITORY
@@ -61,6 +65,19 @@ def pytest_configure(config: pytest.Config) -> None:
         django.setup()
         # Each test's client would look through all static files before its first request.
         settings.WHITENOISE_AUTOREFRESH = True
+        _log_plainly()
+
+
+def _log_plainly() -> None:
+    """As structlog does by itself, but without a picture of every frame of an exception."""
+    plain = ConsoleRenderer(colors=False, exception_formatter=plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _draw_plainly(django_test_environment: None) -> None:
+    """No template is noted with a copy of its context: tests read the `context_data` of answers."""
+    Template._render = _TestState.saved_data.template_render
 
 
 def _prepare_run(config: pytest.Config, stack: ExitStack) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.contrib.messages import get_messages
 from django.db import ProgrammingError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -68,7 +69,7 @@ def confirm(client: Client, page: Any, reason: str = "ticket 7") -> Any:
 
 
 def texts(response: Any) -> list[str]:
-    return [str(message) for message in response.context["messages"]]
+    return [str(message) for message in get_messages(response.wsgi_request)]
 
 
 # --- the actions themselves

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.utils import timezone
+from pytest_django import DjangoDbBlocker
 
 from gateway.models import Body, Delivery, Message, RefusalCount, RoutingRecord
 from gateway.pending import Pending
@@ -70,9 +71,14 @@ REFUSED = {
 }
 
 
-@pytest.fixture
-def varied(stage: Stage) -> Stage:
-    """Addresses that refuse, one for each reason."""
+@pytest.fixture(scope="module")
+def varied(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Stage:
+    """Addresses that refuse, one for each reason; no test changes them."""
+    with django_db_blocker.unblock():
+        return vary(Stage())
+
+
+def vary(stage: Stage) -> Stage:
     stage.alias("hello")
     stage.alias("disabled", enabled=False)
     stage.alias("expired", expires_at=timezone.now() - timedelta(seconds=1))

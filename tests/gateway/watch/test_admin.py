@@ -68,21 +68,23 @@ def busy(world: World) -> World:
 def test_overview_draws_what_came_and_links_to_it(client: Client, busy: World, span: str) -> None:
     response = client.get("/admin/", {"span": span} if span else {})
     page = response.content.decode()
-    shown = {number.title.split(",")[0]: number.value for number in response.context["numbers"]}
+    shown = {
+        number.title.split(",")[0]: number.value for number in response.context_data["numbers"]
+    }
     assert shown["Recipients accepted"] == "3"
     assert shown["Recipients refused"] == "9"
     assert shown["Recipients deferred"] == "4"
     assert "Mail is counted up to" in page
     assert 'aria-label="Refused, by reason: 9 unknown address"' in page
     assert EVIL not in page
-    rankings = response.context["rankings"]
+    rankings = response.context_data["rankings"]
     assert [len(ranking.lines) for ranking in rankings] == [1, 1, 1, 0]
     within = f"within={WINDOWS.get(span, DEFAULT).within}"
-    for shown_with in (response.context["numbers"][:3], *(each.lines for each in rankings)):
+    for shown_with in (response.context_data["numbers"][:3], *(each.lines for each in rankings)):
         assert all(within in each.url for each in shown_with)
     for line in [line for ranking in rankings for line in ranking.lines]:
         assert client.get(line.url).status_code == 200
-    for chart in response.context["charts"]:
+    for chart in response.context_data["charts"]:
         for series in chart.series:
             assert not series.url or client.get(series.url).status_code == 200
 
@@ -96,7 +98,7 @@ def test_overview_of_a_quiet_installation_says_so(client: Client, world: World) 
 
 def ranked(client: Client, title: str, **asked: str) -> list[Any]:
     """The lines of one ranking."""
-    rankings = client.get("/admin/", asked).context["rankings"]
+    rankings = client.get("/admin/", asked).context_data["rankings"]
     [lines] = [ranking.lines for ranking in rankings if ranking.title == title]
     return list(lines)
 
@@ -133,7 +135,7 @@ def test_overview_leads_to_what_it_counts(client: Client, busy: World, span: str
     record(timezone.now(), key="twice@a.example")
     record(timezone.now() - timedelta(days=31), is_accepted=False, key="twice@a.example")
     traffic.fold(timezone.now())
-    numbers = client.get("/admin/", {"span": span}).context["numbers"]
+    numbers = client.get("/admin/", {"span": span}).context_data["numbers"]
     _, refusals_of, deferrals = numbers[:3]
     for number in (refusals_of, deferrals):
         assert f"{sum(row.count for row in listed_at(client, number.url))}" == number.value
@@ -181,7 +183,7 @@ def test_overview_shows_each_what_it_may_see(busy: World) -> None:
     page = response.content.decode()
     assert "Secret trouble" not in page
     assert "Recipients" not in page
-    assert response.context["numbers"] == []
+    assert response.context_data["numbers"] == []
 
 
 # --- alarms

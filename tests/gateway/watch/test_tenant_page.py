@@ -26,7 +26,7 @@ from tenants.roles import Role
 from tests import world as make
 from tests.gateway import outbox
 from tests.gateway.watch.mail import record, refusals
-from tests.pages import url_of
+from tests.pages import blank, url_of
 from tests.staff import client_of, make_member_of_staff, make_staff
 from tests.world import World
 
@@ -188,7 +188,8 @@ def test_every_figure_leads_to_a_list_with_as_many_rows(client: Client, busy: Wo
     for group in page_of(client, busy.a).context_data["groups"]:
         assert client.get(group.url).status_code == 200
         for figure in group.figures:
-            listed = client.get(figure.url)
+            with blank():
+                listed = client.get(figure.url)
             assert listed.status_code == 200, figure.url
             if group.title != "Recipients, last 24 hours":
                 assert str(listed.context_data["cl"].result_count) == figure.value, figure.url
@@ -231,7 +232,7 @@ def test_the_page_asks_as_often_for_a_large_tenant_as_for_a_small_one(
         return len(captured)
 
     small = asked(busy.a)
-    fill(busy.a, make.make_domain(busy.a), times=8)
+    fill(busy.a, make.make_domain(busy.a), times=3)
     assert asked(busy.a) == small
     assert small <= 50
 
