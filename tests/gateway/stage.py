@@ -20,12 +20,13 @@ class Stage:
 
     def __init__(self, **limits: Any) -> None:
         number = next(_numbers)
-        self.plan = changes.save(Plan(name=f"stage {number}"), actor=ACTOR)
-        self.tenant = changes.save(
-            Tenant(external_id=f"stage-{number}", name=f"Stage {number}", plan=self.plan, **limits),
-            actor=ACTOR,
+        self.plan = Plan(name=f"stage {number}")
+        self.tenant = Tenant(
+            external_id=f"stage-{number}", name=f"Stage {number}", plan=self.plan, **limits
         )
-        self.domain = self.add_domain(f"stage-{number}.example")
+        name, state = f"stage-{number}.example", Domain.State.ACTIVE
+        self.domain = Domain(tenant=self.tenant, name=name, state=state)
+        changes.save_all([self.plan, self.tenant, self.domain], actor=ACTOR)
 
     def add_domain(self, name: str, **fields: Any) -> Domain:
         fields = {"state": Domain.State.ACTIVE} | fields

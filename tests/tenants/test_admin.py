@@ -77,7 +77,8 @@ def fill(world: World, number: int) -> None:
 def test_every_page_renders(client: Client, populated: World) -> None:
     for model in registered():
         assert client.get(url_of(model, "changelist")).status_code == 200, model
-        assert client.get(url_of(model, "changelist"), {"q": "a@b"}).status_code == 200, model
+        with blank():
+            assert client.get(url_of(model, "changelist"), {"q": "a@b"}).status_code == 200, model
         assert client.get(url_of(model, "add")).status_code in (200, 403), model
         if row := model._default_manager.first():
             for page in ("change", "history", "delete"):
