@@ -4,7 +4,6 @@ Nothing here decides anything about mail. Without DATABASE_URL the embedded
 PostgreSQL of `manage.py up` is meant; `mailrouting.embedded` knows its address.
 """
 
-from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from mailrouting.environment import (
     postfix_place,
     webhook_secret,
 )
+from mailrouting.schedule import every
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -181,50 +181,33 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 CELERY_TIMEZONE = "UTC"
 PURGE_SECONDS = env.number("PURGE_SECONDS", default=3600)
 CELERY_BEAT_SCHEDULE = {
-    "sweep deliveries that are due": {
-        "task": "gateway.tasks.sweep",
-        "schedule": timedelta(seconds=env.number("SWEEP_SECONDS", default=5)),
-    },
-    "expire addresses": {
-        "task": "tenants.tasks.expire_addresses",
-        "schedule": timedelta(seconds=env.number("EXPIRE_SECONDS", default=30)),
-    },
-    "reconcile DNS": {
-        "task": "tenants.tasks.reconcile_dns",
-        "schedule": timedelta(seconds=env.number("DNS_RECONCILE_SECONDS", default=900)),
-    },
-    "sweep jobs that are due": {
-        "task": "tenants.tasks.sweep_jobs",
-        "schedule": timedelta(seconds=env.number("JOB_SWEEP_SECONDS", default=5)),
-    },
-    "forget jobs by retention": {
-        "task": "tenants.tasks.forget_jobs",
-        "schedule": timedelta(seconds=PURGE_SECONDS),
-    },
-    "forget sessions that are over": {
-        "task": "tenants.tasks.forget_sessions",
-        "schedule": timedelta(seconds=PURGE_SECONDS),
-    },
-    "look over addresses": {
-        "task": "gateway.tasks.look_over",
-        "schedule": timedelta(seconds=env.number("LOOK_OVER_SECONDS", default=600)),
-    },
-    "purge by retention": {
-        "task": "gateway.tasks.purge",
-        "schedule": timedelta(seconds=PURGE_SECONDS),
-    },
-    "count traffic": {
-        "task": "gateway.watch.tasks.count_traffic",
-        "schedule": timedelta(seconds=env.number("TRAFFIC_SECONDS", default=60)),
-    },
-    "look for trouble": {
-        "task": "gateway.watch.tasks.look_for_trouble",
-        "schedule": timedelta(seconds=env.number("ALARM_SECONDS", default=60)),
-    },
-    "tell of alarms": {
-        "task": "gateway.watch.tasks.tell",
-        "schedule": timedelta(seconds=env.number("ALARM_TELL_SECONDS", default=15)),
-    },
+    "sweep deliveries that are due": every(
+        env.number("SWEEP_SECONDS", default=5), "gateway.tasks.sweep"
+    ),
+    "expire addresses": every(
+        env.number("EXPIRE_SECONDS", default=30), "tenants.tasks.expire_addresses"
+    ),
+    "reconcile DNS": every(
+        env.number("DNS_RECONCILE_SECONDS", default=900), "tenants.tasks.reconcile_dns"
+    ),
+    "sweep jobs that are due": every(
+        env.number("JOB_SWEEP_SECONDS", default=5), "tenants.tasks.sweep_jobs"
+    ),
+    "forget jobs by retention": every(PURGE_SECONDS, "tenants.tasks.forget_jobs"),
+    "forget sessions that are over": every(PURGE_SECONDS, "tenants.tasks.forget_sessions"),
+    "look over addresses": every(
+        env.number("LOOK_OVER_SECONDS", default=600), "gateway.tasks.look_over"
+    ),
+    "purge by retention": every(PURGE_SECONDS, "gateway.tasks.purge"),
+    "count traffic": every(
+        env.number("TRAFFIC_SECONDS", default=60), "gateway.watch.tasks.count_traffic"
+    ),
+    "look for trouble": every(
+        env.number("ALARM_SECONDS", default=60), "gateway.watch.tasks.look_for_trouble"
+    ),
+    "tell of alarms": every(
+        env.number("ALARM_TELL_SECONDS", default=15), "gateway.watch.tasks.tell"
+    ),
 }
 
 # A job whose worker did not note progress for so long is taken over by another one.

@@ -12,11 +12,18 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
-from tenants import checking, jobs, lock, services
+from gateway import headroom
+from gateway.headroom import at_most
+from tenants import checking, jobs, services
 from tenants.changes import Actor
 from tenants.jobs.erasing import forget_addresses
 from tenants.jobs.reading import forget_files
 from tenants.models import Domain
+
+CHECKERS = 8
+"""Tasks that check domains, in all workers; a process takes up no more than its share."""
+
+EXPIRES_SECONDS = 300
 
 _is_ending = threading.Event()
 
@@ -30,29 +37,24 @@ def expire_addresses() -> None:
 
 @shared_task(ignore_result=True)
 def reconcile_dns() -> None:
-    """Ring for every domain that is due: one job each, so that a slow zone delays no other."""
-    for domain_id in Domain.objects.due_for_check(timezone.now()).values_list("pk", flat=True):
-        check_domain_dns.delay(domain_id)
+    """Ring for those who check what is due: a few, however many domains there are."""
+    for _ in Domain.objects.due_for_check(timezone.now()).values_list("pk")[:CHECKERS]:
+        check_due_domains.apply_async(expires=EXPIRES_SECONDS)
 
 
 @shared_task(ignore_result=True)
-def check_domain_dns(domain_id: int) -> None:
-    """Check one domain, unless another worker is at it or has just been."""
-    with lock.alone(lock.DNS_CHECK, domain_id) as is_alone:
-        now = timezone.now()
-        domain = Domain.objects.due_for_check(now).filter(pk=domain_id).first()
-        if not is_alone or domain is None:
-            return
-        actor = Actor.system("reconcile DNS", surface="task")
-        resolver = services.configured_resolver()
-        policies = services.configured_policies()
-        checking.check(domain, actor=actor, resolver=resolver, policies=policies, now=now)
+@at_most(headroom.DNS_CHECKS)
+def check_due_domains() -> None:
+    """Check one domain after the other, several tasks side by side: a slow zone delays few."""
+    actor = Actor.system("reconcile DNS", surface="task")
+    checking.check_due(timezone.now, actor=actor, is_wanted=_is_wanted)
 
 
 @shared_task(ignore_result=True)
+@at_most(headroom.JOBS)
 def run_jobs() -> None:
     """Work off the jobs that are due; when the worker ends, another one goes on with them."""
-    jobs.work_off(lambda: not _is_ending.is_set())
+    jobs.work_off(_is_wanted)
 
 
 @shared_task(ignore_result=True)
@@ -77,6 +79,10 @@ def forget_jobs() -> None:
 def forget_sessions() -> None:
     """Delete the sessions of staff that are over."""
     call_command("clearsessions")
+
+
+def _is_wanted() -> bool:
+    return not _is_ending.is_set()
 
 
 def _end(**_signal: object) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from gateway import headroom
 from mailrouting.logging import configure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,6 +114,13 @@ def test_every_setting_of_the_containers_is_one(name: str) -> None:
     }  # fmt: skip
     named = re.findall(r"^ *(?:# )?([A-Z][A-Z_]+)[:=]", (DEPLOY / name).read_text(), re.MULTILINE)
     assert set(named) <= listed | others
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "systemd/mailrouting-worker@.service"])
+def test_workers_have_threads_for_all_that_may_take_long_and_one_for_mail(name: str) -> None:
+    assert f"--concurrency {headroom.THREADS}" in (DEPLOY / name).read_text()
+    long = headroom.DNS_CHECKS + headroom.JOBS + headroom.TELLERS + headroom.ALONE
+    assert long < headroom.THREADS
 
 
 def test_units_start_what_exists() -> None:

@@ -38,7 +38,7 @@ MESSAGE = "SELECT octets FROM gateway_body LIMIT 1"
 DEMAND = "UPDATE tenants_address SET authentication = %s"
 NIL = UUID(int=0)
 WORKER = (
-    *("-m", "celery", "-A", "mailrouting", "worker", "--pool", "threads", "--concurrency", "8"),
+    *("-m", "celery", "-A", "mailrouting", "worker", "--pool", "threads", "--concurrency", "12"),
     *("--without-gossip", "--without-mingle", "--without-heartbeat"),
 )
 START_SECONDS = 20

@@ -8,6 +8,8 @@ import time
 from celery import shared_task
 from django.utils import timezone
 
+from gateway import headroom
+from gateway.headroom import at_most
 from gateway.watch import (
     alarms,
     metrics,  # noqa: F401 - registers the gauge where jobs run
@@ -33,6 +35,7 @@ def look_for_trouble() -> None:
 
 
 @shared_task(ignore_result=True)
+@at_most(headroom.TELLERS)
 def tell() -> None:
     """Send what recipients are to be told and have not been yet."""
     sending.send_due(timezone.now)

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from celery import Celery
 from django.db import connection
 
+from gateway.headroom import THREADS
 from mailrouting.embedded import REPOSITORY
 from tests.gateway.sink import free_port
 
 DRAIN = "import django; django.setup(); from gateway.delivery import drain; drain()"
-RING = "import mailrouting.celery; from gateway import bell; bell.send()"
 
 
 class Worker:
@@ -66,18 +67,22 @@ def celery_worker(folder: Path) -> Iterator[Worker]:
     """A worker as `up` starts it, with a filesystem broker of its own."""
     yield from _running(
         *("-m", "celery", "-A", "mailrouting", "worker", "--pool", "threads"),
-        *("--concurrency", "2", "--without-gossip", "--without-mingle", "--without-heartbeat"),
+        *("--concurrency", str(THREADS), "--without-gossip", "--without-mingle"),
+        "--without-heartbeat",
         folder=folder,
     )
 
 
-def ring(folder: Path) -> None:
-    """Ring from another process, as the gateway does."""
-    worker = Worker("-c", RING, folder=folder)
-    try:
-        assert worker.wait() == 0, (folder / "worker.log").read_text()
-    finally:
-        worker.close()
+def ring(folder: Path, task: str) -> None:
+    """Put a message for that worker into its broker."""
+    queue = str(folder / "broker" / "queue")
+    app = Celery("bell", broker="filesystem://", set_as_current=False)
+    app.conf.broker_transport_options = {
+        "data_folder_in": queue,
+        "data_folder_out": queue,
+        "control_folder": str(folder / "broker" / "control"),
+    }
+    app.send_task(task, ignore_result=True)
 
 
 def _running(*arguments: str, folder: Path) -> Iterator[Worker]:

@@ -19,6 +19,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from gateway.headroom import THREADS
 from mailrouting import certificate, postgres
 from mailrouting.children import StartError, hold
 from mailrouting.embedded import REPOSITORY, make_root
@@ -33,7 +34,6 @@ from mailrouting.supervisor import (
     require_free,
 )
 
-WORKER_THREADS = 8
 WEB_THREADS = 8
 
 
@@ -107,7 +107,7 @@ def services(addresses: Addresses) -> list[Service]:
             "worker",
             python(
                 *("-m", "celery", "-A", "mailrouting", "worker"),
-                *("--pool", "threads", "--concurrency", str(WORKER_THREADS)),
+                *("--pool", "threads", "--concurrency", str(THREADS)),
                 *("--without-gossip", "--without-mingle", "--without-heartbeat"),
             ),
             addresses.worker_probe,
