@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.inspection.author import author_of
+from gateway.inspection.author import LONGEST_OCTETS, author_of
 from gateway.inspection.dkim.canonical import split_fields
 
 
@@ -26,6 +26,9 @@ from gateway.inspection.dkim.canonical import split_fields
         ("From: <ann@b.example> <ann@a.example>", None),
         ("From: Ann <ann@a.example> bob@b.example", None),
         ("From: friends: ann@a.example;", None),
+        ('From: Ann" <ann@a.example>', "ann@a.example"),
+        ('From: "a" <ann@a.example>, "b <bob@a.example>', "ann@a.example"),
+        ('From: " ann@b.example <ann@a.example>', None),
         ("From: Ann (never ends <ann@a.example>", None),
         ("From: Ann", None),
         ("From:", None),
@@ -35,6 +38,14 @@ from gateway.inspection.dkim.canonical import split_fields
 def test_author_is_the_one_address_of_from(header: str, author: str | None) -> None:
     found = author_of(split_fields(header.encode()))
     assert (found and str(found)) == author
+
+
+@pytest.mark.parametrize(
+    ("size", "is_found"), [(LONGEST_OCTETS, True), (LONGEST_OCTETS + 1, False)]
+)
+def test_endless_field_names_nobody(size: int, is_found: bool) -> None:
+    found = author_of([(b"From", b"ann@a.example".rjust(size))])
+    assert (found is not None) is is_found
 
 
 def test_octets_that_are_no_text_name_nobody() -> None:
