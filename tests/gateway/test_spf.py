@@ -130,11 +130,18 @@ def test_mx_with_more_than_ten_hosts_is_an_error() -> None:
     "term",
     ["-all.", "a:", "ip4:1.2.3", "ip4:192.0.2.1/33", "ip6:192.0.2.1", "include", "exists", "mx/33",
      "a//129", "all:x.example", "redirect=", "unknown", "a:%{x}.example", "a:%{c}.example",
-     "a:x.example/08", "redirect=a.example redirect=b.example", "ip4:192.0.2.1/"],
+     "a:x.example/08", "a:x.1", "a:x.-a", "a:x.a-", "exists:%{d1000}.a", "x=" + "a" * 4096,
+     "exists:%{d" + "9" * 4000 + "}.a", "redirect=a.example redirect=b.example", "ip4:192.0.2.1/"],
 )  # fmt: skip
 def test_syntax_error_anywhere_spoils_the_record(term: str) -> None:
     with pytest.raises(SpfSyntaxError):
         parse(f"v=spf1 +all {term}")
+
+
+@pytest.mark.parametrize("label", ["a", "a1", "1a", "1-1", "a-b", "1a1", "xn--a", "a.", "1-a-2."])
+def test_last_label_is_no_number(label: str) -> None:
+    [mechanism] = parse(f"v=spf1 a:x.{label}").mechanisms
+    assert mechanism.domain == f"x.{label}"
 
 
 def test_unknown_modifiers_are_passed_over() -> None:
@@ -169,4 +176,7 @@ def test_macros_expand_ipv6_and_cut_long_names() -> None:
     macros = Macros(SENDER, "helo.example", ip_address("2001:db8::cb01"), "email.example.com")
     nibbles = "1.0.b.c.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2"
     assert macros.expand("%{ir}.%{v}") == f"{nibbles}.ip6"
-    assert len(macros.expand("%{d}." + "label." * 50 + "end")) <= 253
+    assert macros.expand("%{d}." + "label." * 50 + "end") == "label." * 41 + "end"
+    assert macros.expand("%{s}." * 500 + "a" * 253) == "a" * 253
+    assert macros.expand("%{l}" * 100 + ".a") == "a"
+    assert len(macros.expand("%{l}" * 100)) == 254  # what no name can be stays none

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 DOMAIN_MAX_OCTETS = 253
-_EXPANSION = re.compile(r"%(?:\{([a-z])(\d*)(r?)([-.+,/_=]*)\}|([%_-]))", re.IGNORECASE)
+_PIECE = re.compile(r"%(?:\{([a-z])([0-9]{0,3})(r?)([-.+,/_=]*)\}|([%_-]))|[^%]+", re.IGNORECASE)
 _LITERALS = {"%": "%", "_": " ", "-": "%20"}
 
 
@@ -21,16 +21,24 @@ class Macros(Struct, frozen=True):
     validated: str = "unknown"
 
     def expand(self, text: str) -> str:
-        """A domain-spec as the name to look up, cut from the left to what DNS can hold (§7.3)."""
-        name = _EXPANSION.sub(self._replace, text)
-        while len(name) > DOMAIN_MAX_OCTETS and "." in name:
-            name = name.partition(".")[2]
+        """A domain-spec as the name to look up, cut from the left to what DNS can hold (§7.3).
+
+        It is made from the right: what would be cut off is not expanded.
+        """
+        name = ""
+        for piece in reversed(list(_PIECE.finditer(text))):
+            name = self._expand(piece) + name
+            if len(name) > DOMAIN_MAX_OCTETS:
+                last = name[-DOMAIN_MAX_OCTETS - 1 :]
+                return last.partition(".")[2] or last
         return name
 
-    def _replace(self, found: re.Match[str]) -> str:
-        letter, count, is_reversed, delimiters, literal = found.groups()
+    def _expand(self, piece: re.Match[str]) -> str:
+        letter, count, is_reversed, delimiters, literal = piece.groups()
         if literal:
             return _LITERALS[literal]
+        if not letter:
+            return piece[0]
         parts = re.split(f"[{re.escape(delimiters or '.')}]", self._value(letter.lower()))
         if is_reversed:
             parts.reverse()

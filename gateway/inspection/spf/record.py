@@ -1,6 +1,8 @@
 """An SPF record as values (RFC 7208 §4.6, §5, §6, §12): parsed whole before any of it is used.
 
-A syntax error anywhere makes the whole record a permanent error.
+A syntax error anywhere makes the whole record a permanent error. This runs on the event loop over
+what strangers publish, and errors are not remembered: records are bounded, and expressions without
+two ways to read the same characters.
 """
 
 import re
@@ -13,6 +15,8 @@ from msgspec import Struct
 from gateway.routing.authentication import Result
 
 VERSION = "v=spf1"
+# Eight times what a record should fit into (§3.4).
+LONGEST_OCTETS = 4096
 
 _QUALIFIERS = {
     "+": Result.PASS,
@@ -20,9 +24,11 @@ _QUALIFIERS = {
     "~": Result.SOFTFAIL,
     "?": Result.NEUTRAL,
 }
-_MACRO = r"%(?:\{[slodiphcrtv]\d*r?[-.+,/_=]*\}|[%_-])"
+# A name has at most 127 labels, so that more digits count nothing.
+_MACRO = r"%(?:\{[slodiphcrtv][0-9]{0,3}r?[-.+,/_=]*\}|[%_-])"
 _MACRO_STRING = re.compile(rf"(?:{_MACRO}|[!-$&-~])*\Z", re.IGNORECASE)
-_TOP_LABEL = r"(?:[a-z0-9]*[a-z][a-z0-9]*|[a-z0-9]+-[a-z0-9-]*[a-z0-9])"
+# Letters, digits and inner hyphens, but not digits alone.
+_TOP_LABEL = r"(?!-)(?=[0-9]*+[a-z-])[a-z0-9-]++(?<!-)"
 _DOMAIN_SPEC = re.compile(rf"(?:{_MACRO}|[!-$&-~])*(?:\.{_TOP_LABEL}\.?|{_MACRO})\Z", re.IGNORECASE)
 # c, r and t are for explanations alone.
 _EXPLAINS_ONLY = re.compile(r"%\{[crt]", re.IGNORECASE)
@@ -32,7 +38,7 @@ _LENGTHS = re.compile(r"(?:/(0|[1-9]\d?))?(?://(0|[1-9]\d{0,2}))?\Z")
 
 
 class SpfSyntaxError(ValueError):
-    """The record breaks the grammar; the message is the term that does."""
+    """The record breaks the grammar or is too long; the message is the term, or says so."""
 
 
 class Mechanism(Struct, frozen=True):
@@ -64,6 +70,8 @@ def is_spf(text: str) -> bool:
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Record:
     """The record. Raises SpfSyntaxError."""
+    if len(text) > LONGEST_OCTETS:
+        raise SpfSyntaxError(f"more than {LONGEST_OCTETS} octets")
     mechanisms: list[Mechanism] = []
     modifiers: dict[str, str] = {}
     for term in filter(None, text[len(VERSION) :].split(" ")):
