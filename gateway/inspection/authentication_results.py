@@ -1,6 +1,7 @@
 """The Authentication-Results field (RFC 8601): ours on top, and nobody else's in our name."""
 
 import re
+from functools import reduce
 
 from gateway.routing.authentication import Dmarc, Findings, Result, Signature, Spf
 
@@ -10,7 +11,13 @@ _FIELD = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~@-]+\Z")
-_SERVER = re.compile(rb'[ \t\r\n]*(?:"((?:[^"\\]|\\.)*)"|([^ \t\r\n;("/]+))', re.DOTALL)
+# A comment with others in it (RFC 5322 §3.2.2), as many deep as somebody might mean.
+_COMMENT = reduce(lambda inner, _: rb"\((?:[^()\\]++|\\.|" + inner + rb")*+\)", range(5), rb"(?!)")
+# The authserv-id quoted, plain, or behind a comment that cannot be read.
+_SERVER = re.compile(
+    rb'(?:[ \t\r\n]++|%b)*+(?:"((?:[^"\\]|\\.)*+)"|([^ \t\r\n;("/]++)|(\())' % _COMMENT,
+    re.DOTALL,
+)
 
 
 def field(server: str, found: Findings) -> bytes:
@@ -29,35 +36,16 @@ def strip(header: bytes, server: str) -> bytes | None:
 
 
 def _claims(value: bytes, server: str) -> bool:
-    """Whether a field's authserv-id is ours, however it is quoted, commented or cased."""
-    found = _SERVER.match(_without_comments(value))
-    if found is None:
-        return False
-    quoted, token = found.groups()
+    """Whether a field's authserv-id is ours, however it is quoted, commented or cased.
+
+    One behind comments that have no end, or more in each other than anybody means, counts as ours.
+    """
+    found = _SERVER.match(value)
+    if found is None or found[3]:
+        return found is not None
+    quoted, token, _ = found.groups()
     name = token if quoted is None else re.sub(rb"\\(.)", rb"\1", quoted)
     return name.decode("utf-8", "replace").strip().rstrip(".").lower() == server.lower()
-
-
-def _without_comments(value: bytes) -> bytes:
-    """The value with blanks for its leading comments (RFC 5322 §3.2.2)."""
-    rest = value.lstrip(b" \t\r\n")
-    while rest.startswith(b"("):
-        rest = rest[_comment_end(rest) :].lstrip(b" \t\r\n")
-    return rest
-
-
-def _comment_end(text: bytes) -> int:
-    depth, index = 0, 0
-    while index < len(text):
-        character = text[index : index + 1]
-        if character == b"\\":
-            index += 1
-        elif character in b"()":
-            depth += 1 if character == b"(" else -1
-            if depth == 0:
-                return index + 1
-        index += 1
-    return len(text)
 
 
 def _spf(spf: Spf) -> str:

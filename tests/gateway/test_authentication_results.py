@@ -20,6 +20,9 @@ REST = b"Subject: x\r\nFrom: ann@b.example\r\n"
         b'Authentication-Results: "mx.a.example"; none\r\n',
         b'Authentication-Results: "mx\\.a.example"; none\r\n',
         b"Authentication-Results: (a (nested \\) one)) (b) mx.a.example; none\r\n",
+        b"Authentication-Results: " + b"(x)\r\n " * 5000 + b"mx.a.example; none\r\n",
+        b"Authentication-Results: " + b"(" * 9 + b")" * 9 + b"mx.a.example; none\r\n",
+        b"Authentication-Results: (it never ends mx.a.example; none\r\n",
         b"Authentication-Results: mx.a.example.; none\r\n",
         b"Authentication-Results: mx.a.example/1; none\r\n",
         b"Authentication-Results: mx.a.example(c); none\r\n",
@@ -35,6 +38,8 @@ def test_claim_to_be_ours_is_taken_out_wherever_it_stands(claim: bytes) -> None:
     "kept",
     [
         b"Authentication-Results: mx.b.example; spf=pass smtp.mailfrom=mx.a.example\r\n",
+        b"Authentication-Results: (((((x))) (y))) mx.b.example (mx.a.example); none\r\n",
+        b"Authentication-Results: ; none\r\n",
         b"Authentication-Results: notmx.a.example; none\r\n",
         b"X-Authentication-Results: mx.a.example; none\r\n",
         b"Subject: y\r\n Authentication-Results: mx.a.example; none\r\n",
