@@ -17,19 +17,22 @@ MOST_IN_MEMORY_OCTETS = 1024 * 1024 + 64 * 1024
 WRITE_OCTETS = 256 * 1024
 _BARE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _END_OF_HEADER = b"\r\n\r\n"
+_LONGEST_HEAD = len(b"\r\n") + MAX_HEADER_OCTETS
 
 
 class Content:
     """What has come of a message so far.
 
     `seed` begins its digest. With `normalises` a bare CR or LF becomes CR LF, else it is kept and
-    `has_bare_ends` tells.
+    `has_bare_ends` tells. `is_header_too_long` tells of a header section of more than
+    MAX_HEADER_OCTETS, whatever the pieces were that it came in; no more of it is seen.
     """
 
     def __init__(self, seed: bytes, *, normalises: bool, spool_folder: str | None = None) -> None:
         self.size_octets = 0
         self.in_memory_octets = 0
         self.has_bare_ends = False
+        self.is_header_too_long = False
         self.spool: Spool | None = None
         self.normalises = normalises
         self._spool_folder = spool_folder
@@ -42,7 +45,7 @@ class Content:
     @property
     def header(self) -> bytes:
         """The header section without the empty line; at most MAX_HEADER_OCTETS of it."""
-        return bytes(self._head[2:])
+        return bytes(self._head[2:_LONGEST_HEAD])
 
     @property
     def header_section(self) -> bytes:
@@ -119,11 +122,14 @@ class Content:
 
     def _see_header(self, octets: bytes) -> None:
         seen = max(0, len(self._head) - len(_END_OF_HEADER) + 1)
-        self._head += octets[:MAX_HEADER_OCTETS]
+        self._head += octets[: _LONGEST_HEAD + len(_END_OF_HEADER)]
         end = self._head.find(_END_OF_HEADER, seen)
-        self._has_header = end >= 0 or len(self._head) >= MAX_HEADER_OCTETS
+        # What came last may be the beginning of its end.
+        size_octets = end if end >= 0 else len(self._head) - len(_END_OF_HEADER) + 1
+        self.is_header_too_long = size_octets > _LONGEST_HEAD
+        self._has_header = end >= 0 or self.is_header_too_long
         if self._has_header:
-            del self._head[end if end >= 0 else MAX_HEADER_OCTETS :]
+            del self._head[min(size_octets, _LONGEST_HEAD) :]
 
     def _write(self) -> Pending[None] | None:
         """Move what is in memory to the file."""

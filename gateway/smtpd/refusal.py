@@ -18,7 +18,7 @@ def refuse_content(
         return replies.ADDRESS_SIZE
     if content.has_bare_ends and not content.normalises:
         return replies.BARE_LINE_ENDS
-    if len(content.header) >= trace.MAX_HEADER_OCTETS:
+    if content.is_header_too_long:
         return replies.HEADER_SIZE
     if trace.count_hops(content.header) >= trace.MAX_HOPS:
         return replies.TOO_MANY_HOPS

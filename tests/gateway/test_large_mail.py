@@ -65,6 +65,7 @@ def send_large(wire: Wire, recipient: str, ready: threading.Barrier, said: list[
     with wire:
         wire.talk(f"C: MAIL FROM:<>\nS: 250\nC: RCPT TO:<{recipient}>\nS: 250\nC: DATA\nS: 354")
         block = LINE * 1000
+        wire.write(b"Subject: large\r\n\r\n")
         for _ in range(MEGABYTES * 10):
             wire.write(block)
         ready.wait(120)

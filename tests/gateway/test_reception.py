@@ -14,6 +14,7 @@ from gateway.models import Body, Message
 from gateway.routing import replies
 from gateway.smtpd import content as reception
 from gateway.smtpd.content import Content
+from gateway.smtpd.trace import MAX_HEADER_OCTETS
 from gateway.smtpd.transaction import Terms
 from gateway.smtpd.turns import Turns
 from gateway.spool import Spool
@@ -307,12 +308,23 @@ def test_spool_that_cannot_be_written_is_trouble_and_the_session_goes_on(
 def test_small_messages_pass_while_a_large_one_comes_in(gateway: LiveGateway, stage: Stage):
     with begin(gateway, stage) as large:
         large.command("DATA")
-        sending = threading.Thread(target=large.write, args=(b"x\r\n" * 2_000_000,))
+        sending = threading.Thread(target=large.write, args=(b"\r\n" + b"x\r\n" * 2_000_000,))
         sending.start()
         assert gateway.send(stage.address("hello")).startswith("250")
         sending.join()
         large.write(b".\r\n")
         assert large.reply().startswith("250")
+
+
+def test_header_beyond_its_limit_is_refused_before_anything_reads_it(
+    gateway: LiveGateway, stage: Stage
+):
+    """Hops and forged results stand behind what was seen of it."""
+    content = HEADER + (b"X: ".ljust(998, b"x") + b"\r\n") * 300 + b"Received: x\r\n" * 60
+    with begin(gateway, stage) as wire:
+        wire.command("DATA")
+        assert wire.send_content(content + b"\r\nx\r\n") == str(replies.HEADER_SIZE)
+        assert wire.command("NOOP") == str(replies.OK)
 
 
 # --- without sockets ---------------------------------------------------------
@@ -339,6 +351,24 @@ def test_header_is_found_however_it_is_cut():
         content = Content(b"", normalises=False)
         content.add(headless)
         assert content.header == b""
+
+
+@pytest.mark.parametrize("piece_octets", [1000, 16 * 1024, 64 * 1024, 1024 * 1024])
+@pytest.mark.parametrize(("more", "is_too_long"), [(0, False), (1, True), (150_000, True)])
+def test_header_is_too_long_whatever_pieces_it_comes_in(
+    piece_octets: int,
+    more: int,
+    is_too_long: bool,
+):
+    header = b"A: ".ljust(MAX_HEADER_OCTETS + more, b"a")
+    whole = header + b"\r\n\r\nbody\r\n"
+    content = Content(b"", normalises=False)
+    for start in range(0, len(whole), piece_octets):
+        content.add(whole[start : start + piece_octets])
+    content.end()
+
+    assert content.is_header_too_long is is_too_long
+    assert content.header == header[:MAX_HEADER_OCTETS]
 
 
 def test_message_without_a_body_is_all_header():
