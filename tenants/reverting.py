@@ -16,6 +16,7 @@ from django.db.models.deletion import Collector
 from django.utils import timezone
 
 from tenants import changes, history
+from tenants.belonging import require_bare
 from tenants.changes import Actor
 from tenants.models import (
     Address,
@@ -82,6 +83,11 @@ class Net:
     @property
     def subject(self) -> str:
         return history.told(self.last)
+
+
+def can_revert(model: type[models.Model]) -> bool:
+    """Whether edits of such rows can be taken back at all."""
+    return model._meta.concrete_model in ORDER
 
 
 def net_changes(sources: Iterable[history.Source], edit: str) -> list[Net]:
@@ -158,6 +164,7 @@ def _foresee_removal(net: Net, going: set[tuple[type[models.Model], Any]]) -> No
         return
     if isinstance(row, Ruled):
         row.check_deletion()
+    require_bare(row, going=going)
     try:
         Collector(using=DEFAULT_DB_ALIAS).collect([row])
     except (ProtectedError, RestrictedError) as error:
@@ -223,6 +230,7 @@ def _differs(row: models.Model, net: Net, each: Any) -> bool:
 def _remove(net: Net, actor: Actor, reason: str) -> None:
     """Delete what the edit created, unless it has gone."""
     if (row := _removable(net)) is not None:
+        require_bare(row)
         changes.delete(row, actor=actor, reason=reason)
 
 

@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import Model
 
 from tenants import changes, permissions
+from tenants.belonging import require_bare
 from tenants.changes import Actor
 from tenants.imports.diff import compare, is_unchanged
 from tenants.imports.plan import needed_by, plan
@@ -274,10 +275,20 @@ class TakingBack(RowByRow):
         if now != _values(item.payload["after"]):
             raise RefusedError(CHANGED_SINCE)
         if before is None:
+            _require_as_made(chunk.there[row.ref], item.payload["edit"])
             _delete(chunk.there[row.ref], row.kind, work.actor)
             return Outcome(CHANGED)
         touched, _ = chunk.write(replace(row, values=before), before, work)
         return Outcome(CHANGED, touched=tuple(touched))
+
+
+def _require_as_made(stored: Model, edit: str) -> None:
+    """Refuse to delete what somebody worked on since the import made it, whatever of it."""
+    events: Any = stored._meta.concrete_model.pgh_event_model  # type: ignore[union-attr]
+    last = events.objects.filter(pgh_obj_id=stored.pk).order_by("-pgh_id").first()
+    if last is not None and str(last.pgh_context_id) != edit:
+        raise RefusedError(CHANGED_SINCE)
+    require_bare(stored)
 
 
 def _delete(stored: Model, kind: Kind, actor: Actor) -> None:

@@ -238,8 +238,7 @@ def cancel(job: Job) -> bool:
 def forget(older_than: timedelta) -> int:
     """Delete the jobs that ended longer ago, and drafts that nobody started; the count."""
     ended = Q(finished_at__lt=Now() - older_than)
-    stale = Q(state__in=(State.DRAFT, State.READY), created_at__lt=Now() - DRAFT_LASTS)
-    old = Job.objects.filter(ended | stale)
+    old = Job.objects.filter(ended | _waiting_since(DRAFT_LASTS))
     count = old.count()
     old.delete()
     return count
@@ -247,11 +246,16 @@ def forget(older_than: timedelta) -> int:
 
 def forget_drafts(kind: str, older_than: timedelta) -> int:
     """Delete what nobody started of a kind that is not to wait for a day; the count."""
-    waiting = Job.objects.filter(kind=kind, state__in=(State.DRAFT, State.READY))
-    old = waiting.filter(created_at__lt=Now() - older_than)
+    old = Job.objects.filter(_waiting_since(older_than), kind=kind)
     count = old.count()
     old.delete()
     return count
+
+
+def _waiting_since(span: timedelta) -> Q:
+    """Jobs that nobody started for so long since they could be; a check may itself take long."""
+    drafts = Q(state=State.DRAFT, created_at__lt=Now() - span)
+    return drafts | Q(state=State.READY, finished_at__lt=Now() - span)
 
 
 def strip(kind: str, older_than: timedelta, *, of: str) -> int:

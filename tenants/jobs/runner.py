@@ -13,6 +13,7 @@ from gateway.bell import Bell
 from tenants import changes
 from tenants.changes import Actor
 from tenants.jobs import ledger
+from tenants.jobs.asking import require_asker
 from tenants.jobs.kind import Kind, Outcome, StuckError, Work, find
 from tenants.models import Job, JobItem
 
@@ -111,6 +112,7 @@ def _do_chunk(job: Job, kind: Kind, actor: Actor) -> bool:
     with changes.attributed(actor, reason=job.reason) as edit:
         if not ledger.hold(job):
             return False
+        require_asker(job)
         items = ledger.next_items(job, kind.chunk_rows)
         if not items:
             ledger.finish(job)

@@ -5,13 +5,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
 from tenants import jobs
-from tenants.jobs import CHUNK_ROWS, Outcome, RefusedError, RowByRow, Work
+from tenants.jobs import CHUNK_ROWS, Outcome, RefusedError, RowByRow, Work, ledger
 from tenants.jobs import kind as kinds
 from tenants.jobs.ledger import claim
 from tenants.models import Alias, Job, JobItem
+from tenants.roles import Role
+from tests.staff import make_member_of_staff
 from tests.tenants.events import last_context
 from tests.world import ACTOR, World, as_user, make_alias, make_user
 
@@ -120,6 +123,38 @@ def test_a_row_that_its_asker_may_not_see_any_more_is_refused(world: World) -> N
     assert notes() == [""]
 
 
+@pytest.mark.parametrize("fate", ["deleted", "demoted", "closed"])
+def test_a_job_ends_with_the_account_or_the_right_of_who_asked_for_it(
+    world: World, fate: str
+) -> None:
+    """The panel asks for the right when it starts; hours may lie between that and the work."""
+    user = make_member_of_staff(Role.OPERATOR)
+    job = queued(make_job(world, "a b c", actor=as_user(user, "admin")))
+    mine = claim(job.pk)
+    assert mine is not None
+    asked = iter([True])
+
+    def is_wanted() -> bool:
+        if not next(asked, False):
+            _lose(user, fate)
+        return True
+
+    jobs.run(mine, is_wanted=is_wanted)
+
+    job.refresh_from_db()
+    assert (job.state, notes()) == (State.FAILED, ["x", "x", ""])
+    assert "operators, who asked for it, " in job.result["error"]
+
+
+def _lose(user: User, fate: str) -> None:
+    if fate == "deleted":
+        user.delete()
+    elif fate == "demoted":
+        user.groups.clear()
+    else:
+        User.objects.filter(pk=user.pk).update(is_active=False)
+
+
 def test_a_worker_that_takes_over_goes_on_where_the_last_one_stopped(world: World) -> None:
     job = queued(make_job(world, "a b c d e"))
     first = claim(job.pk)
@@ -226,8 +261,20 @@ def test_old_jobs_and_abandoned_drafts_are_forgotten(world: World) -> None:
 
     Job.objects.filter(pk=done.pk).update(finished_at=Now() - timedelta(days=2))
     Job.objects.filter(pk=draft.pk).update(created_at=Now() - timedelta(days=2))
-    assert jobs.forget(timedelta(days=1)) == 2
+    assert jobs.forget(timedelta(days=3)) == 1
+    assert jobs.forget(timedelta(days=1)) == 1
     assert not JobItem.objects.exists()
+
+
+def test_a_check_that_took_days_can_still_be_started(world: World) -> None:
+    job = jobs.check(make_job(world, "a"))
+    Job.objects.filter(pk=job.pk).update(created_at=Now() - timedelta(days=2))
+    kinds = ("noting", timedelta(hours=1))
+
+    assert (jobs.forget(timedelta(days=30)), ledger.forget_drafts(*kinds)) == (0, 0)
+
+    Job.objects.filter(pk=job.pk).update(finished_at=Now() - timedelta(days=2))
+    assert jobs.forget(timedelta(days=30)) == 1
 
 
 def test_a_chunk_is_some_hundred_rows_at_most() -> None:

@@ -18,6 +18,7 @@ from tenants.models import (
     Mailbox,
     NextHop,
     RoleAddress,
+    SendAsIdentity,
     Tenant,
 )
 from tests import world as make
@@ -25,6 +26,7 @@ from tests.staff import make_staff
 from tests.tenants.events import last_context
 from tests.world import ACTOR, World, as_user
 
+NEW = "new.example"
 WHOLE = """\
 type,address,domain,name,host,next_hop,environment,targets,rules,holder
 alias,list@new.example,,,,,,"forward jo@new.example, inbox",,
@@ -283,6 +285,51 @@ def test_what_was_changed_since_the_import_is_not_taken_back(world: World) -> No
 
     assert undone.items.get().note == importing.CHANGED_SINCE
     assert Alias.objects.exists()
+
+
+def test_what_was_given_more_since_the_import_is_not_taken_back(world: World) -> None:
+    """An identity, a membership, a check by DNS: none of them stands in the row's own fields."""
+    text = (
+        "type,address,domain,name,next_hop\nmailbox,box@store.example,,,store\n"
+        "domain,,new.example,,\nmailbox,bare@store.example,,,store\n"
+    )
+    make.make_hop(world.a, name="store")
+    job = jobs.apply(checked(text, world.a))
+    assert counts(job) == (3, 0, 0), told(job)
+    box, domain = Mailbox.objects.get(address__startswith="box"), Domain.objects.get(name=NEW)
+    make.make_alias(world.domain, "sales", make.to_mailbox(box))
+    make.save(SendAsIdentity(mailbox=box, address="sales@a.example"))
+    domain.state = Domain.State.ACTIVE
+    make.save(domain)
+    Alias.objects.get().delete()  # which would keep the mailbox, too
+
+    undone = jobs.apply(jobs.undo(job, actor=ACTOR))
+
+    assert counts(undone) == (1, 0, 2), told(undone)
+    _, kept, verified = sorted(told(undone))
+    assert "delete first: send-as identity box@store.example as sales@a.example." in kept
+    assert verified == f"{NEW}: {importing.CHANGED_SINCE}"
+
+
+def test_a_tenant_with_members_is_not_taken_back(world: World) -> None:
+    make.make_plan("Small")
+    job = jobs.apply(checked("type,tenant,name,plan\ntenant,c,C,Small\n", None))
+    made = Tenant.objects.get(external_id="c")
+    make.make_membership(made, world.outsider, "owner")
+
+    undone = jobs.apply(jobs.undo(job, actor=ACTOR))
+
+    assert "delete first: membership eve in C (owner)" in undone.items.get().note
+
+
+def test_what_the_file_does_not_name_counts_as_changed_too(world: World) -> None:
+    job = jobs.apply(checked(f"type,domain\ndomain,{NEW}", world.a))
+    box = make.make_mailbox(world.a)
+    row = Domain.objects.get(name=NEW)
+    row.default_role_holder = box
+    make.save(row)
+
+    assert jobs.apply(jobs.undo(job, actor=ACTOR)).items.get().note == importing.CHANGED_SINCE
 
 
 def test_nobody_imports_what_they_may_not_add(world: World) -> None:
