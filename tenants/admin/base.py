@@ -25,7 +25,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
 from gateway.routing.address import fold
-from tenants import changes, history
+from tenants import changes, history, reverting
 from tenants.admin import attribution
 from tenants.admin.forms import InlineForm, PanelForm, RefusedError, field_for
 from tenants.admin.paging import CappedPaginator, KeysetChangeList
@@ -76,7 +76,6 @@ class AttributedAdmin(RowAdmin):
     delete_confirmation_template = "admin/panel/delete_confirmation.html"
     delete_selected_confirmation_template = "admin/panel/delete_selected_confirmation.html"
     empty_hint = ""
-    reverts_edits = False
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         view = super().changeform_view
@@ -126,7 +125,7 @@ class AttributedAdmin(RowAdmin):
             "object": row,
             "object_id": object_id,
             "opts": self.opts,
-            "may_revert": self.reverts_edits and self.has_change_permission(request),
+            "may_revert": reverting.can_revert(self.model) and self.has_change_permission(request),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/panel/history.html", context)
@@ -146,7 +145,6 @@ class PanelAdmin(AttributedAdmin):
     warn_unsaved_form = True
     fixed_fields: tuple[str, ...] = ()
     search_fields: tuple[str, ...] = ()
-    reverts_edits = True
 
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_revert"
@@ -157,6 +155,8 @@ class PanelAdmin(AttributedAdmin):
         """Take one edit of the history back."""
         from tenants.admin.reverts import revert_view
 
+        if not reverting.can_revert(self.model):
+            raise Http404
         return revert_view(self, request, object_id, self.history_sources(object_id))
 
     def get_search_results(

@@ -22,6 +22,7 @@ FILE, SOURCE = "import.file", "import.source"
 KINDS = (FILE, SOURCE)
 NO_ROW = "There is no row in it. Add one below the names of the columns."
 FORGOTTEN = "The file is not kept any more: upload it anew."
+NO_TENANT = "The tenant that the file was uploaded for was deleted meanwhile."
 GONE = "The source was deleted meanwhile."
 
 
@@ -103,7 +104,7 @@ class ReadingFile(RowByRow):
                 _rows(octets, asked),
                 source=asked["source"],
                 actor=work.actor,
-                tenant=Tenant.objects.filter(pk=asked["tenant"]).first(),
+                tenant=_tenant(asked["tenant"]),
             )
         )
 
@@ -119,6 +120,16 @@ class PlanningSource(RowByRow):
         if source is None:
             raise RefusedError(GONE)
         return _queued(shadowing.draft_plan(source, actor=work.actor, reason=work.reason))
+
+
+def _tenant(pk: int | None) -> Tenant | None:
+    """Whose all rows are; None where each says its own. Raises RefusedError where it has gone."""
+    if pk is None:
+        return None
+    tenant: Tenant | None = Tenant.objects.filter(pk=pk).first()
+    if tenant is None:
+        raise RefusedError(NO_TENANT)
+    return tenant
 
 
 def _rows(octets: bytes, asked: dict[str, Any]) -> list[Any]:

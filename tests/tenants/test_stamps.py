@@ -7,7 +7,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from tenants import changes
-from tenants.models import Alias, Domain
+from tenants.models import Alias, Domain, SubaddressRule
 from tenants.stamps import last_changes
 from tests import world as make
 from tests.pages import url_of
@@ -28,6 +28,25 @@ def test_who_changed_a_target_changed_the_address(world: World, ops: User) -> No
     target.kind = "discard"
     changes.save(target, actor=as_user(ops, "admin"))
     assert last_changes(Alias, [alias.pk])[alias.pk].actor == "ops"
+
+
+@pytest.mark.parametrize("what", ["rule", "target of a rule", "rule that is gone"])
+def test_who_changed_a_rule_for_a_subaddress_changed_the_address(
+    world: World, ops: User, what: str
+) -> None:
+    alias = make.make_alias(world.domain, "x")
+    rule = make.make_rule(alias, "news", SubaddressRule.Action.RETARGET, make.to_inbox())
+    make.make_rule(make.make_alias(world.domain, "y"), "news", "refuse")
+    actor, target = as_user(ops, "admin"), rule.targets.get()
+    if what == "rule that is gone":
+        changes.delete(rule, actor=actor)
+    elif what == "rule":
+        rule.detail = "offers"
+        changes.save(rule, actor=actor)
+    else:
+        target.kind = "discard"
+        changes.save(target, actor=actor)
+    assert {stamp.actor for stamp in last_changes(Alias, [alias.pk]).values()} == {"ops"}
 
 
 def test_what_was_done_in_the_database_itself_names_nobody(world: World) -> None:

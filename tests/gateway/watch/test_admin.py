@@ -343,6 +343,7 @@ def test_recipient_is_added_with_a_reason_and_tried(
     assert "The test was sent to on-call@staff.example: taken by 127.0.0.1" in page
     assert smtp.received[0].recipients == ("on-call@staff.example",)
     history = page_of(client, url_of(AlarmRecipient, "history", recipient.pk))
+    assert "Take it back" not in history  # only what routes mail is taken back
     assert "Night shift" in history
 
 

@@ -159,6 +159,20 @@ def test_a_long_file_that_cannot_be_read_is_told_on_its_job(
 
 
 @pytest.mark.usefixtures("short")
+def test_a_file_for_a_tenant_that_was_deleted_is_not_read_for_all_tenants(
+    client: Client, world: World
+) -> None:
+    gone = make.make_tenant("Gone")
+    send(client, "tenant,address,targets\na,x@a.example,inbox\n", tenant="gone")
+    gone.delete()
+
+    jobs.work_off(lambda: True)
+
+    assert JobItem.objects.get().note == reading.NO_TENANT
+    assert not Job.objects.filter(kind="import").exists()
+
+
+@pytest.mark.usefixtures("short")
 def test_a_file_that_nobody_reads_any_more_is_not_kept(client: Client, world: World) -> None:
     send(client)
     tasks.forget_jobs()
