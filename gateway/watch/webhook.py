@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, urlsplit
 
-from gateway.routing.address import parse_domain
+from gateway.routing.address import AddressError, parse_domain
 from gateway.watch.outcome import Undelivered
 from tenants.dns.resolver import is_public
 
@@ -54,7 +54,10 @@ def parse_url(url: str) -> SplitResult:
 
 def _with_a_label(parts: SplitResult) -> SplitResult:
     """HTTP names hosts in ASCII alone (RFC 9110 §7.2, RFC 3986 §3.2.2)."""
-    host = parse_domain(parts.hostname or "")
+    try:
+        host = parse_domain(parts.hostname or "")
+    except AddressError:
+        raise ValueError("write the host as it stands in DNS, as in bücher.example") from None
     return parts._replace(netloc=host if parts.port is None else f"{host}:{parts.port}")
 
 
