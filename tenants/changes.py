@@ -2,6 +2,9 @@
 
 Each change is attributed (who, through which surface, why), validated by the model's own rules,
 and must leave the row visible to whoever changed it. The history triggers record the rest.
+
+A row may have been read long before it is saved: under the lock it is read anew, what others
+changed meanwhile stands, and only what its author changed is written (tenants/meanwhile.py).
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,10 +18,11 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.db import IntegrityError, connection, models, transaction
 
+from tenants import meanwhile
 from tenants.lock import TENANT
 from tenants.models.fields import Ruled
 
-Row = TypeVar("Row", bound=models.Model)
+Row = TypeVar("Row", bound=Ruled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,11 @@ def save(
     reason: str = "",
     update_fields: Iterable[str] | None = None,
 ) -> Row:
-    """Validate and save one row. Raises ValidationError naming the field, or PermissionDenied."""
+    """Validate and save one row. Raises ValidationError naming the field, or PermissionDenied.
+
+    With `update_fields` what else was changed is not written. Refused is, too, a field that
+    somebody else changed since the row was read.
+    """
     return save_all([row], actor=actor, reason=reason, update_fields=update_fields)[0]
 
 
@@ -99,15 +107,22 @@ def save_all(
 ) -> list[Row]:
     """Save several rows in order, all or none."""
     saved = []
+    only = list(update_fields) if update_fields else None
     with attributed(actor, reason=reason):
         for row in rows:
             _take_parents_ids(row)
-            lock(row)
+            stored = lock(row)
+            if not _is_new(row):
+                meanwhile.merge(row, stored, only=only)
             row.full_clean()
-            _write(row, list(update_fields) if update_fields else None)
+            _write(row, only)
             _require_visible(row, actor)
             saved.append(row)
     return saved
+
+
+def _is_new(row: models.Model) -> bool:
+    return row.pk is None or row._state.adding
 
 
 def _take_parents_ids(row: models.Model) -> None:
@@ -123,9 +138,10 @@ def delete(row: models.Model, *, actor: Actor, reason: str = "") -> None:
     ValidationError where its model keeps it.
     """
     with attributed(actor, reason=reason):
-        lock(row)
+        stored = lock(row)
         _require_visible(row, actor)
         if isinstance(row, Ruled):
+            row.as_read = stored or {}
             row.check_deletion()
         row.delete()
 
@@ -137,7 +153,7 @@ def update(rows: "models.QuerySet[Any]", *, actor: Actor, reason: str = "", **va
     may not see all of the rows, before and after. Holds a lock for each of their tenants.
     """
     with attributed(actor, reason=reason):
-        _lock_tenants_of(rows)
+        lock_tenants(tenants_of(rows))
         base = rows.model._base_manager
         keys = list(base.filter(pk__in=rows.order_by().values("pk")).values_list("pk", flat=True))
         _require_all_visible(rows.model, keys, actor)
@@ -146,15 +162,22 @@ def update(rows: "models.QuerySet[Any]", *, actor: Actor, reason: str = "", **va
         return count
 
 
-def _write(row: models.Model, update_fields: list[str] | None) -> None:
-    """Save; what only the database could notice is told with the rule's own field and sentence."""
+def _write(row: Ruled, only: list[str] | None) -> None:
+    """Save what differs; what only the database could notice is told with the rule's own field and
+    sentence.
+    """
+    is_new = _is_new(row)
     try:
-        row.save(update_fields=update_fields)
+        if is_new:
+            row.save(force_insert=True)
+        else:
+            row.save(update_fields=meanwhile.differing(row, only=only))
     except IntegrityError as error:
         told = _broken_rule(row, error)
         if told is None:
             raise
         raise told from error
+    row.note_as_read(None if is_new else only)
 
 
 def _broken_rule(row: models.Model, error: IntegrityError) -> ValidationError | None:
@@ -170,26 +193,38 @@ def _broken_rule(row: models.Model, error: IntegrityError) -> ValidationError | 
     return None
 
 
-def _lock_tenants_of(rows: "models.QuerySet[Any]") -> None:
-    """As `lock`, for the tenants of many rows, in one order so that no two wait for each other."""
+def tenants_of(rows: "models.QuerySet[Any]") -> set[int]:
+    """The tenants of many rows, along their model's `tenant_path`. One query."""
     path = getattr(rows.model, "tenant_path", None)
     if path is None:
-        return
-    found = set(rows.order_by().values_list(path or "pk", flat=True)) - {None}
+        return set()
+    return set(rows.order_by().values_list(path or "pk", flat=True).distinct()) - {None}
+
+
+def lock_tenants(tenants: Iterable[int]) -> None:
+    """As `lock`, for several tenants, in one order so that no two wait for each other.
+
+    What is read afterwards, in this transaction, nobody changes until its end.
+    """
     query = "SELECT pg_advisory_xact_lock(%s, tenant) FROM unnest(%s::int[]) AS tenant"
     with connection.cursor() as cursor:
-        cursor.execute(query, [TENANT, sorted(found)])
+        cursor.execute(query, [TENANT, sorted(tenants)])
 
 
-def lock(row: models.Model) -> None:
-    """Changes to one tenant's routing wait for each other, so that rules over rows hold."""
+def lock(row: models.Model) -> dict[str, Any] | None:
+    """Changes to one tenant's routing wait for each other, so that rules over rows hold.
+
+    What the row holds by then comes back, by column; None where it is not there.
+    """
     tenant_id = tenant_id_of(row)
-    with connection.cursor() as cursor:
-        if tenant_id is not None:
+    if tenant_id is not None:
+        with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [TENANT, tenant_id])
-        if row.pk is not None and row._meta.pk and not row._state.adding:
-            query = row.__class__._base_manager.select_for_update().filter(pk=row.pk)
-            list(query.values_list("pk"))
+    if _is_new(row):
+        return None
+    columns = [name for each in row._meta.concrete_fields if (name := each.attname) in row.__dict__]
+    query = row.__class__._base_manager.select_for_update().filter(pk=row.pk)
+    return next(iter(query.values(*columns)), None)
 
 
 def tenant_id_of(row: models.Model) -> int | None:

@@ -7,6 +7,7 @@ panel's back (SQL by hand, another program); it is shown as such, never left out
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -142,6 +143,28 @@ def difference(old: Any, new: Any) -> tuple[FieldChange, ...]:
 def actor_of(event: Any) -> str:
     """Who made an event."""
     return edit_of(event).actor
+
+
+def by(event: Any) -> str:
+    """Who made an event and when, as a sentence goes on; empty without an event."""
+    if event is None:
+        return ""
+    when = timezone.localtime(event.pgh_created_at).strftime("%Y-%m-%d %H:%M:%S %Z")
+    return f", by {actor_of(event)} at {when}"
+
+
+def author_of(row: Any, field: str | None = None) -> Any:
+    """The event that gave a field of a row the value that it has, or else the row's last event.
+
+    None for what has no history.
+    """
+    if not is_tracked(type(row)):
+        return None
+    events = row._meta.concrete_model.pgh_event_model.objects.filter(pgh_obj_id=row.pk)
+    newest = list(events.select_related("pgh_context").order_by("-pgh_id")[:NEWEST])
+    column = row._meta.get_field(field).attname if field else "pgh_id"
+    alike = takewhile(lambda event: getattr(event, column) == getattr(newest[0], column), newest)
+    return next(reversed(list(alike)), None)
 
 
 def told(event: Any) -> str:

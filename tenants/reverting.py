@@ -13,7 +13,6 @@ from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models import ProtectedError, RestrictedError
 from django.db.models.deletion import Collector
-from django.utils import timezone
 
 from tenants import changes, history
 from tenants.belonging import require_bare
@@ -33,7 +32,7 @@ from tenants.models import (
 from tenants.models.fields import Ruled
 
 # Parents before what belongs to them.
-ORDER: Sequence[type[models.Model]] = (
+ORDER: Sequence[type[Ruled]] = (
     Plan,
     Tenant,
     Membership,
@@ -59,7 +58,7 @@ class Net:
     `last` is the edit's last event of the row.
     """
 
-    model: type[models.Model]
+    model: type[Ruled]
     pk: Any
     before: Any
     after: Any
@@ -120,7 +119,7 @@ def _net(events: type[models.Model], made: list[Any]) -> Net:
 
 def revert(
     net: Sequence[Net], *, actor: Actor, reason: str = "", is_strict: bool = False
-) -> list[models.Model]:
+) -> list[Ruled]:
     """Take these changes back, all or none; the rows that stand again or still come back.
 
     What was edited since in the same fields is refused, and if strict in any. Raises
@@ -158,7 +157,7 @@ def foresee(net: Sequence[Net]) -> None:
             _wanted(each)
 
 
-def _foresee_removal(net: Net, going: set[tuple[type[models.Model], Any]]) -> None:
+def _foresee_removal(net: Net, going: set[tuple[type[Ruled], Any]]) -> None:
     """Needed is what rows point at that do not go with it."""
     if (row := _removable(net)) is None:
         return
@@ -174,13 +173,13 @@ def _foresee_removal(net: Net, going: set[tuple[type[models.Model], Any]]) -> No
             raise type(error)(str(error), left) from error
 
 
-def _put_back(net: Net, actor: Actor, reason: str, is_strict: bool) -> models.Model:  # noqa: FBT001
+def _put_back(net: Net, actor: Actor, reason: str, is_strict: bool) -> Ruled:  # noqa: FBT001
     wanted = _wanted(net, is_strict=is_strict)
     _require_related(wanted)
     return changes.save(wanted, actor=actor, reason=reason)
 
 
-def _wanted(net: Net, *, is_strict: bool = False) -> models.Model:
+def _wanted(net: Net, *, is_strict: bool = False) -> Ruled:
     """The row as it is to be, not saved. Raises ValidationError where it went another way since."""
     row = net.model._base_manager.filter(pk=net.pk).first()
     return _with_earlier_values(net, row, is_strict) if net.after else _as_it_was(net, row)
@@ -197,7 +196,7 @@ def _require_related(row: models.Model) -> None:
         setattr(row, each.attname, None)
 
 
-def _as_it_was(net: Net, row: models.Model | None) -> models.Model:
+def _as_it_was(net: Net, row: Ruled | None) -> Ruled:
     """The deleted row under its own id; what the event does not know keeps its default."""
     if row is not None:
         raise ValidationError(f"{net.subject} is there again.")
@@ -211,13 +210,13 @@ def _as_it_was(net: Net, row: models.Model | None) -> models.Model:
     return net.model(**known)
 
 
-def _with_earlier_values(net: Net, row: models.Model | None, is_strict: bool) -> models.Model:  # noqa: FBT001
+def _with_earlier_values(net: Net, row: Ruled | None, is_strict: bool) -> Ruled:  # noqa: FBT001
     later = _later(net)
     if row is None:
-        raise ValidationError(f"{net.subject} was deleted since{_by(later)}.")
+        raise ValidationError(f"{net.subject} was deleted since{history.by(later)}.")
     touched = [each for each in net.fields if _differs(row, net, each)]
     if later is not None and (is_strict or touched):
-        raise ValidationError(f"{net.subject} was edited since{_by(later)}.")
+        raise ValidationError(f"{net.subject} was edited since{history.by(later)}.")
     for each in net.fields:
         setattr(row, each.attname, getattr(net.before, each.attname))
     return row
@@ -228,7 +227,9 @@ def _differs(row: models.Model, net: Net, each: Any) -> bool:
 
 
 def _remove(net: Net, actor: Actor, reason: str) -> None:
-    """Delete what the edit created, unless it has gone."""
+    """Delete what the edit created, unless it has gone; nobody changes it while that is seen."""
+    if (there := net.model._base_manager.filter(pk=net.pk).first()) is not None:
+        changes.lock(there)
     if (row := _removable(net)) is not None:
         require_bare(row)
         changes.delete(row, actor=actor, reason=reason)
@@ -241,7 +242,7 @@ def _removable(net: Net) -> models.Model | None:
     row: models.Model | None = net.model._base_manager.filter(pk=net.pk).first()
     later = (_later(net) or _later_belonging(net)) if row is not None else None
     if later is not None:
-        raise ValidationError(f"{net.subject} was edited since{_by(later)}.")
+        raise ValidationError(f"{net.subject} was edited since{history.by(later)}.")
     return row
 
 
@@ -258,10 +259,3 @@ def _later_belonging(net: Net) -> Any:
         if event := later.select_related("pgh_context").order_by("-pgh_id").first():
             return event
     return None
-
-
-def _by(event: Any) -> str:
-    if event is None:
-        return ""
-    when = timezone.localtime(event.pgh_created_at).strftime("%Y-%m-%d %H:%M:%S %Z")
-    return f", by {history.actor_of(event)} at {when}"

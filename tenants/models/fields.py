@@ -3,10 +3,12 @@
 Every error names the field that an operator has to change.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from copy import deepcopy
 from functools import reduce
 from operator import and_
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Self
 
 import re2
 from django.core.exceptions import FieldDoesNotExist, ValidationError
@@ -16,10 +18,44 @@ from gateway.routing.address import Address, AddressError, parse_domain
 
 
 class Ruled(models.Model):
-    """A row that tells a broken constraint at the field which its `violation_error_code` names."""
+    """A row that tells a broken constraint at the field which its `violation_error_code` names.
+
+    `as_read` is what the database held when the row was read or saved last, by column; empty for a
+    row that is new. What differs from it is what somebody changed.
+    """
+
+    as_read: Mapping[str, Any] = MappingProxyType({})
 
     class Meta:
         abstract = True
+
+    @classmethod
+    def from_db(
+        cls, db: str | None, field_names: Collection[str], values: Any, **more: Any
+    ) -> Self:
+        row = super().from_db(db, field_names, values, **more)
+        row.as_read = {name: _kept(value) for name, value in zip(field_names, values, strict=True)}
+        return row
+
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: models.QuerySet[Any] | None = None,
+    ) -> None:
+        names = None if fields is None else list(fields)
+        super().refresh_from_db(using, names, from_queryset)
+        self.note_as_read(names)
+
+    def note_as_read(self, fields: Collection[str] | None = None) -> None:
+        """What these fields hold is what the database holds; without any, all that are loaded."""
+        loaded = {
+            each.attname: _kept(self.__dict__[each.attname])
+            for each in self._meta.concrete_fields
+            if each.attname in self.__dict__
+            and (fields is None or not {each.name, each.attname}.isdisjoint(fields))
+        }
+        self.as_read = {**self.as_read, **loaded}
 
     def full_clean(self, *args: Any, **kwargs: Any) -> None:
         """As Django's, with one sentence a field: what is no value breaks no rule besides."""
@@ -55,9 +91,16 @@ class Ruled(models.Model):
             yield from ((model, one) for one in constraints if one not in checks or not is_sound)
 
     def stored(self, *fields: str) -> dict[str, Any] | None:
-        """These values as the database has them; None for a row that is new. One query."""
+        """These values as the database has them; None for a row that is new.
+
+        As they were read, which under the lock of a save is as they are; else one query.
+        """
         if not self.pk:
             return None
+        about: Any = self._meta
+        columns = {name: about.get_field(name).attname for name in fields}
+        if self.as_read.keys() >= set(columns.values()):
+            return {name: self.as_read[column] for name, column in columns.items()}
         return type(self)._base_manager.filter(pk=self.pk).values(*fields).first()
 
     def check_deletion(self) -> None:
@@ -69,6 +112,11 @@ class Ruled(models.Model):
         now = self.serializable_value(field)
         if before is not None and before[field] != now:
             raise ValidationError({field: sentence})
+
+
+def _kept(value: Any) -> Any:
+    """Apart from what the row holds, which may be changed in place."""
+    return deepcopy(value) if isinstance(value, list | dict) else value
 
 
 def hold_together(
