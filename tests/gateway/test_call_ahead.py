@@ -210,7 +210,7 @@ def test_hop_that_does_not_answer_is_left_alone_for_a_while(
     gateway: LiveGateway, stage: Stage, hop: ScriptedHop, clock: Clock, asking: CallAhead
 ) -> None:
     hop.script["RCPT"] = ""
-    asking._deadline_seconds = 2 * SHORT_SECONDS
+    asking._deadline_seconds = 3 * SHORT_SECONDS
     boxes = [f"{name}@store.example" for name in "abc"]
     shared = stage.mailbox(boxes[0], port=hop.port, calls_ahead=True).next_hop
     recipients = []

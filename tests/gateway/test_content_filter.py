@@ -438,6 +438,7 @@ def test_dead_filter_does_not_cost_each_message_its_deadline(
 
     inspector: Any = gateway.server.services.inspectors[-1]
     inspector._clock = lambda: time.monotonic() + 100
+    inspector._rspamd._deadline_seconds = 10
     scripted.script = lambda _: answer()
     assert gateway.send(filtered.address("x")).startswith(QUEUED)
 
