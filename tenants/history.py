@@ -16,7 +16,15 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from tenants.models import Account, AccountGroup, Address, SubaddressRule, Target
+from tenants.models import (
+    Account,
+    AccountGroup,
+    Address,
+    Domain,
+    Forewarning,
+    SubaddressRule,
+    Target,
+)
 from tenants.octets import print_octets
 
 NEWEST = 300
@@ -72,7 +80,8 @@ class Source:
 def sources_of(model: type[models.Model], pk: Any) -> list[Source]:
     """The events of one row; of an address also those of its targets and subaddress rules.
 
-    Of a user, what opens the panel: flags and groups, a role among them.
+    Of a domain, those of notices to its owners. Of a user, what opens the panel: flags and groups,
+    a role among them.
     """
     concrete: Any = model._meta.concrete_model
     if concrete is User:
@@ -88,6 +97,9 @@ def sources_of(model: type[models.Model], pk: Any) -> list[Source]:
         # Apart, since one condition with both would be looked for in the whole table.
         rule_ids = rules.objects.filter(address_id=pk).values_list("pgh_obj_id", flat=True)
         sources.append(Source(targets, Q(rule_id__in=set(rule_ids))))
+    if concrete is Domain:
+        told: Any = Forewarning.pgh_event_model  # type: ignore[attr-defined]
+        sources.append(Source(told, Q(domain_id=pk)))
     if concrete is SubaddressRule:
         sources.append(Source(Target.pgh_event_model, Q(rule_id=pk)))  # type: ignore[attr-defined]
     return sources

@@ -125,6 +125,21 @@ class DomainQuerySet(TenantQuerySet):
         return self.exclude(state=DomainState.RELEASED)
 
 
+class ForewarningQuerySet(TenantQuerySet):
+    def current(self) -> Self:
+        """About records that are still missing, of domains that are still active."""
+        return self.filter(
+            domain__state=DomainState.ACTIVE,
+            domain__checks__kind=F("kind"),
+            domain__checks__since=F("missing_since"),
+            domain__checks__standing__in=MISSING_STATES,
+        ).distinct()
+
+    def untold(self) -> Self:
+        """Of these, what no owner was told yet."""
+        return self.current().filter(told_at=None)
+
+
 class AddressQuerySet(TenantQuerySet):
     def alive(self) -> Self:
         """Enabled and not expired."""

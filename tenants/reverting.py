@@ -97,6 +97,8 @@ def net_changes(sources: Iterable[history.Source], edit: str) -> list[Net]:
     found: list[Net] = []
     for source in sources:
         rows: Any = source.events._default_manager
+        if rows.model.pgh_tracked_model not in ORDER:  # a notice that was sent stays sent
+            continue
         events = rows.filter(source.belongs, history.in_edit(edit)).order_by("pgh_id")
         by_row: dict[Any, list[Any]] = {}
         for event in events[: ROWS_AT_ONCE * 10]:

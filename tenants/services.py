@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 
 from gateway.models import RoutingRecord
 from gateway.routing.facts import DomainState
-from tenants import changes
+from tenants import changes, forewarning
 from tenants.changes import Actor
 from tenants.dns import (
     DnspythonResolver,
@@ -301,13 +301,18 @@ def _apply_findings(
 ) -> None:
     checks = {(check.kind, check.record_name): check for check in domain.checks.all()}
     found = _states_by_kind(findings)
+    standings = {Kind(check.kind): _standing(check) for check in checks.values()}
     step = next_state(
         DomainState(domain.state),
-        standings={Kind(check.kind): _standing(check) for check in checks.values()},
+        standings=standings,
         found=found,
         now=now,
         evidence_of_life_at=_last_mail(domain, now) if found[Kind.MX] != State.PRESENT else None,
+        told=forewarning.told_kinds(domain, standings, now),
     )
+    for kind in step.lasting:
+        since = step.standings[kind].since
+        forewarning.warn(domain, kind, since, findings, now=now, actor=actor)
     refusal = _move(domain, step.state, step.reason, actor)
     for finding in findings:
         key = (finding.kind, finding.expected.name)

@@ -333,7 +333,10 @@ class AlarmRecipient(Ruled):
 
 
 class Notice(models.Model):
-    """What one recipient is told at one moment: the row is the outbox."""
+    """What one recipient is told at one moment: the row is the outbox.
+
+    A recipient of alarms, or a domain's owner, who gets mail at `mailbox` about a `forewarning`.
+    """
 
     class State(models.TextChoices):
         WAITING = "waiting", "waiting"
@@ -341,7 +344,13 @@ class Notice(models.Model):
         FAILED = "failed", "failed"
 
     id = models.UUIDField(primary_key=True, default=uuid7)
-    recipient = models.ForeignKey(AlarmRecipient, on_delete=models.CASCADE, related_name="notices")
+    recipient = models.ForeignKey(
+        AlarmRecipient, on_delete=models.CASCADE, null=True, related_name="notices"
+    )
+    forewarning = models.ForeignKey(
+        "tenants.Forewarning", on_delete=models.CASCADE, null=True, related_name="+"
+    )
+    mailbox = models.EmailField(default="", db_default="")
     created_at = models.DateTimeField()
     subject = models.CharField(max_length=500)
     text = models.TextField()
@@ -359,6 +368,17 @@ class Notice(models.Model):
                 fields=["next_attempt_at"], condition=Q(state="waiting"), name="notice_waiting"
             )
         ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(forewarning=None, recipient__isnull=False)
+                | Q(forewarning__isnull=False, recipient=None),
+                name="notice_for_one",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.subject
+
+    @property
+    def addressee(self) -> str:
+        return self.mailbox or str(self.recipient)

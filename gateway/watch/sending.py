@@ -17,7 +17,7 @@ from gateway.watch.models import AlarmRecipient, Notice
 from gateway.watch.outcome import Undelivered
 from gateway.watch.places import UNOPENED
 from gateway.watch.webhook import Posting, post
-from tenants import changes
+from tenants import changes, forewarning
 from tenants.changes import Actor
 
 FIRST_RETRY = timedelta(minutes=1)
@@ -43,7 +43,7 @@ def claim(now: datetime, *, only: UUID | None = None) -> Notice | None:
     with transaction.atomic():
         due = Notice.objects.filter(state=Notice.State.WAITING, next_attempt_at__lte=now)
         due = due.filter(pk=only) if only else due
-        rows = due.order_by("next_attempt_at").select_related("recipient")
+        rows = due.order_by("next_attempt_at").select_related("recipient", "forewarning")
         notice = rows.select_for_update(skip_locked=True, of=("self",)).first()
         if notice is not None:
             notice.attempts += 1
@@ -63,10 +63,12 @@ def send(notice: Notice, *, now: datetime) -> bool:
         notice.next_attempt_at = now + wait
         if refused.is_gone or now - notice.created_at >= GIVEN_UP_AFTER:
             notice.state = Notice.State.FAILED
-        if refused.is_gone:
+        if refused.is_gone and notice.recipient is not None:
             _switch_off(notice.recipient)
-        log.warning("alarm not told", recipient=str(notice.recipient), reply=notice.reply)
+        log.warning("notice not sent", recipient=notice.addressee, reply=notice.reply)
     notice.save(update_fields=["state", "sent_at", "reply", "next_attempt_at"])
+    if notice.state == Notice.State.SENT and notice.forewarning is not None:
+        forewarning.note_told(notice.forewarning, now=now, actor=ITSELF)
     return notice.state == Notice.State.SENT
 
 
@@ -85,6 +87,8 @@ def _switch_off(recipient: AlarmRecipient) -> None:
 
 def _deliver(notice: Notice, now: datetime) -> str:
     """What the other side said. Raises Undelivered."""
+    if notice.recipient is None:
+        return mailing.mail(str(notice.id), notice.mailbox, notice.subject, notice.text)
     if not notice.recipient.enabled:
         raise Undelivered("the recipient is switched off")
     if notice.recipient.address == UNOPENED:

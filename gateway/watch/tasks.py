@@ -13,6 +13,7 @@ from gateway.headroom import at_most
 from gateway.watch import (
     alarms,
     metrics,  # noqa: F401 - registers the gauge where jobs run
+    owners,
     sending,
     traffic,
 )
@@ -37,5 +38,6 @@ def look_for_trouble() -> None:
 @shared_task(ignore_result=True)
 @at_most(headroom.TELLERS)
 def tell() -> None:
-    """Send what recipients are to be told and have not been yet."""
+    """Send what recipients of alarms and domains' owners are to be told, and have not been yet."""
+    owners.queue(timezone.now())
     sending.send_due(timezone.now)

@@ -23,9 +23,11 @@ from tenants.admin.filters import EnvironmentFilter, TroubleFilter
 from tenants.admin.records import records_of
 from tenants.admin.trouble import outlook_of, trouble_of
 from tenants.dns import zone_file
+from tenants.forewarning import owners_to_tell
 from tenants.golive import checklist, read_facts
 from tenants.models import Domain
 
+SHOWN_FOREWARNINGS = 5
 STATE_COLOURS = {
     Domain.State.PENDING: "info",
     Domain.State.ACTIVE: "success",
@@ -139,6 +141,9 @@ class DomainAdmin(ExportMixin, PanelAdmin):
             "records": records,
             "zone_file": zone_file(each.expected for each in records if not each.is_optional),
             "checklist": lines,
+            "forewarnings": row.forewarnings.all()[:SHOWN_FOREWARNINGS],
+            "current": set(row.forewarnings.current().values_list("pk", flat=True)),
+            "owners": len(owners_to_tell(row.tenant)),
             "open_lines": sum(not line.is_done for line in lines),
         }
 

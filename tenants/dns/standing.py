@@ -4,7 +4,7 @@ Rule of this file: pure, slow down and quick up. Unknown changes nothing, absenc
 presence counts at once; mail that arrives speaks for the MX whatever DNS says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -51,12 +51,14 @@ class Step:
     """The outcome of one check of a domain.
 
     `standings` holds every kind known so far. `reason` is a sentence for the history,
-    empty when the state stays.
+    empty when the state stays. `lasting` are the kinds that will degrade the domain, of
+    which its owners have to be told before.
     """
 
     state: DomainState
     standings: Mapping[Kind, Standing]
     reason: str = ""
+    lasting: tuple[Kind, ...] = ()
 
 
 def next_state(
@@ -66,6 +68,7 @@ def next_state(
     found: Mapping[Kind, State],
     now: datetime,
     evidence_of_life_at: datetime | None,
+    told: Collection[Kind] = ESSENTIAL_KINDS,
 ) -> Step:
     """What one check (`found`, the state per kind) makes of a domain.
 
@@ -73,7 +76,8 @@ def next_state(
       at that moment the counting starts afresh, so that onboarding takes its time.
     * active becomes degraded when ownership or MX was found missing in this check, in
       three or more in a row, and for 72 hours or more; for MX, not while mail was received
-      (`evidence_of_life_at`) within the last 72 hours.
+      (`evidence_of_life_at`) within the last 72 hours, and for neither before its owners
+      were `told` of it and have had the time that they were given.
     * degraded becomes active when one of them is found present and none is overdue, of which
       the MX does not count while mail is received.
     * released stays released.
@@ -83,7 +87,7 @@ def next_state(
     if domain_state == DomainState.PENDING:
         return _step_pending(counted, found, now)
     if domain_state == DomainState.ACTIVE:
-        return _step_active(counted, found, now, evidence_of_life_at)
+        return _step_active(counted, found, now, evidence_of_life_at, told)
     if domain_state == DomainState.DEGRADED:
         return _step_degraded(counted, found, now, evidence_of_life_at)
     return Step(DomainState(domain_state), counted)
@@ -120,16 +124,20 @@ def _step_active(
     found: Mapping[Kind, State],
     now: datetime,
     evidence_of_life_at: datetime | None,
+    told: Collection[Kind],
 ) -> Step:
+    lasting: list[Kind] = []
     alive = _is_alive(now, evidence_of_life_at)
     for kind in ESSENTIAL_KINDS:
         if found.get(kind, State.UNKNOWN) in (State.PRESENT, State.UNKNOWN):
             continue
         if kind == Kind.MX and alive:
             continue
-        if is_overdue(standings[kind], now):
+        if is_overdue(standings[kind], now) and kind in told:
             return Step(DomainState.DEGRADED, standings, _overdue_reason(kind, standings[kind]))
-    return Step(DomainState.ACTIVE, standings)
+        if standings[kind].times_in_row >= DEGRADING_TIMES:
+            lasting.append(kind)
+    return Step(DomainState.ACTIVE, standings, lasting=tuple(lasting))
 
 
 def _step_degraded(

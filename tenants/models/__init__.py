@@ -8,6 +8,7 @@ from tenants.models.address import (
 )
 from tenants.models.domain import Domain, DomainCheck
 from tenants.models.export import Export
+from tenants.models.forewarning import Forewarning
 from tenants.models.identity import SendAsIdentity
 from tenants.models.job import Job, JobItem
 from tenants.models.mailbox import Mailbox, NextHop
@@ -25,6 +26,7 @@ __all__ = [
     "Domain",
     "DomainCheck",
     "Export",
+    "Forewarning",
     "Job",
     "JobItem",
     "Mailbox",

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from gateway.models import RoutingRecord
-from tenants import services
+from tenants import forewarning, services
 from tenants.dns import Expected, Kind
 from tenants.models import Address, Alias, Domain, DomainCheck, Mailbox, RoleAddress, Target, Tenant
 from tests.tenants.memory_resolver import MemoryResolver
@@ -346,6 +346,73 @@ def test_absence_degrades_a_domain_only_after_three_checks_and_72_hours(claim):
     assert domain.state == "degraded"
     assert last_context(domain)["reason"].startswith("The ownership record has been absent")
     assert domain.is_receiving
+
+
+@pytest.fixture
+def owned(claim, world, settings) -> Domain:
+    """An active domain whose tenant has an owner, whom the panel can mail."""
+    settings.PANEL_MAIL_URL = "smtp://127.0.0.1:1"
+    return check(claim, all_of(claim), START)
+
+
+def test_owners_are_to_be_told_once_before_their_domain_is_degraded(owned):
+    domain = check_often(owned, MemoryResolver(), hours=120)
+
+    told = {each.kind: each for each in domain.forewarnings.all()}
+    assert domain.state == "active", "nobody was told yet"
+    assert set(told) == {"ownership", "mx"}
+    assert domain.forewarnings.count() == 2
+    assert told["mx"].expected == "new.example MX 10 localhost."
+    assert told["mx"].missing_since == START
+    assert told["mx"].degrades_at == START + 72 * HOUR
+    assert last_context(told["mx"])["reason"] == "DNS check"
+
+
+def test_a_domain_is_degraded_when_its_owners_had_a_day_since_they_were_told(owned):
+    empty = MemoryResolver()
+    check_often(owned, empty, hours=96)
+    for each in owned.forewarnings.all():
+        forewarning.note_told(each, now=START + 96 * HOUR, actor=ACTOR)
+
+    assert check(owned, empty, START + 119 * HOUR).state == "active"
+    assert check(owned, empty, START + 120 * HOUR).state == "degraded"
+
+
+def test_what_goes_missing_anew_is_told_anew(owned):
+    empty = MemoryResolver()
+    domain = check_often(owned, empty, hours=48)
+    for each in domain.forewarnings.all():
+        forewarning.note_told(each, now=START + 48 * HOUR, actor=ACTOR)
+    domain = check(domain, all_of(domain), START + 60 * HOUR)
+    assert not domain.forewarnings.current().exists()
+
+    domain = check_often(domain, empty, hours=96, start=START + 61 * HOUR)
+
+    assert domain.state == "active"
+    assert domain.forewarnings.current().count() == 2
+    assert domain.forewarnings.count() == 4
+
+
+def test_a_record_that_is_missing_for_a_moment_is_told_to_nobody(owned):
+    domain = check_often(owned, MemoryResolver(), hours=2, every=2)
+
+    assert check_of(domain).times_in_row == 2
+    assert not domain.forewarnings.exists()
+
+
+@pytest.mark.parametrize("lacking", ["mail server", "address", "owner"])
+def test_a_domain_does_not_wait_where_there_is_nobody_to_tell(owned, world, settings, lacking):
+    if lacking == "mail server":
+        settings.PANEL_MAIL_URL = ""
+    elif lacking == "address":
+        type(world.owner).objects.filter(pk=world.owner.pk).update(email="")
+    else:
+        world.a.memberships.filter(user=world.owner).update(role="admin")
+
+    domain = check_often(owned, MemoryResolver(), hours=72)
+
+    assert domain.state == "degraded"
+    assert domain.forewarnings.count() == 2
 
 
 def test_unknown_changes_nothing_and_keeps_what_was_known(claim):
