@@ -122,6 +122,7 @@ UNFOLD: dict[str, Any] = {
     ],
     "SCRIPTS": [
         lambda request: static("tenants/panel.js"),
+        lambda request: static("tenants/lookups.js"),
         lambda request: static("gateway/search.js"),
     ],
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": NAVIGATION},

@@ -11,7 +11,8 @@ from datetime import datetime
 from itertools import accumulate
 from typing import Any, Self
 
-from django.db.models import Exists, Model, OuterRef, Q
+from django.db.models import Exists, Model, OuterRef, Q, Subquery
+from django.db.models.lookups import In
 
 from tenants import history
 from tenants.history import Edit, Source
@@ -92,11 +93,8 @@ def sources_of_tenant(tenant_id: int) -> dict[str, Source]:
         _events(Domain).filter(tenant_id=tenant_id).values_list("pgh_obj_id", flat=True).distinct()
     )
     of_address = {"domain_id__in": domains}
+    ruled = Q(rule_id__isnull=False) & Q(In(Subquery(_domain_of_rule()), domains))
     addresses = _events(Address).filter(pgh_obj_id=OuterRef("address_id"), **of_address)
-    rules = _events(SubaddressRule).filter(pgh_obj_id=OuterRef("rule_id"))
-    ruled = rules.filter(
-        Exists(_events(Address).filter(pgh_obj_id=OuterRef("address_id"), **of_address))
-    )
     boxes = _events(Mailbox).filter(pgh_obj_id=OuterRef("mailbox_id"), tenant_id=tenant_id)
     own = Q(tenant_id=tenant_id)
     belongs: dict[type[Model], Q] = {
@@ -104,10 +102,22 @@ def sources_of_tenant(tenant_id: int) -> dict[str, Source]:
         **dict.fromkeys((Membership, Domain, NextHop, Mailbox), own),
         Address: Q(**of_address),
         SubaddressRule: Q(Exists(addresses)),
-        Target: Q(Exists(addresses)) | Q(Exists(ruled)),
+        Target: Q(Exists(addresses)) | ruled,
         SendAsIdentity: Q(Exists(boxes)),
     }
     return {name: Source(_events(model).model, belongs[model]) for name, model in MODELS.items()}
+
+
+def _domain_of_rule() -> Any:
+    """The domain of the address of the rule that an event of a target is about.
+
+    As one value, which is looked up for a row when it is read: what a tenant's rules are would be
+    found out before, among all of its addresses.
+    """
+    addresses = _events(Address).filter(pgh_obj_id=OuterRef("address_id")).order_by()
+    rules = _events(SubaddressRule).filter(pgh_obj_id=OuterRef("rule_id")).order_by()
+    domain = Subquery(addresses.values("domain_id")[:1])
+    return rules.annotate(domain=domain).values("domain")[:1]
 
 
 def read(tenant_id: int, wanted: Wanted, after: Place | None = None) -> Page:

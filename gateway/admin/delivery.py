@@ -13,6 +13,7 @@ from unfold.decorators import display
 from gateway.admin.event import DecidedAdmin, DeliveryColumns, ReadOnlyInline, links_to
 from gateway.admin.filters import (
     AnyDestinationFilter,
+    DeliveryEnvironmentFilter,
     DomainFilter,
     HopFilter,
     KindFilter,
@@ -75,6 +76,7 @@ class DeliveryAdmin(DeliveryColumns, DeedsMixin, DecidedAdmin):
         AnyDestinationFilter,
         ("tenant", AutocompleteSelectFilter),
         ("record__domain", DomainFilter),
+        DeliveryEnvironmentFilter,
     )
     search_fields = ("record__key",)
     search_help_text = "Queue id, Message-ID, or the beginning of a recipient"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import reduce
+from ipaddress import ip_address
 from operator import or_
 from typing import Any
 
@@ -37,6 +38,7 @@ WAITING = (Delivery.State.PENDING, Delivery.State.SENDING, Delivery.State.DEFERR
 # A gateway numbers its events by its own clock, their time is the database's.
 CLOCKS_DIFFER = timedelta(minutes=5)
 NEWEST = 100_000
+NEWEST_JOINED = 20_000
 NEWEST_OF_TENANT = 10_000
 
 
@@ -105,6 +107,21 @@ class AnswerFilter(DropdownFilter):
         if self.value() == "refused":
             return queryset.exclude(reason__in=replies.deferring_reasons())
         return queryset
+
+
+class ServedFilter(DropdownFilter):
+    """Refusals are counted by domain, all of those not served here as one without a name."""
+
+    title = "domain"
+    parameter_name = "served"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return (("yes", "Served here"), ("no", "Not served here"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() == "no":
+            return queryset.filter(domain_name="")
+        return queryset.exclude(domain_name="") if self.value() == "yes" else queryset
 
 
 class KindFilter(EqualsFilter):
@@ -206,18 +223,64 @@ class EventEnvironmentFilter(DomainEnvironmentFilter):
     """Among the newest events, as KindFilter."""
 
     title = f"environment, of the newest {NEWEST:,}"
+    domain = "domain"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return of_newest(self.among(queryset)) if self.value() else queryset
+
+    def among(self, queryset: QuerySet) -> QuerySet:
+        named = Domain.objects.filter(environment=self.value())
+        return queryset.filter(**{f"{self.domain}__in": named.values("pk")})
+
+
+class DeliveryEnvironmentFilter(EventEnvironmentFilter):
+    """As its record's, which takes a look at each record; of what waits, all of it."""
+
+    title = f"environment; of the newest {NEWEST_JOINED:,} unless they wait"
+    domain = "record__domain"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         if not self.value():
             return queryset
-        named = Domain.objects.filter(environment=self.value())
-        return of_newest(queryset.filter(domain__in=named.values("pk")))
+        return newest_or_open(request, self.among(queryset), most=NEWEST_JOINED)
 
 
-def newest_or_open(request: HttpRequest, rows: QuerySet) -> QuerySet:
+class KeptEnvironmentFilter(DeliveryEnvironmentFilter):
+    """Of what is kept back, which is little."""
+
+    title = "environment"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return self.among(queryset) if self.value() else queryset
+
+
+class ClientFilter(DropdownFilter):
+    """One client that a link chose, among the newest records; its refusals among the newest
+    refusals, of which there is an index. There is none of clients.
+    """
+
+    title = f"client, of the newest {NEWEST:,}"
+    parameter_name = "client__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        chosen = request.GET.get(self.parameter_name, "")
+        return [(chosen, chosen)] if chosen else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if not self.value():
+            return queryset
+        try:
+            found = queryset.filter(client=str(ip_address(self.value())))
+        except ValueError:
+            return queryset.none()
+        is_refused = request.GET.get("accepted__exact") == "0"
+        return of_newest_refused(found) if is_refused else of_newest(found)
+
+
+def newest_or_open(request: HttpRequest, rows: QuerySet, *, most: int = NEWEST) -> QuerySet:
     """All of the deliveries where only open ones are asked for, else those among the newest."""
     is_open = request.GET.get("state__exact") in OPEN or request.GET.get("waiting") == "yes"
-    return rows if is_open else of_newest(rows)
+    return rows if is_open else of_newest(rows, most)
 
 
 def newest_of_tenant(rows: QuerySet, tenant_id: int) -> QuerySet:
@@ -229,11 +292,19 @@ def newest_of_tenant(rows: QuerySet, tenant_id: int) -> QuerySet:
     return mine if oldest is None else mine.filter(pk__gt=oldest)
 
 
-def of_newest(rows: QuerySet) -> QuerySet:
-    """Those of the rows that are among the NEWEST events of their table."""
+def of_newest(rows: QuerySet, most: int = NEWEST) -> QuerySet:
+    """Those of the rows that are among the newest events of their table."""
     ids = rows.model._default_manager.order_by("-pk").values_list("pk", flat=True)
-    oldest = ids[NEWEST : NEWEST + 1].first()
+    oldest = ids[most : most + 1].first()
     return rows if oldest is None else rows.filter(pk__gt=oldest)
+
+
+def of_newest_refused(records: QuerySet) -> QuerySet:
+    """Those of the records that are among the NEWEST refused ones."""
+    refused = records.model._default_manager.filter(accepted=False).order_by("-at")
+    oldest = refused.values_list("at", flat=True)[NEWEST : NEWEST + 1].first()
+    mine = records.filter(accepted=False)
+    return mine if oldest is None else mine.filter(at__gt=oldest)
 
 
 def in_lane(deliveries: QuerySet, lane: str) -> QuerySet:

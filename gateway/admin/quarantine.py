@@ -11,7 +11,7 @@ from unfold.decorators import display
 from gateway import trail
 from gateway.admin.delivery import DeliveryAdmin
 from gateway.admin.event import links_to
-from gateway.admin.filters import DestinationFilter, KeptBackFilter
+from gateway.admin.filters import DestinationFilter, KeptBackFilter, KeptEnvironmentFilter
 from gateway.admin.interventions import InterventionMixin
 from gateway.admin.shown import link
 from gateway.models import Delivery, Intervention, Quarantined
@@ -28,6 +28,7 @@ class QuarantineAdmin(DeliveryAdmin):
         ("tenant", AutocompleteSelectFilter),
         ("hop", AutocompleteSelectFilter),
         DestinationFilter,
+        KeptEnvironmentFilter,
     )
     list_select_related = ("tenant", "record", "message")
     list_name = "quarantine"

@@ -12,6 +12,7 @@ from gateway import trail
 from gateway.admin.body import READ, BodyMixin, readings_of
 from gateway.admin.event import DecidedAdmin, EventAdmin, links_to
 from gateway.admin.filters import (
+    ClientFilter,
     DomainFilter,
     EventEnvironmentFilter,
     ReasonFilter,
@@ -43,6 +44,7 @@ class RoutingRecordAdmin(DecidedAdmin):
         ("tenant", AutocompleteSelectFilter),
         ("domain", DomainFilter),
         EventEnvironmentFilter,
+        ClientFilter,
         TimeFilter,
     )
     search_fields = ("key",)

@@ -18,10 +18,9 @@ from gateway.models import Concern, Delivery
 from gateway.watch.figures import DEFAULT, Outcome
 from gateway.watch.models import TrafficCount
 from gateway.watch.traffic import HOUR, Range
-from gateway.watch.usage import DOMAINS_NAMED
 from tenants.admin.filters import WEEK
 from tenants.admin.paging import at_most
-from tenants.counting import COUNTED, capped_count
+from tenants.counting import COUNTED, DOMAINS_NAMED, capped_count
 from tenants.models import (
     Address,
     Alias,

@@ -128,7 +128,7 @@ def _lane_evidence(trouble: LaneTrouble) -> str:
     if trouble.oldest_deferred_at is not None:
         told.append(
             f"{_count(trouble.deferred, 'delivery is', 'deliveries are')} put off, the oldest "
-            f"accepted {_moment(trouble.oldest_deferred_at)}."
+            f"since {_moment(trouble.oldest_deferred_at)}."
         )
     if trouble.reply:
         told.append(f"It said: {trouble.reply[:300]}")
@@ -174,7 +174,8 @@ def _flood(flood: Flood, subject: str, severity: Severity) -> Finding:
         place = ("gateway_routingrecord_changelist", f"accepted__exact=0&within=hour&{asked}")
     else:
         title = f"Many refusals on {flood.name or 'domains not served here'}"
-        place = ("gateway_refusalcount_changelist", f"within=hour&q={flood.name}")
+        asked = f"q={flood.name}" if flood.name else "served=no"
+        place = ("gateway_refusalcount_changelist", f"within=hour&{asked}")
     return Finding(Kind.ATTACK, subject, severity, title, evidence, flood.tenant_id, place)
 
 

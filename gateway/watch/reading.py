@@ -22,8 +22,9 @@ from tenants.models import Address, Domain, DomainCheck, NextHop, Tenant
 ESSENTIAL = ("ownership", "mx")  # the records that a domain is degraded for
 SMARTHOST = "The smarthost"
 
+# What was kept back is not put off for that long: staff let it go on at tried_since.
 _DEFERRED = """
-SELECT kind || ':' || coalesce(hop_id, 0)::text, count(*), min(created_at),
+SELECT kind || ':' || coalesce(hop_id, 0)::text, count(*), min(coalesce(tried_since, created_at)),
     (array_agg(last_reply ORDER BY next_attempt_at DESC))[1]
 FROM gateway_delivery WHERE state = 'deferred' GROUP BY 1
 """

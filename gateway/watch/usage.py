@@ -13,11 +13,10 @@ from gateway.routing.policy import storage_counter, tenant_rate_counter
 from gateway.routing.window import RollingHour
 from gateway.watch.facts import Severity
 from gateway.watch.judge import QUOTA_PERCENT
-from tenants.counting import COUNTED
+from tenants.counting import COUNTED, DOMAINS_NAMED
 from tenants.models import Address, Domain, Tenant
 from tenants.querysets import TenantQuerySet
 
-DOMAINS_NAMED = 500
 WHEN_USED_UP = {
     "max_domains": "No further domain can be claimed.",
     "max_addresses": "No further address can be made.",

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.contrib.admin import SimpleListFilter
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.utils import label_for_field
+from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.db.models import BooleanField
 
 TRUTHS = {"1": "yes", "0": "no"}
@@ -13,6 +14,21 @@ TRUTHS = {"1": "yes", "0": "no"}
 def tell(listed: ChangeList) -> str:
     """As in "domain a.example, state Enabled, begins with “sales”"; "all" where nothing is."""
     return ", ".join(_parts(listed)) or "all"
+
+
+def tell_order(listed: ChangeList) -> str:
+    """As in "sorted by expires at, the last first"; empty where nobody chose an order."""
+    if ORDER_VAR not in listed.params:
+        return ""
+    columns = [
+        f"{_label(listed, number)}{', the last first' if way == 'desc' else ''}"
+        for number, way in listed.get_ordering_field_columns().items()
+    ]
+    return f"sorted by {' and '.join(columns)}" if columns else ""
+
+
+def _label(listed: ChangeList, number: int) -> str:
+    return str(label_for_field(listed.list_display[number], listed.model, listed.model_admin))
 
 
 def _parts(listed: ChangeList) -> Iterator[str]:

@@ -4,12 +4,15 @@ A view belongs to its author: others open it where it is shared, and change noth
 """
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -17,6 +20,8 @@ from django.views.decorators.http import require_POST
 
 from tenants import changes
 from tenants.admin.attribution import actor_of
+from tenants.admin.narrowing import tell, tell_order
+from tenants.admin.paging import KeysetChangeList
 from tenants.models import SavedView
 from tenants.models.saved_view import normalise_query
 
@@ -29,6 +34,13 @@ class Tab:
     url: str
     is_open: bool
     author: str  # empty for one's own
+
+
+class Narrowed(KeysetChangeList):
+    """A list that is only asked what it shows: its rows are not read."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        self.result_list = []
 
 
 class SavedViewsMixin:
@@ -93,7 +105,7 @@ class SavedViewsMixin:
             **self.admin_site.each_context(request),
             "title": f"Views of {self.opts.verbose_name_plural}",
             "opts": self.opts,
-            "views": views.select_related("author"),
+            "views": [(view, self._told(request, view)) for view in views.select_related("author")],
             "list_url": self._url("changelist"),
             "edit_name": f"admin:{self._name('view_edit')}",
             "delete_name": f"admin:{self._name('view_delete')}",
@@ -113,6 +125,40 @@ class SavedViewsMixin:
         changes.delete(view, actor=actor_of(request))
         messages.success(request, f"The view “{view.name}” is deleted.")
         return redirect(self._url("views"))
+
+    def _told(self, request: HttpRequest, view: SavedView) -> str:
+        """What a view shows, in words; its query where its list knows no such filter any more."""
+        asked = copy(request)
+        asked.GET = QueryDict(view.query)
+        try:
+            listed = self._narrowed(asked)
+        except (IncorrectLookupParameters, DisallowedModelAdminLookup):
+            return f"no longer understood: {view.query}"
+        parts = [tell(listed), tell_order(listed)]
+        return "; ".join(filter(None, parts))
+
+    def _narrowed(self, request: HttpRequest) -> Narrowed:
+        """The list as this request narrows and sorts it."""
+        admin: Any = self
+        display = admin.get_list_display(request)
+        if admin.get_actions(request):  # of which orders count, too
+            display = ["action_checkbox", *display]
+        return Narrowed(
+            request,
+            admin.model,
+            display,
+            admin.get_list_display_links(request, display),
+            admin.get_list_filter(request),
+            admin.date_hierarchy,
+            admin.get_search_fields(request),
+            admin.get_list_select_related(request),
+            admin.list_per_page,
+            admin.list_max_show_all,
+            admin.list_editable,
+            admin,
+            admin.get_sortable_by(request),
+            admin.search_help_text,
+        )
 
     def _save(self, request: HttpRequest, view: SavedView) -> bool:
         try:

@@ -238,6 +238,17 @@ class Address(Ruled):
             models.Index(fields=["expires_at", "id"], name="address_expiring"),
             models.Index(fields=["created_at", "id"], name="address_made"),
             models.Index(fields=["key"], condition=Q(enabled=False), name="address_disabled"),
+            # What a tenant's page counts, without a look at the rows.
+            models.Index(
+                fields=["domain", "kind", "expired_at", "id"],
+                condition=Q(enabled=False),
+                name="address_off_of_domain",
+            ),
+            models.Index(
+                fields=["domain", "kind", "expires_at", "id"],
+                condition=Q(expires_at__isnull=False),
+                name="address_ending_of_domain",
+            ),
         ]
 
     def __str__(self) -> str:

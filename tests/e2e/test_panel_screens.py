@@ -2,7 +2,7 @@
 
 What assistive technology meets is looked at in the light; in the dark only colours differ, so that
 only they are looked at, and on the long pages alone. SCREENSHOTS=1 takes all pages in both, and
-writes their pictures. Django's own look-up fields are left out (NOT_OURS in panel.py).
+writes their pictures.
 """
 
 import os

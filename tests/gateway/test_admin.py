@@ -13,13 +13,22 @@ from gateway.admin import filters
 from gateway.directory import read_facts
 from gateway.explain import explain
 from gateway.ids import queue_id, uuid7
-from gateway.models import Attempt, Counter, Delivery, Message, RefusalCount, RoutingRecord
+from gateway.models import (
+    Attempt,
+    Counter,
+    Delivery,
+    Message,
+    Quarantined,
+    RefusalCount,
+    RoutingRecord,
+)
 from gateway.routing import replies
 from gateway.routing.address import Address
 from gateway.routing.facts import LookupFailed, Session
 from gateway.routing.resolve import resolve
 from tenants.admin import paging
 from tests import world as make
+from tests.gateway.watch.mail import record
 from tests.pages import url_of
 from tests.staff import client_of, make_staff
 from tests.world import World, make_world
@@ -382,6 +391,40 @@ def store_for(world: World, domain: Any) -> RoutingRecord:
     return record
 
 
+@pytest.mark.parametrize("more", [{}, {"accepted__exact": "0"}])
+def test_records_of_a_client_are_looked_for_among_the_newest(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch, more: dict[str, str]
+) -> None:
+    monkeypatch.setattr(filters, "NEWEST", 2)
+    now = timezone.now()
+    for minutes, name in enumerate(("192.0.2.1", "192.0.2.2", "192.0.2.1")):
+        record(now + timedelta(minutes=minutes), is_accepted=False, client=name)
+
+    def listed(name: str) -> int:
+        page = client.get(url_of(RoutingRecord, "changelist"), {"client__exact": name} | more)
+        return len(page.context_data["cl"].result_list)
+
+    assert listed("192.0.2.1") == 1  # the other one is older than the newest two
+    assert listed("192.0.2.2") == 1
+    assert listed("192.0.2.9") == 0
+    assert listed("nonsense") == 0
+
+
+def test_refusals_on_domains_not_served_here_are_a_choice_of_their_own(
+    client: Client, world: World
+) -> None:
+    for name in ("", "a.example"):
+        RefusalCount.objects.create(domain_name=name, reason="x", minute=timezone.now())
+
+    def listed(**query: str) -> list[str]:
+        page = client.get(url_of(RefusalCount, "changelist"), query)
+        return [row.domain_name for row in page.context_data["cl"].result_list]
+
+    assert listed(served="no") == [""]
+    assert listed(served="yes") == ["a.example"]
+    assert len(listed()) == 2
+
+
 def test_records_and_deliveries_are_filtered_by_domain_and_environment(
     client: Client, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,6 +443,10 @@ def test_records_and_deliveries_are_filtered_by_domain_and_environment(
     assert listed(RoutingRecord, environment="staging") == [rows[2].pk]
     assert listed(RoutingRecord, environment="production") == [rows[1].pk, rows[0].pk]
     assert listed(RoutingRecord, environment="nowhere") == []
+    assert listed(Delivery, environment="staging") == [rows[2].pk]
+    assert listed(Delivery, environment="nowhere") == []
+    Delivery.objects.update(state=Delivery.State.HELD)
+    assert listed(Quarantined, environment="staging") == [rows[2].pk]
     for _ in range(2):
         store_for(world, world.other_domain)
     assert listed(RoutingRecord, **{by_record: staging.pk}) == []  # of its tenant's newest two

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from tenants import changes, services
+from tenants.admin import filters
 from tenants.models import (
     Address,
     Alias,
@@ -155,6 +156,18 @@ def test_filters_find_what_they_name(
     make.make_alias(make.make_domain(world.a, environment="staging"), "staged")
     rows = client.get(url_of(Alias, "changelist"), query).context_data["cl"].result_list
     assert [row.local_part for row in rows] == found
+
+
+@pytest.mark.parametrize("named", [0, 10])
+def test_addresses_of_an_environment_are_found_however_many_domains_it_has(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch, named: int
+) -> None:
+    monkeypatch.setattr(filters, "DOMAINS_NAMED", named)
+    make.make_alias(world.domain, "live")
+    make.make_alias(make.make_domain(world.a, environment="staging"), "staged")
+    query = {"environment": "staging"}
+    rows = client.get(url_of(Alias, "changelist"), query).context_data["cl"].result_list
+    assert [row.local_part for row in rows] == ["staged"]
 
 
 def test_a_list_can_be_narrowed_to_a_tenant(client: Client, world: World) -> None:

@@ -52,6 +52,23 @@ def test_a_view_is_saved_and_opens_the_list_as_it_was(client: Client, world: Wor
     assert tabs(client, "o=-1&expiry=week") == [("Soon", True, "")]
 
 
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (QUERY, "expiry Within 7 days; sorted by address, the last first"),
+        ("", "all"),
+        ("q=anna&state=disabled", "state Disabled, begins with “anna”"),
+        ("colour=red", "no longer understood: colour=red"),
+    ],
+)
+def test_the_page_of_views_says_in_words_what_each_shows(
+    client: Client, world: World, query: str, told: str
+) -> None:
+    save(client, query=query)
+    page = client.get(url_of(Alias, "views"))
+    assert [words for _, words in page.context_data["views"]] == [told]
+
+
 def test_a_name_is_taken_once(client: Client, world: World) -> None:
     save(client)
     save(client, query="expiry=past")

@@ -17,11 +17,12 @@ from pytest_django import Settings
 
 from gateway.models import Delivery, Outage
 from gateway.watch import alarms, traffic
-from gateway.watch.facts import Facts, Finding, Kind, LaneTrouble, Severity
+from gateway.watch.facts import Facts, Finding, Flood, Kind, LaneTrouble, Severity
 from gateway.watch.figures import DEFAULT, WINDOWS
 from gateway.watch.judge import judge
 from gateway.watch.models import Alarm, AlarmRecipient, AlarmStep, Heartbeat
 from gateway.watch.places import UNOPENED, reseal, unseal_all
+from gateway.watch.reading import read_facts
 from gateway.watch.webhook import conceal
 from tenants.roles import Role
 from tests import world as make
@@ -127,6 +128,24 @@ def test_overview_shows_next_hops_that_are_out_or_put_mail_off(
     assert [line.value.partition(" since")[0] for line in lines] == ["out", "out", "puts mail off"]
     assert listed_at(client, lines[0].url) == waiting[out]
     assert listed_at(client, lines[2].url) == waiting[slow]
+
+
+def test_mail_that_was_let_go_on_is_put_off_since_then_alone(world: World) -> None:
+    hop, now = make.make_hop(name="Store 7"), timezone.now()
+    outbox.put(hop, state=Delivery.State.DEFERRED)
+    Delivery.objects.update(created_at=now - timedelta(days=3), tried_since=now)
+    [lane] = read_facts(now).lanes
+    assert lane.oldest_deferred_at == now
+
+
+def test_the_alarm_of_domains_not_served_here_leads_to_just_these_refusals(
+    client: Client, world: World
+) -> None:
+    facts = Facts(timezone.now(), floods=[Flood("", 5000)])
+    [alarm] = alarms.settle(judge(facts, {}), now=facts.now)
+    refusals(facts.now, "relay-denied", 7, domain="")
+    refusals(facts.now, "unknown-address", 7)
+    assert [row.domain_name for row in listed_at(client, alarm.link)] == [""]
 
 
 @pytest.mark.parametrize("span", ["1h", "24h", "7d", "30d"])
