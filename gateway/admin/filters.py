@@ -277,7 +277,7 @@ class ClientFilter(DropdownFilter):
         return of_newest_refused(found) if is_refused else of_newest(found)
 
 
-def newest_or_open(request: HttpRequest, rows: QuerySet, *, most: int = NEWEST) -> QuerySet:
+def newest_or_open(request: HttpRequest, rows: QuerySet, *, most: int = 0) -> QuerySet:
     """All of the deliveries where only open ones are asked for, else those among the newest."""
     is_open = request.GET.get("state__exact") in OPEN or request.GET.get("waiting") == "yes"
     return rows if is_open else of_newest(rows, most)
@@ -292,8 +292,9 @@ def newest_of_tenant(rows: QuerySet, tenant_id: int) -> QuerySet:
     return mine if oldest is None else mine.filter(pk__gt=oldest)
 
 
-def of_newest(rows: QuerySet, most: int = NEWEST) -> QuerySet:
-    """Those of the rows that are among the newest events of their table."""
+def of_newest(rows: QuerySet, most: int = 0) -> QuerySet:
+    """Those of the rows that are among the newest events of their table: `most`, else NEWEST."""
+    most = most or NEWEST
     ids = rows.model._default_manager.order_by("-pk").values_list("pk", flat=True)
     oldest = ids[most : most + 1].first()
     return rows if oldest is None else rows.filter(pk__gt=oldest)

@@ -12,7 +12,7 @@ TRUTHS = {"1": "yes", "0": "no"}
 
 
 def tell(listed: ChangeList) -> str:
-    """As in "domain a.example, state Enabled, begins with “sales”"; "all" where nothing is."""
+    """As in "domain: a.example, state: Enabled, begins with “sales”"; "all" where nothing is."""
     return ", ".join(_parts(listed)) or "all"
 
 
@@ -34,7 +34,7 @@ def _label(listed: ChangeList, number: int) -> str:
 def _parts(listed: ChangeList) -> Iterator[str]:
     for each in listed.filter_specs:
         if value := each.value():  # type: ignore[attr-defined]
-            yield f"{each.title} {_word(each, str(value))}"
+            yield f"{each.title}: {_word(each, str(value))}"
     if listed.query:
         yield f"begins with “{listed.query}”"
 

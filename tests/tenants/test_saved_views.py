@@ -55,9 +55,9 @@ def test_a_view_is_saved_and_opens_the_list_as_it_was(client: Client, world: Wor
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        (QUERY, "expiry Within 7 days; sorted by address, the last first"),
+        (QUERY, "expiry: Within 7 days; sorted by address, the last first"),
         ("", "all"),
-        ("q=anna&state=disabled", "state Disabled, begins with “anna”"),
+        ("q=anna&state=disabled", "state: Disabled, begins with “anna”"),
         ("colour=red", "no longer understood: colour=red"),
     ],
 )

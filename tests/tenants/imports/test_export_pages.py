@@ -69,10 +69,14 @@ def test_an_export_of_a_filter_that_says_nothing_goes_back_to_the_list(
     [
         (Alias, "", "aliases: all"),
         (Alias, "?o=-1&q=sal", "aliases: begins with “sal”"),
-        (Alias, "?state=enabled&expiry=week", "aliases: state Enabled, expiry Within 7 days"),
-        (Alias, "?concern=broken&used=idle", "aliases: last mail Unused for 90 days, needs a look"),
-        (Domain, "?state__exact=degraded", "domains: state degraded"),
-        (NextHop, "?calls_ahead__exact=1", "next hops: asked about each recipient yes"),
+        (Alias, "?state=enabled&expiry=week", "aliases: state: Enabled, expiry: Within 7 days"),
+        (
+            Alias,
+            "?concern=broken&used=idle",
+            "aliases: last mail: Unused for 90 days, needs a look",
+        ),
+        (Domain, "?state__exact=degraded", "domains: state: degraded"),
+        (NextHop, "?calls_ahead__exact=1", "next hops: asked about each recipient: yes"),
     ],
 )
 def test_what_was_exported_is_noted_in_words(
