@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("tenants", "0014_forewarnings")]
+    dependencies = [("tenants", "0015_forewarnings")]
 
     operations = [
         AddIndexConcurrently(

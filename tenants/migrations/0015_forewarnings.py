@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('pghistory', '0007_auto_20250421_0444'),
-        ('tenants', '0001_squashed_0013_list_indexes'),
+        ('tenants', '0014_odd_dns_answers'),
     ]
 
     operations = [
