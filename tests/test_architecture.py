@@ -39,6 +39,11 @@ OUTER_SHELLS = {
     "gateway/smtpd": "an SMTP session answers 451 whatever happens",
     "gateway/delivery": "a worker's loop outlives any one delivery",
     "gateway/pending.py": "an error on its way to the session is carried there",
+    "gateway/batching.py": "who waits for one result keeps no others waiting",
+    "gateway/bell.py": "a thread that rings outlives any one bell; the sweep finds the work",
+    "gateway/watch/heart.py": "a thread has to say again that its process lives",
+    "tenants/checking.py": "an error in one domain is in no other's way",
+    "tenants/dns/observe.py": "an error with one record is an answer that is not known",
 }
 
 
