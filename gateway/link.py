@@ -6,6 +6,7 @@ gateway's time, in waiting for sockets and converting values, as one through her
 """
 
 import asyncio
+import re
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -29,6 +30,8 @@ Parameter = str | bytes | Sequence[str]
 
 _ROWS = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 _TEXT, _BINARY = 0, 1
+# As JSON writes it: the backslash is not itself escaped.
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 BYTEA_OID = 17
 
 
@@ -291,8 +294,12 @@ def binary_array(values: Sequence[bytes]) -> bytes:
 
 
 def as_json(value: object) -> bytes:
-    """The value as PostgreSQL takes a `json` in its binary form; times in ISO 8601."""
-    return encode(value)
+    """The value as PostgreSQL takes a `json` in its binary form; times in ISO 8601.
+
+    Without NUL, which none of its texts can hold: one in a row would fail all that share its batch.
+    """
+    octets = encode(value)
+    return _NUL.sub(rb"\1", octets) if b"\\u0000" in octets else octets
 
 
 def _error_of(result: pq.abc.PGresult) -> psycopg.Error:

@@ -103,6 +103,47 @@ def test_short_keys_and_sha1_never_pass() -> None:
     assert results(old) == ["permerror"]
 
 
+@pytest.mark.parametrize(
+    ("exponent", "bits", "note"),
+    [
+        (2**2000 + 1, 2048, "key has an exponent of more than 32 bits"),
+        (2**32 + 1, 2048, "key has an exponent of more than 32 bits"),
+        (65537, 4097, "key has more than 4096 bits"),
+    ],
+    ids=["as long as the key", "33 bits", "a long key"],
+)
+def test_keys_that_cost_too_much_are_not_tried(exponent: int, bits: int, note: str) -> None:
+    """Each check would hold the loop for as long as the key's author likes."""
+    key = RSAPublicNumbers(exponent, 2 ** (bits - 1) + 9).public_key()
+    octets = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    [found] = check(SIGNED, **{NAME: f"p={b64encode(octets).decode()}"})
+    assert (found.result, found.note) == (Result.POLICY, note)
+
+
+@pytest.mark.parametrize(
+    ("exponent", "bits"), [(3, 1024), (65537, 1024), (2**32 - 1, 2048), (65537, 4096)]
+)
+def test_keys_of_the_usual_kinds_are_tried(exponent: int, bits: int) -> None:
+    key = RSAPublicNumbers(exponent, 2 ** (bits - 1) + 9).public_key()
+    octets = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    [found] = check(SIGNED, **{NAME: f"p={b64encode(octets).decode()}"})
+    assert found.note == "header has been changed"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "note", "algorithm"),
+    [
+        (b"a=rsa-sha256", b"a=x\0\x1b[2Jy", "x??[2jy is not accepted", "x??[2jy"),
+        (b"a=rsa-sha256", b"a=" + b"x" * 5000, "x" * 20 + " is not accepted", "x" * 200),
+        (b"v=1", b"v\0=1", r"tag list is broken at 'v\x00'", ""),
+    ],
+)
+def test_note_is_short_and_can_be_shown(old: bytes, new: bytes, note: str, algorithm: str) -> None:
+    """It is stored in the trace of each recipient."""
+    [found] = check(SIGNED.replace(old, new, 1))
+    assert (found.note, found.algorithm) == (note, algorithm)
+
+
 def test_part_of_a_body_is_not_the_body() -> None:
     whole = signers.sign(HEADER + LINES, "a.example", length=True)
     assert results(whole) == ["pass"]

@@ -14,10 +14,10 @@ from gateway.ids import queue_id, uuid7
 from gateway.incoming import Envelope, Incoming, Recipient
 from gateway.intake import Lane, StoreFailed
 from gateway.link import COMMIT, Link, Question, Row
-from gateway.models import Body, Counter, Delivery, Message
+from gateway.models import Body, Counter, Delivery, Message, RoutingRecord
 from gateway.routing import replies
 from gateway.routing.address import Address
-from gateway.routing.decision import Decision, Destination, Take
+from gateway.routing.decision import Decision, Destination, Step, Take
 from gateway.routing.replies import Reply
 from gateway.spool import Spool
 from tests.gateway.stage import Stage
@@ -66,6 +66,22 @@ def is_stored(message: Incoming) -> bool:
     assert Body.objects.filter(id=message.id).exists() is found
     assert Delivery.objects.filter(message_id=message.id).exists() is found
     return found
+
+
+def test_nul_in_a_stranger_s_words_fails_nobody_s_message(caplog: pytest.LogCaptureFixture):
+    """No text of PostgreSQL holds one, and what fails in a batch fails all of it."""
+    hostile = incoming()
+    [recipient] = hostile.recipients
+    trace = (Step("DKIM", "neutral", "a=x\0\0y \\\0 \\u0000"),)
+    decision = replace(recipient.decision, trace=trace)
+    hostile = replace(hostile, recipients=(replace(recipient, decision=decision),))
+
+    answers = store([hostile, incoming()])
+
+    assert [str(answer)[:9] for answer in answers] == ["250 2.0.0"] * 2
+    record = RoutingRecord.objects.get(message_id=hostile.id)
+    assert record.trace == [["DKIM", "neutral", "a=xy \\ \\u0000"]]
+    assert not caplog.records
 
 
 def test_message_that_counts_nothing_is_stored_beside_a_refused_one():

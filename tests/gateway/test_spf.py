@@ -5,6 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from gateway.inspection.notes import LONGEST_NOTE
 from gateway.inspection.spf.check import check_host
 from gateway.inspection.spf.macros import Macros
 from gateway.inspection.spf.record import SpfSyntaxError, is_spf, parse
@@ -142,6 +143,15 @@ def test_syntax_error_anywhere_spoils_the_record(term: str) -> None:
 def test_last_label_is_no_number(label: str) -> None:
     [mechanism] = parse(f"v=spf1 a:x.{label}").mechanisms
     assert mechanism.domain == f"x.{label}"
+
+
+def test_note_is_short_and_can_be_shown() -> None:
+    """It is stored in the trace of each recipient."""
+    dns = MemoryDns({"example.com TXT": ("v=spf1 x\0\x9b" + "y" * 4000,)})
+    host = ip_address("192.0.2.1")
+    result, note = asyncio.run(check_host(host, "example.com", "me@example.com", "h.example", dns))
+    assert (result, len(note)) == (Result.PERMERROR, LONGEST_NOTE)
+    assert note.startswith("syntax of example.com: x??yyy")
 
 
 def test_unknown_modifiers_are_passed_over() -> None:

@@ -35,11 +35,16 @@ from gateway.inspection.dkim.signature import (
     parse_key,
     parse_signature,
 )
+from gateway.inspection.notes import as_note
 from gateway.inspection.resolver import DnsTrouble, Resolver
 from gateway.routing.authentication import Result, Signature
 
 MOST_SIGNATURES = 8
+# A verifier has to know keys of these sizes (RFC 8301 §3.2). A check costs what the key's author
+# chose: with an exponent as long as the modulus it takes hundreds of times as long.
 LEAST_RSA_BITS = 1024
+MOST_RSA_BITS = 4096
+MOST_EXPONENT_BITS = 32
 # Up to here a message is hashed on the event loop: well under a millisecond.
 INLINE_OCTETS = 128 * 1024
 
@@ -61,6 +66,10 @@ class Content(Struct, frozen=True):
         end = octets.find(b"\r\n\r\n")
         header_end, body_start = (len(octets),) * 2 if end < 0 else (end, end + 4)
         return cls(split_fields(octets[:header_end].removesuffix(b"\r\n")), octets, body_start)
+
+
+class UnacceptableKey(DkimError):
+    """A key that would verify, if it did not cost too much."""
 
 
 class Candidate(Struct, frozen=True):
@@ -103,9 +112,11 @@ async def _prepare(
     try:
         field = parse_signature(content.fields[position][1])
     except DkimError as error:
-        return Signature(Result.NEUTRAL, note=str(error))
+        return Signature(Result.NEUTRAL, note=as_note(str(error)))
     try:
         return Candidate(position, field, await _fetch_key(field, resolver, now))
+    except UnacceptableKey as error:
+        return _result(field, Result.POLICY, str(error))
     except DkimError as error:
         return _result(field, Result.PERMERROR, str(error))
     except DnsTrouble:
@@ -141,6 +152,10 @@ def _load(record: KeyRecord) -> PublicKey:
         raise DkimError("key is of another kind")
     if key.key_size < LEAST_RSA_BITS:
         raise DkimError(f"key has only {key.key_size} bits")
+    if key.key_size > MOST_RSA_BITS:
+        raise UnacceptableKey(f"key has more than {MOST_RSA_BITS} bits")
+    if key.public_numbers().e.bit_length() > MOST_EXPONENT_BITS:
+        raise UnacceptableKey(f"key has an exponent of more than {MOST_EXPONENT_BITS} bits")
     return key
 
 
@@ -197,4 +212,5 @@ def _signed_header(content: Content, candidate: Candidate) -> bytes:
 
 
 def _result(field: SignatureField, result: Result, note: str = "") -> Signature:
-    return Signature(result, field.domain, field.selector, field.algorithm, note)
+    algorithm = as_note(field.algorithm)
+    return Signature(result, field.domain, field.selector, algorithm, as_note(note))

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.inspection.notes import as_note
 from gateway.inspection.resolver import Answer, DnsTrouble, Resolver
 from gateway.inspection.spf.macros import Macros, reverse_name
 from gateway.inspection.spf.record import Mechanism, Record, SpfSyntaxError, is_spf, parse
@@ -58,11 +59,12 @@ async def check_host(
     plain = client.ipv4_mapped if isinstance(client, IPv6Address) else None  # §5: as IPv4
     check = Check(plain or client, sender, helo, resolver, Budget())
     try:
-        return await check.domain(domain)
+        result, note = await check.domain(domain)
     except DnsTrouble as trouble:
-        return Result.TEMPERROR, f"no answer: {trouble}"
+        result, note = Result.TEMPERROR, f"no answer: {trouble}"
     except SpfPermanentError as error:
-        return Result.PERMERROR, str(error)
+        result, note = Result.PERMERROR, str(error)
+    return result, as_note(note)
 
 
 class Check(Struct, frozen=True):
