@@ -206,9 +206,11 @@ def lock_tenants(tenants: Iterable[int]) -> None:
 
     What is read afterwards, in this transaction, nobody changes until its end.
     """
+    if not (ordered := sorted(tenants)):
+        return
     query = "SELECT pg_advisory_xact_lock(%s, tenant) FROM unnest(%s::int[]) AS tenant"
     with connection.cursor() as cursor:
-        cursor.execute(query, [TENANT, sorted(tenants)])
+        cursor.execute(query, [TENANT, ordered])
 
 
 def lock(row: models.Model) -> dict[str, Any] | None:

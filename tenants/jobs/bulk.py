@@ -13,7 +13,16 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 
 from tenants import changes, permissions, services
-from tenants.jobs.kind import CHANGED, REFUSED, UNCHANGED, Outcome, RefusedError, RowByRow, Work
+from tenants.jobs.kind import (
+    CHANGED,
+    REFUSED,
+    UNCHANGED,
+    Outcome,
+    RefusedError,
+    RowByRow,
+    Work,
+    tenants_of,
+)
 from tenants.jobs.kind import register as registered
 from tenants.models import Address, Domain, Mailbox, Target
 from tenants.models.job import JobItem
@@ -36,6 +45,7 @@ class Switch:
     for_workers: bool = False
 
     def apply(self, items: Sequence[JobItem], work: Work) -> list[Outcome]:
+        changes.lock_tenants(tenants_of(items))
         keys = [item.row_pk or 0 for item in items]
         rows = Address.objects.filter(pk__in=keys)
         seen = rows.visible_to(work.actor.user) if work.actor.user else rows

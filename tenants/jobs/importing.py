@@ -127,6 +127,7 @@ class Importing(RowByRow):
     """Rows into the control plane."""
 
     def apply(self, items: Sequence[JobItem], work: Work) -> list[Outcome]:
+        changes.lock_tenants(_tenants_named(items))
         rows = [_from_json(item.payload) for item in items if "kind" in item.payload]
         needed = _needed(items, rows) if work.is_trial else []
         chunk = _chunk_of([*needed, *rows], work)
@@ -211,6 +212,12 @@ class _Chunk(RowByRow):
         what = "domains" if row.kind == Kind.DOMAIN else "addresses"
         if told := tenant.beyond_plan(what, _held(row.kind, tenant) + beyond):
             raise RefusedError(_sentence([Refusal("tenant", told)]))
+
+
+def _tenants_named(items: Iterable[JobItem]) -> set[int]:
+    """The tenants that rows are of, as far as they are there; what rows need is of the same."""
+    named = {item.payload.get("tenant") for item in items}
+    return set(Tenant.objects.filter(external_id__in=named - {None}).values_list("pk", flat=True))
 
 
 def _chunk_of(rows: Sequence[Row], work: Work) -> _Chunk:

@@ -9,19 +9,25 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import IntegrityError, models, transaction
+import structlog
+from django.apps import apps
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
+from django.db import DataError, IntegrityError, models, transaction
 from django.db.models import ProtectedError, RestrictedError
 
+from tenants import changes
 from tenants.changes import Actor
 from tenants.models import JobItem
 
 CHUNK_ROWS = 100
 MEANWHILE = "Somebody else saved the same thing at this moment."
+NO_VALUE = "What it would become cannot be stored: {error}."
 
 CHANGED = JobItem.Outcome.CHANGED
 UNCHANGED = JobItem.Outcome.UNCHANGED
 REFUSED = JobItem.Outcome.REFUSED
+
+log = structlog.get_logger()
 
 
 class RefusedError(Exception):
@@ -90,7 +96,8 @@ class Kind(Protocol):
 class RowByRow:
     """A kind whose items do not depend on each other: what a rule refuses leaves the rest alone.
 
-    Subclasses say in `apply_one` what happens to one item.
+    Subclasses say in `apply_one` what happens to one item. The tenants of a chunk are locked before
+    anything of theirs is read, so that nothing is decided by what others change meanwhile.
     """
 
     name: str
@@ -99,6 +106,7 @@ class RowByRow:
     for_workers: bool = False
 
     def apply(self, items: Sequence[JobItem], work: Work) -> list[Outcome]:
+        changes.lock_tenants(tenants_of(items))
         return [attempt(self, item, work) for item in items]
 
     def apply_one(self, item: JobItem, work: Work) -> Outcome:
@@ -111,16 +119,44 @@ def attempt(kind: RowByRow, item: JobItem, work: Work) -> Outcome:
     try:
         with transaction.atomic():
             return kind.apply_one(item, work)
-    except RefusedError as refused:
+    except (RefusedError, PermissionDenied) as refused:
         return Outcome(REFUSED, str(refused))
     except ValidationError as error:
-        return Outcome(REFUSED, " ".join(dict.fromkeys(error.messages)))
-    except PermissionDenied as error:
-        return Outcome(REFUSED, str(error))
+        return Outcome(REFUSED, " ".join(dict.fromkeys(_sentences(error))))
     except (ProtectedError, RestrictedError) as error:
         return Outcome(REFUSED, f"It is still needed by: {_needing(error)}.")
     except IntegrityError:
         return Outcome(REFUSED, MEANWHILE)
+    except (OverflowError, ValueError, DataError) as error:
+        log.warning("item_cannot_be_stored", job=work.job_id, item=item.pk, exc_info=True)
+        return Outcome(REFUSED, NO_VALUE.format(error=str(error).partition("\n")[0]))
+
+
+def tenants_of(items: Iterable[JobItem]) -> set[int]:
+    """The tenants of the rows that items name, touched ones too. One query for each model."""
+    keys: dict[str, set[Any]] = {}
+    for item in items:
+        for name, pk in [[item.model, item.row_pk], *item.touched]:
+            if pk is not None:
+                keys.setdefault(name, set()).add(pk)
+    rows = (apps.get_model(name)._base_manager.filter(pk__in=pks) for name, pks in keys.items())
+    return {tenant for each in rows for tenant in changes.tenants_of(each)}
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    """Each with the field in front that it is about."""
+    if not hasattr(error, "error_dict"):
+        return list(error.messages)
+    return [
+        sentence if name == NON_FIELD_ERRORS else f"{label_of(name)}: {sentence}"
+        for name, sentences in error.message_dict.items()
+        for sentence in sentences
+    ]
+
+
+def label_of(field: str) -> str:
+    """A field as a sentence names it."""
+    return field.replace("_", " ").capitalize()
 
 
 def _needing(error: ProtectedError | RestrictedError) -> str:

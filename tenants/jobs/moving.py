@@ -6,6 +6,7 @@ rules do not allow there (a mailbox of another tenant, a name that is taken) ref
 so does what whoever moves may not do by hand: to add an address, and to delete one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +15,21 @@ from django.db import models
 from tenants import changes, permissions
 from tenants.changes import Actor
 from tenants.jobs.bulk import AddressKind, retarget
-from tenants.jobs.kind import CHANGED, UNCHANGED, Outcome, Work, register
-from tenants.models import Address, Domain, SubaddressRule, Target
+from tenants.jobs.kind import CHANGED, UNCHANGED, Outcome, Work, register, tenants_of
+from tenants.models import Address, Domain, JobItem, SubaddressRule, Target
 
+NO_OWNER = "It has no owner now, since {} is no member of the tenant."
 NOT_COPIED = frozenset({"id", "key", "domain", "created_at"})
 
 
 @dataclass(frozen=True)
 class Move(AddressKind):
     """Moves to the domain `domain`; `old` says what becomes of the address it leaves."""
+
+    def apply(self, items: Sequence[JobItem], work: Work) -> list[Outcome]:
+        there = Domain.objects.filter(pk=work.parameters["domain"])
+        changes.lock_tenants(tenants_of(items) | changes.tenants_of(there))
+        return super().apply(items, work)
 
     def edit(self, address: Address, work: Work) -> Outcome:
         if address.domain_id == work.parameters["domain"]:
@@ -31,7 +38,10 @@ class Move(AddressKind):
         domain = Domain.objects.get(pk=work.parameters["domain"])
         moved, left = copy(address, domain, actor=work.actor), Address(pk=address.pk)
         leave(address, moved, work)
-        return Outcome(CHANGED, f"Now {moved}.", touched=(left, moved))
+        note = f"Now {moved}."
+        if moved.owner_id != address.owner_id:
+            note = f"{note} {NO_OWNER.format(address.owner)}"
+        return Outcome(CHANGED, note, touched=(left, moved))
 
 
 def require_permissions(address: Address, work: Work) -> None:
@@ -43,10 +53,16 @@ def require_permissions(address: Address, work: Work) -> None:
 
 
 def copy(address: Address, domain: Domain, *, actor: Actor) -> Address:
-    """The same address on another domain, with targets and rules. Raises ValidationError."""
+    """The same address on another domain, with targets and rules. Raises ValidationError.
+
+    An owner who left the tenant is not taken along.
+    """
     targets = list(address.targets.all())
     rules = [(rule, list(rule.targets.all())) for rule in address.rules.all()]
-    moved: Address = changes.save(_twin(address, domain=domain), actor=actor)
+    twin: Address = _twin(address, domain=domain)
+    if twin.domain.tenant_id == address.domain.tenant_id and not twin.is_owner_a_member:
+        twin.owner = None
+    moved = changes.save(twin, actor=actor)
     for target in targets:
         changes.save(_twin(target, address=moved), actor=actor)
     for rule, its_targets in rules:

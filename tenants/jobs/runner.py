@@ -5,9 +5,11 @@ Workers and requests go through the same function; a request only does jobs that
 
 from collections.abc import Callable, Sequence
 
+import structlog
 from celery import current_app
-from django.db import transaction
+from django.db import DatabaseError, OperationalError, transaction
 from django.utils import timezone
+from psycopg.errors import DeadlockDetected
 
 from gateway.bell import Bell
 from tenants import changes
@@ -18,9 +20,11 @@ from tenants.jobs.kind import Kind, Outcome, StuckError, Work, find
 from tenants.models import Job, JobItem
 
 AT_ONCE = 200
+TRIES = 3  # of a chunk that the database breaks off because two wait for each other
 UNKNOWN = "This version of the program does not know such a job ({kind})."
 State, Phase = Job.State, Job.Phase
 
+log = structlog.get_logger()
 _bell = Bell(current_app, task="tenants.tasks.run_jobs")
 ring = _bell.ring
 
@@ -73,9 +77,19 @@ def _soon(job: Job) -> Job:
     if job.state == State.QUEUED and is_long:
         transaction.on_commit(ring)
     elif job.state == State.QUEUED and (mine := ledger.claim(job.pk)):
-        run(mine)
+        _run_now(mine)
         job.refresh_from_db()
     return job
+
+
+def _run_now(job: Job) -> None:
+    """Where the database breaks it off, a worker goes on with it."""
+    try:
+        run(job)
+    except DatabaseError:
+        log.exception("job_broke_off", job=job.pk)
+        ledger.give_back(job)
+        transaction.on_commit(ring)
 
 
 def work_off(is_wanted: Callable[[], bool]) -> int:
@@ -96,7 +110,7 @@ def run(job: Job, *, is_wanted: Callable[[], bool] = lambda: True) -> Job:
     actor = ledger.actor_of(job)
     while is_wanted():
         try:
-            is_more = _do_chunk(job, kind, actor)
+            is_more = _insist(job, kind, actor)
         except StuckError as stuck:
             ledger.fail(job, str(stuck))
             return job
@@ -105,6 +119,18 @@ def run(job: Job, *, is_wanted: Callable[[], bool] = lambda: True) -> Job:
             return job
     ledger.give_back(job)
     return job
+
+
+def _insist(job: Job, kind: Kind, actor: Actor) -> bool:
+    """As `_do_chunk`, once more where the chunk was the victim of a deadlock: the other is done."""
+    for _ in range(TRIES - 1):
+        try:
+            return _do_chunk(job, kind, actor)
+        except OperationalError as error:
+            if not isinstance(error.__cause__, DeadlockDetected):
+                raise
+            log.info("chunk_deadlocked", job=job.pk)
+    return _do_chunk(job, kind, actor)
 
 
 def _do_chunk(job: Job, kind: Kind, actor: Actor) -> bool:

@@ -283,6 +283,12 @@ class Address(Ruled):
         self._check_limit()
         self._check_owner()
 
+    @property
+    def is_owner_a_member(self) -> bool:
+        """Whether the tenant knows the owner; nobody is one, too. One query."""
+        members = self.domain.tenant.memberships
+        return not self.owner_id or members.filter(user_id=self.owner_id).exists()
+
     def check_targets(self) -> None:
         """An enabled alias has somewhere to deliver to; a role address has its holder.
 
@@ -328,8 +334,16 @@ class Address(Ruled):
         tenant = self.domain.tenant
         if self.holder is not None and self.holder.tenant_id != tenant.pk:
             raise ValidationError({"holder": "Choose a mailbox of the same tenant."})
-        if self.owner_id and not tenant.memberships.filter(user_id=self.owner_id).exists():
-            raise ValidationError({"owner": "The owner has to be a member of the tenant."})
+        if self._is_owner_chosen() and not self.is_owner_a_member:
+            sentence = (
+                "The owner has to be a member of the tenant: make them one, or choose another."
+            )
+            raise ValidationError({"owner": sentence})
+
+    def _is_owner_chosen(self) -> bool:
+        """Whoever left the tenant since stays named, so that the rest can be edited."""
+        before = self.stored("owner")
+        return before is None or before["owner"] != self.owner_id
 
 
 class AliasManager(models.Manager.from_queryset(AddressQuerySet)):  # type: ignore[misc]

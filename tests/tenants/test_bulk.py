@@ -1,6 +1,6 @@
 """Bulk edits and their undo: what each kind changes, refuses and leaves alone, and takes back."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -172,8 +172,53 @@ def test_a_mailbox_of_another_tenant_is_refused_with_the_rule_s_sentence(world: 
 
     job = start("addresses.retarget", Alias.objects.all(), kind="mailbox", mailbox=foreign.pk)
 
-    assert notes(job) == ["Choose a mailbox of the same tenant."]
+    assert notes(job) == ["Mailbox: Choose a mailbox of the same tenant."]
     assert job.refused == 1
+
+
+def test_an_expiry_beyond_the_calendar_refuses_its_row_alone(world: World) -> None:
+    make.make_alias(world.domain, "a", expires_at=datetime(9999, 12, 31, tzinfo=UTC))
+    make.make_alias(world.domain, "b", expires_at=LATER)
+
+    job = start("addresses.extend", Alias.objects.order_by("key"), days=30)
+
+    assert (job.changed, job.refused) == (1, 1)
+    assert notes(job) == ["What it would become cannot be stored: date value out of range.", ""]
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "note"),
+    [
+        ("expire", {"at": LATER.isoformat()}, ""),
+        (
+            "move",
+            {"old": "disable"},
+            "Now x@new.example. It has no owner now, since ben is no member of the tenant.",
+        ),
+    ],
+)
+def test_an_address_whose_owner_left_is_edited_and_taken_back(
+    world: World, kind: str, parameters: dict[str, Any], note: str
+) -> None:
+    alias = make.make_alias(world.domain, "x", owner=world.member)
+    changes.delete(world.a.memberships.get(user=world.member), actor=ACTOR)
+    domain = make.make_domain(world.a, "new.example")
+    before = state_of(alias)
+
+    job = start(f"addresses.{kind}", Alias.objects.all(), domain=domain.pk, **parameters)
+
+    assert notes(job) == [note]
+    assert notes(undo(job)) == [""]
+    assert state_of(alias) == before
+
+
+def test_an_owner_who_is_no_member_is_refused_with_field_and_mend(world: World) -> None:
+    make.make_alias(world.domain, "x")
+
+    job = start("addresses.owner", Alias.objects.all(), value=world.outsider.pk)
+
+    sentence = "The owner has to be a member of the tenant: make them one, or choose another."
+    assert notes(job) == [f"Owner: {sentence}"]
 
 
 def test_rows_that_whoever_asks_may_not_see_are_refused(world: World) -> None:
@@ -222,8 +267,8 @@ def test_a_move_that_the_rules_forbid_moves_nothing(world: World) -> None:
     job = start("addresses.move", rows, domain=world.other_domain.pk, old="delete")
 
     assert notes(job) == [
-        "Choose a mailbox of the same tenant.",
-        "This address exists already on the domain.",
+        "Mailbox: Choose a mailbox of the same tenant.",
+        "Local part: This address exists already on the domain.",
     ]
     assert rows.count() == 2
 
@@ -331,7 +376,7 @@ def test_mailboxes_change_their_next_hop_and_domains_their_relay(world: World) -
     assert box.next_hop_id == hop.pk
 
     job = start("mailboxes.hop", Mailbox.objects.all(), label="address", value=foreign.pk)
-    assert notes(job) == ["Choose a next hop of the same tenant."]
+    assert notes(job) == ["Next hop: Choose a next hop of the same tenant."]
 
     world.domain.smarthost = hop
     domains = type(world.domain).objects.filter(pk=world.domain.pk)

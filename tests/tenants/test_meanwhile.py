@@ -3,16 +3,21 @@
 The order is forced: a row is read first, somebody else's edit comes next, and then it is saved.
 """
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from psycopg.errors import DeadlockDetected
 
-from tenants import changes, services
-from tenants.models import Alias, Domain, Target, Tenant
-from tests.world import ACTOR, World, as_user, make_alias
+from tenants import changes, jobs, services
+from tenants.imports.reading import Format, read
+from tenants.jobs import bulk, importing
+from tenants.models import Alias, Domain, Job, Target, Tenant
+from tests.world import ACTOR, World, as_user, make_alias, make_domain
 
 ABUSE = "sends spam"
 
@@ -159,3 +164,97 @@ def test_an_edit_that_changes_nothing_writes_nothing(world: World) -> None:
         changes.save(mine, actor=ACTOR)
 
     assert not [query for query in seen if query["sql"].startswith("UPDATE")]
+
+
+# --- jobs --------------------------------------------------------------------
+
+
+JOBS: dict[str, dict[str, Any]] = {
+    "addresses.extend": {"days": 7},
+    "addresses.disable": {},
+    "addresses.move": {"domain": 0, "old": "keep"},
+    "import": {},
+    "undo": {},
+}
+
+
+def drafted(kind: str, world: World, alias: Alias) -> Job:
+    """A job of each way of working, about one alias."""
+    if kind == "import":
+        rows = read(b"address,note\nx@a.example,new\n", Format.CSV)
+        return importing.draft(rows, source="test.csv", actor=ACTOR, tenant=world.a)
+    name = "addresses.disable" if kind == "undo" else kind
+    parameters = dict(JOBS[kind])
+    if "domain" in parameters:
+        parameters["domain"] = make_domain(world.a, "new.example").pk
+    job = jobs.draft(name, title="?", actor=ACTOR, permission="", parameters=parameters)
+    jobs.list_rows(job, Alias.objects.filter(pk=alias.pk), label="key")
+    return jobs.undo(jobs.apply(job), actor=ACTOR) if kind == "undo" else job
+
+
+@pytest.mark.parametrize("kind", JOBS)
+def test_a_job_locks_the_tenants_of_a_chunk_before_it_reads_their_rows(
+    world: World, kind: str
+) -> None:
+    """Whatever it decides by, nobody changes until it is written."""
+    later = timezone.now() + timedelta(days=1)
+    job = drafted(kind, world, make_alias(world.domain, "x", expires_at=later))
+
+    with CaptureQueriesContext(connection) as seen:
+        jobs.apply(job)
+
+    statements = [query["sql"] for query in seen]
+    locked = next(i for i, sql in enumerate(statements) if "pg_advisory_xact_lock" in sql)
+    read_whole = [i for i, sql in enumerate(statements) if '"tenants_address"."note"' in sql]
+    assert job.changed == 1
+    assert not [i for i in read_whole if i < locked]
+
+
+def test_an_address_that_was_disabled_meanwhile_stays_off_though_it_is_extended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where a row was read before the lock."""
+    alias = make_alias(world.domain, "x", expires_at=timezone.now() + timedelta(days=1))
+    stale = anew(alias)
+    edit(alias, enabled=False)
+    monkeypatch.setattr(bulk, "fetch", lambda model, item: stale)
+
+    jobs.apply(drafted("addresses.extend", world, alias))
+
+    assert anew(alias).enabled is False
+    assert anew(alias).expires_at > alias.expires_at
+
+
+def test_the_chunk_of_a_deadlock_is_done_once_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alias = make_alias(world.domain, "x")
+    lock_tenants, broken = changes.lock_tenants, iter([True])
+
+    def lock(tenants: Any) -> None:
+        if next(broken, False):
+            raise OperationalError("deadlock detected") from DeadlockDetected()
+        lock_tenants(tenants)
+
+    monkeypatch.setattr(changes, "lock_tenants", lock)
+    job = jobs.apply(drafted("addresses.disable", world, alias))
+
+    assert (job.state, job.changed, job.handled) == (Job.State.DONE, 1, 1)
+
+
+def test_what_the_database_breaks_off_in_a_request_is_left_to_a_worker(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alias = make_alias(world.domain, "x")
+
+    def fail(tenants: Any) -> None:
+        raise OperationalError("canceling statement due to lock timeout")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(changes, "lock_tenants", fail)
+        job = jobs.apply(drafted("addresses.disable", world, alias))
+    assert job.state == Job.State.QUEUED
+
+    jobs.work_off(lambda: True)
+    job.refresh_from_db()
+    assert (job.state, job.changed) == (Job.State.DONE, 1)

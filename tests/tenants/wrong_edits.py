@@ -222,7 +222,7 @@ ADDRESSES = [
         "accepts_forwards_from",
         "The domain is not a valid host name. Write it as example.com."),
     new("owner of another tenant", Alias, lambda w: alias(w, owner=w.outsider),
-        "owner", "The owner has to be a member of the tenant."),
+        "owner", "The owner has to be a member of the tenant: make them one, or choose another."),
     new("alias with a holder", Alias, lambda w: alias(w, holder=make.make_mailbox(w.a)),
         "holder", "Only a role address has a holder."),
     change("moved", lambda w: make.make_alias(w.domain, "x"),
