@@ -6,7 +6,7 @@ a look: it has to be accessible. The pictures in docs/ come from test_panel_scre
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -16,11 +16,11 @@ from allauth.mfa.totp.internal.auth import (
     hotp_value,
     yield_hotp_counters_from_time,
 )
-from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.conftest import PROGRAMS, SEARCH_PATH
+from tests.e2e.accessibility import serious_violations
 from tests.waiting import wait_until
 
 SIZE = {"width": 1280, "height": 900}
@@ -35,8 +35,6 @@ FLAGS = (
     "--disable-sync",
 )
 CODE_SECONDS = 30
-SERIOUS = ("serious", "critical")
-IMPACTS = ("minor", "moderate", *SERIOUS)
 
 
 @contextmanager
@@ -154,22 +152,3 @@ def code_of(secret: str) -> str:
     """The code of this moment, with some seconds left to type it."""
     wait_until(lambda: time.time() % CODE_SECONDS < CODE_SECONDS - 5)
     return str(format_hotp_value(hotp_value(secret, next(yield_hotp_counters_from_time()))))
-
-
-def serious_violations(page: Page) -> list[str]:
-    return violations(page, impacts=SERIOUS)
-
-
-def violations(
-    page: Page, *, only: Sequence[str] = (), impacts: Sequence[str] = IMPACTS
-) -> list[str]:
-    """What axe finds against the page, by these rules (none: all) and of these impacts."""
-    options: dict[str, object] = {"resultTypes": ["violations"]}  # half the time of all types
-    if only:
-        options["runOnly"] = list(only)
-    found = Axe().run(page, options=options).response["violations"]
-    return [
-        f"{each['id']} ({each['impact']}): {[node['html'][:200] for node in each['nodes']]}"
-        for each in found
-        if each["impact"] in impacts
-    ]

@@ -14,7 +14,8 @@ from gateway.watch.models import Alarm, AlarmRecipient
 from tenants import changes
 from tenants.models import Domain
 from tests.e2e import mail
-from tests.e2e.panel import Panel, browser, serious_violations
+from tests.e2e.accessibility import serious_violations
+from tests.e2e.panel import Panel, browser
 from tests.e2e.stack import Stack
 from tests.gateway.sink import Sink, running
 from tests.gateway.stage import ACTOR, Stage

@@ -12,7 +12,8 @@ from playwright.sync_api import expect
 
 from tenants.models import Target
 from tests.e2e import mail
-from tests.e2e.panel import Panel, browser, serious_violations
+from tests.e2e.accessibility import serious_violations
+from tests.e2e.panel import Panel, browser
 from tests.e2e.stack import Stack
 from tests.gateway.sink import Sink, free_port
 from tests.gateway.stage import Stage

@@ -7,7 +7,8 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import expect
 
-from tests.e2e.panel import Panel, browser, serious_violations
+from tests.e2e.accessibility import serious_violations
+from tests.e2e.panel import Panel, browser
 from tests.e2e.stack import Stack
 from tests.staff import client_of, make_staff
 from tests.tenants.moving_in import installations

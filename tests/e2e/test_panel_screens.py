@@ -13,8 +13,9 @@ from playwright.sync_api import expect
 
 from tests.dns_server import DnsWorld
 from tests.e2e import pictures
+from tests.e2e.accessibility import violations
 from tests.e2e.installation import Builder, Installation
-from tests.e2e.panel import Panel, browser, violations
+from tests.e2e.panel import Panel, browser
 from tests.e2e.screens import SCREENS, Screen
 from tests.e2e.stack import Stack
 from tests.gateway.sink import Sink
@@ -55,7 +56,7 @@ def _in_both_themes(panel: Panel, screen: Screen) -> list[str]:
         return found
     _picture(panel, screen, "light")
     _switch_theme(panel, to="dark")
-    found += violations(panel.page, only=["color-contrast"])
+    found += violations(panel.page, only_contrast=True)
     _picture(panel, screen, "dark")
     _switch_theme(panel, to="light")
     return found
