@@ -23,6 +23,7 @@ from tests.gateway.rspamd import GTUBE, VIRUS, rspamd
 from tests.gateway.scripted_filter import ScriptedFilter, answer, respond, scripted_filter
 from tests.gateway.sink import Sink
 from tests.gateway.stage import ACTOR, Stage
+from tests.waiting import wait_until
 from tests.world import to_mailbox
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
@@ -398,7 +399,8 @@ def test_trouble_with_the_filter_defers_or_marks_as_is_set(
         assert said.startswith(QUEUED)
         [delivery] = Delivery.objects.filter(record__recipient=filtered.address("x"))
         assert delivery.mark == "X-Spam-Status: Unknown\r\n"
-    gateway.flush_refusals()
+    # The reply may be on its way before the refusal is noted.
+    wait_until(lambda: bool(gateway.flush_refusals() or records(filtered.address("x"))))
     [record] = records(filtered.address("x"))
     outcome = "refused" if failure == "defer" else "marked"
     assert filter_steps(record)[-1][1] == outcome
