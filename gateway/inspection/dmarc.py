@@ -13,6 +13,7 @@ from gateway.inspection.resolver import Resolver
 from gateway.routing.authentication import Policy
 
 MOST_LABELS = 8
+LONGEST_OCTETS = 4096
 _RUA = re.compile(r"mailto:[^\s,!@]+@[^\s,!@]+", re.IGNORECASE)
 _RELAXED, _STRICT = "r", "s"
 
@@ -79,8 +80,8 @@ async def walk(domain: str, resolver: Resolver) -> Walk:
 
 @lru_cache(maxsize=4096)
 def parse(domain: str, text: str) -> Record | None:
-    """The record at a domain; None for a text that is no DMARC record (§4.7, §4.8)."""
-    tags = _tags(text)
+    """The record at a domain; None for a text that is no DMARC record (§4.7, §4.8), or endless."""
+    tags = _tags(text) if len(text) <= LONGEST_OCTETS else None
     if tags is None:
         return None
     return Record(

@@ -25,6 +25,10 @@ QUERY_SECONDS = 3.0
 QUESTION_SECONDS = 8.0
 MOST_QUESTIONS = 200
 MOST_ANSWERS = 20_000
+# Strangers choose how long their answers are.
+MOST_KEPT_CHARACTERS = 64 * 1024 * 1024
+# No name has more (RFC 1035 §2.3.4).
+LONGEST_NAME = 255
 LONGEST_TTL_SECONDS = 3600
 # A failure is remembered just long enough that a crowd of messages does not repeat it.
 FAILURE_TTL_SECONDS = 5
@@ -68,10 +72,13 @@ class CachingResolver:
         self._stub: dns.asyncresolver.Resolver | None = None
         self._slots = asyncio.Semaphore(MOST_QUESTIONS)
         self._known: OrderedDict[Key, tuple[float, Answer | None]] = OrderedDict()
+        self._kept_characters = 0
         self._asking: dict[Key, asyncio.Task[Answer | None]] = {}
 
     async def ask(self, name: str, kind: str) -> Answer:
         """See Resolver. A name that DNS cannot hold is one that does not exist."""
+        if len(name) > LONGEST_NAME:
+            return NOWHERE
         key = (name.lower().rstrip("."), kind)
         until, answer = self._known.get(key, (0.0, None))
         if until <= self._clock():
@@ -91,11 +98,17 @@ class CachingResolver:
     async def _look_up(self, key: Key) -> Answer | None:
         async with self._slots:
             answer, ttl = await self._resolve(*key)
-        self._known[key] = (self._clock() + min(ttl, LONGEST_TTL_SECONDS), answer)
-        self._known.move_to_end(key)
-        while len(self._known) > MOST_ANSWERS:
-            self._known.popitem(last=False)
+        self._keep(key, self._clock() + min(ttl, LONGEST_TTL_SECONDS), answer)
         return answer
+
+    def _keep(self, key: Key, until: float, answer: Answer | None) -> None:
+        """Remember an answer, and forget the oldest ones that are too many or too long."""
+        _, replaced = self._known.pop(key, (0.0, None))
+        self._known[key] = (until, answer)
+        self._kept_characters += _length(answer) - _length(replaced)
+        while len(self._known) > MOST_ANSWERS or self._kept_characters > MOST_KEPT_CHARACTERS:
+            _, (_, forgotten) = self._known.popitem(last=False)
+            self._kept_characters -= _length(forgotten)
 
     async def _resolve(self, name: str, kind: str) -> tuple[Answer | None, float]:
         """The answer, None where the look-up failed, and how long either holds, in seconds."""
@@ -123,6 +136,11 @@ class CachingResolver:
             stub.use_edns(0, 0, UDP_PAYLOAD_OCTETS)
             self._stub = stub
         return self._stub
+
+
+def _length(answer: Answer | None) -> int:
+    """In characters."""
+    return sum(map(len, answer.records)) if answer else 0
 
 
 def _texts(found: dns.resolver.Answer) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from gateway.reading.words import (
 )
 
 MOST_PARTS = 100
+# With containers, which may hold nothing but more of them.
+MOST_VISITED = 2 * MOST_PARTS
 MOST_DEPTH = 8
 MOST_HEADER_OCTETS = 64 * 1024
 MOST_FIELDS = 300
@@ -79,6 +81,11 @@ class Part:
         found = _TOKEN.match(self.value("content-type"))
         return found[1].lower() if found and "/" in found[1] else "text/plain"
 
+    @property
+    def is_container(self) -> bool:
+        """Whether it holds parts instead of content."""
+        return self.kind.startswith("multipart/")
+
     def parameter(self, field_name: str, name: str) -> str:
         """A parameter of a field; empty where there is none."""
         return read_parameter(self.value(field_name), name)
@@ -102,10 +109,7 @@ def read(octets: bytes) -> Readable:
     whole = _part(octets)
     readable.header = [(name, show(decode_words(value))) for name, value in whole.fields]
     texts = _Texts(readable)
-    for number, part in enumerate(_leaves(whole, readable)):
-        if number == MOST_PARTS:
-            readable.notes.append(TOO_MANY)
-            break
+    for part in _leaves(whole, readable):
         texts.take(part)
     readable.text = texts.joined()
     if readable.is_raw:
@@ -149,10 +153,22 @@ class _Texts:
             self._plain.append(show(text))
 
 
-def _leaves(part: Part, readable: Readable) -> Iterator[Part]:
-    """The parts that are no containers, in order."""
-    if not part.kind.startswith("multipart/"):
-        yield part
+def _leaves(whole: Part, readable: Readable) -> Iterator[Part]:
+    """The parts that are no containers, in order, as far as they are shown."""
+    leaves = 0
+    for visited, part in enumerate(_parts(whole, readable)):
+        if leaves == MOST_PARTS or visited == MOST_VISITED:
+            readable.notes.append(TOO_MANY)
+            return
+        if not part.is_container:
+            leaves += 1
+            yield part
+
+
+def _parts(part: Part, readable: Readable) -> Iterator[Part]:
+    """The part, and what is in it."""
+    yield part
+    if not part.is_container:
         return
     if part.depth == MOST_DEPTH:
         if TOO_DEEP not in readable.notes:
@@ -163,7 +179,7 @@ def _leaves(part: Part, readable: Readable) -> Iterator[Part]:
         readable.is_raw = True
         readable.notes.append(NO_BOUNDARY)
     for piece in pieces:
-        yield from _leaves(_part(piece, depth=part.depth + 1), readable)
+        yield from _parts(_part(piece, depth=part.depth + 1), readable)
 
 
 def _pieces(part: Part) -> Iterator[bytes]:

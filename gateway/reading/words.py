@@ -32,6 +32,8 @@ _BLOCKS = frozenset(
     | {"tr", "ul"}
 )
 _SILENT = ("script", "style", "title", "template")
+# A character's number that none has, and that no number may be made of.
+_ENDLESS_NUMBER = re.compile(r"&#[0-9]{20,};?")
 _SPACES = re.compile(r"[ \t\r\f\v\xa0]+")
 _EMPTY_LINES = re.compile(r"\n(?: ?\n){2,}")
 
@@ -100,7 +102,7 @@ def html_to_text(source: str) -> str:
     for name in _SILENT:
         source = _without(source, f"<{name}", f"</{name}")
     text = _TAG.sub(_instead_of, _without(source, "<!--", "--"))
-    lines = _SPACES.sub(" ", html.unescape(text))
+    lines = _SPACES.sub(" ", html.unescape(_ENDLESS_NUMBER.sub("\ufffd", text)))
     return _EMPTY_LINES.sub("\n\n", lines).strip()
 
 

@@ -95,7 +95,14 @@ def test_policy_is_the_nearest_record_s(
 
 
 @pytest.mark.parametrize(
-    "text", ["v=DMARC2; p=reject", "p=reject", "v=DMARC1 p=reject", "V=dmarc1"]
+    "text",
+    [
+        "v=DMARC2; p=reject",
+        "p=reject",
+        "v=DMARC1 p=reject",
+        "V=dmarc1",
+        "v=DMARC1; p=reject; x=" + "x" * dmarc.LONGEST_OCTETS,
+    ],
 )
 def test_other_texts_are_no_records(text: str) -> None:
     assert dmarc.parse("example.com", text) is None

@@ -161,7 +161,20 @@ def test_parts_depth_and_text_are_bounded() -> None:
     assert long.notes == [mime.CUT]
 
 
+def nested(levels: int, *, boundary: bytes = b"x") -> bytes:
+    """Containers with nothing but containers in them."""
+    if not levels:
+        return b""
+    kind = b"\r\n--%b\r\nContent-Type: multipart/mixed; boundary=%b%d\r\n\r\n%b"
+    inner = [(b"%b%d" % (boundary, n), n) for n in range(30)]
+    return b"".join(
+        kind % (boundary, boundary, n, nested(levels - 1, boundary=name)) for name, n in inner
+    )
+
+
 BOMBS = {
+    "containers": message(nested(3), b"Content-Type: multipart/mixed; boundary=x"),
+    "numbers": message(b"&#" + b"9" * 1_000_000 + b";", b"Content-Type: text/html"),
     "angles": message(b"<" * 2_000_000, b"Content-Type: text/html"),
     "comments": message(b"<!-- " * 400_000, b"Content-Type: text/html"),
     "scripts": message(b"<script><style>" * 100_000, b"Content-Type: text/html"),

@@ -5,7 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.inspection.resolver import MOST_QUESTIONS, NOWHERE, Answer, CachingResolver, DnsTrouble
+from gateway.inspection.resolver import (
+    MOST_KEPT_CHARACTERS,
+    MOST_QUESTIONS,
+    NOWHERE,
+    Answer,
+    CachingResolver,
+    DnsTrouble,
+)
 from tests.dns_server import TTL_SECONDS, DnsWorld, Fault, run_dns_world
 
 
@@ -40,10 +47,29 @@ def dns(running_dns: DnsWorld, socket_enabled: None) -> DnsWorld:
         ("nobody.a.example", "A", NOWHERE),
         ("a..example", "A", NOWHERE),
         ("x" * 64 + ".example", "A", NOWHERE),
+        ("x." * 200_000 + "example", "A", NOWHERE),
     ],
 )
 def test_answer_is_found_or_absent(dns: DnsWorld, name: str, kind: str, answer: Answer) -> None:
     assert asyncio.run(CachingResolver(dns.resolvers).ask(name, kind)) == answer
+
+
+def test_what_is_kept_is_bounded() -> None:
+    """Strangers choose how long their answers are, and which name is asked."""
+    resolver = CachingResolver(())
+    long = Answer(("x" * 65_536, ""))
+    for number in range(2000):
+        resolver._keep(
+            (f"{number // 2}.example", "TXT"), 1.0, long if number % 2 else Answer(("",))
+        )
+        resolver._keep(("same.example", "TXT"), 1.0, long)
+    for number in range(1000, 1600):
+        resolver._keep((f"{number}.example", "TXT"), 1.0, long)
+    kept = [answer for _, answer in resolver._known.values() if answer is not None]
+    assert sum(len(text) for answer in kept for text in answer.records) == MOST_KEPT_CHARACTERS
+    assert ("1599.example", "TXT") in resolver._known
+    assert asyncio.run(resolver.ask("x" * 100_000, "TXT")) == NOWHERE
+    assert len(resolver._known) == len(kept)
 
 
 def test_failure_is_trouble_and_is_asked_again_soon(dns: DnsWorld) -> None:

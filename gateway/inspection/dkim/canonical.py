@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 
 PIECE_OCTETS = 64 * 1024
-_WSP = re.compile(rb"[ \t]+")
 _UNSIGNED = re.compile(rb"(\A|;)([ \t\r\n]*b[ \t\r\n]*=)[^;]*")
 
 Field = tuple[bytes, bytes]
@@ -36,7 +35,7 @@ def simple_field(field: Field) -> bytes:
 def relaxed_field(field: Field) -> bytes:
     """Unfolded, its name lowered, its blanks made single (§3.4.2), without the last line end."""
     value = field[1].replace(b"\r\n", b"")
-    return name_of(field) + b":" + _WSP.sub(b" ", value).strip(b" ")
+    return name_of(field) + b":" + _single_blanks(value).strip(b" ")
 
 
 def without_signature(value: bytes) -> bytes:
@@ -73,11 +72,15 @@ def _relaxed(body: memoryview) -> Iterator[bytes | memoryview]:
 
 
 def _relax(piece: bytes) -> bytes:
+    return _single_blanks(piece).replace(b" \r\n", b"\r\n")
+
+
+def _single_blanks(octets: bytes) -> bytes:
     """Measured: over ten times as fast as an expression, which stops at each blank."""
-    piece = piece.replace(b"\t", b" ")
-    while b"  " in piece:
-        piece = piece.replace(b"  ", b" ")
-    return piece.replace(b" \r\n", b"\r\n")
+    octets = octets.replace(b"\t", b" ")
+    while b"  " in octets:
+        octets = octets.replace(b"  ", b" ")
+    return octets
 
 
 def _text_end(body: memoryview, blanks: bytes) -> int:

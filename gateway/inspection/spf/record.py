@@ -67,7 +67,7 @@ def is_spf(text: str) -> bool:
     return text[: len(VERSION)].lower() == VERSION and text[len(VERSION) :][:1] in ("", " ")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)  # a record of the longest length takes 300 KB as values
 def parse(text: str) -> Record:
     """The record. Raises SpfSyntaxError."""
     if len(text) > LONGEST_OCTETS:
