@@ -13,7 +13,7 @@ from tenants import history
 from tenants.models.fields import Ruled
 
 GONE = "It has been deleted meanwhile{by}."
-MOVED = "It was changed meanwhile{by}: look at what it is now, and change it again if need be."
+MOVED = "It was changed meanwhile{by}: open it anew to see what it is now."
 
 
 def merge(row: Ruled, stored: Mapping[str, Any] | None, *, only: Collection[str] | None) -> None:

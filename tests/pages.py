@@ -66,7 +66,17 @@ def _values(form: BaseForm) -> dict[str, str]:
             data |= {f"{bound.html_name}_0": str(date), f"{bound.html_name}_1": str(time)}
         elif value is not False:
             data[bound.html_name] = _text(value)
-    return data
+    return data | _shown(form, data)
+
+
+def _shown(form: BaseForm, data: dict[str, str]) -> dict[str, str]:
+    """What the page keeps hidden of what it showed, where it does."""
+    shown = {}
+    for bound in (bound for bound in form if bound.field.show_hidden_initial):
+        place, name = bound.html_initial_name, bound.html_name
+        split = [f"_{part}" for part in range(2) if f"{name}_{part}" in data]
+        shown |= {f"{place}{end}": data.get(f"{name}{end}", "False") for end in split or [""]}
+    return shown
 
 
 def _text(value: Any) -> str:

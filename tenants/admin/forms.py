@@ -1,7 +1,8 @@
 """Forms of the admin: a rule that refuses a row becomes an error at the field it is about.
 
 No rule stands here. Fields translate between what is typed ("25 MB", one sender a line) and
-what is stored.
+what is stored. A page brings along what it showed: a page that was open for an hour gives back
+nothing that somebody else changed meanwhile.
 """
 
 from typing import Any
@@ -14,6 +15,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from tenants import meanwhile
 from tenants.octets import parse_octets, print_octets
 
 
@@ -30,6 +32,13 @@ class RowForm(forms.ModelForm):
     """A form of one row. `refused` is what the write path said when it was tried before."""
 
     refused: RefusedError | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        stored = set() if self.instance._state.adding else set(self.instance.as_read)
+        for name, field in self.fields.items():
+            column: Any = self._columns.get(name)
+            field.show_hidden_initial = column in stored and self._brings(name)
 
     def add_error(self, field: str | None, error: Any) -> None:
         """Show an error at the field it is about, or on top if this form leaves that field out."""
@@ -49,7 +58,41 @@ class RowForm(forms.ModelForm):
                 label = _label(self._meta.model, name)
                 super().add_error(None, [f"{label}: {text}" for text in _texts(sentences)])
 
+    @property
+    def _columns(self) -> dict[str, str]:
+        return {each.name: each.attname for each in self._meta.model._meta.concrete_fields}
+
+    def _brings(self, name: str) -> bool:
+        """Whether the page that was sent says what it showed; one that is not sent yet will."""
+        hidden: Any = self.fields[name].hidden_widget()
+        place = self.add_initial_prefix(name)
+        return not (self.is_bound and hidden.value_omitted_from_data(self.data, self.files, place))
+
+    def _keep_what_others_changed(self) -> None:
+        """Since the page was opened: it stands where it was not touched here, and else is told."""
+        for name in [name for name, field in self.fields.items() if field.show_hidden_initial]:
+            is_moved = self._is_moved(name)
+            if name not in self.changed_data:
+                self._leave(name, is_moved=is_moved)
+            elif is_moved:
+                self.add_error(name, meanwhile.moved(self.instance, name))
+
+    def _leave(self, name: str, *, is_moved: bool) -> None:
+        """Take the row's own value, which pages show less exactly; a relation only if it moved."""
+        if is_moved:
+            self.errors.pop(name, None)
+        if is_moved or not isinstance(self.fields[name], forms.ModelChoiceField):
+            self.cleaned_data[name] = getattr(self.instance, name)
+
+    def _is_moved(self, name: str) -> bool:
+        """Whether the row holds something else by now than the page showed."""
+        bound: Any = self[name]
+        hidden = bound.field.hidden_widget()
+        seen = hidden.value_from_datadict(self.data, self.files, bound.html_initial_name)
+        return bool(bound.field.has_changed(_as_sent(bound.initial), _as_sent(seen)))
+
     def _post_clean(self) -> None:
+        self._keep_what_others_changed()
         super()._post_clean()  # type: ignore[misc]
         if self.refused is not None and self.refused.prefix == self.prefix:
             self.add_error(None, self.refused.error)
@@ -79,6 +122,11 @@ class PanelForm(RowForm):
         widget=UnfoldAdminTextInputWidget,
         help_text="Optional; stands in the history beside the change.",
     )
+
+
+def _as_sent(value: Any) -> Any:
+    """Browsers end lines in their own way, and fields drop blanks around a text."""
+    return "\n".join(value.splitlines()).strip() if isinstance(value, str) else value
 
 
 def _label(model: type[models.Model], name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import OperationalError, connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from psycopg.errors import DeadlockDetected
@@ -17,7 +18,8 @@ from tenants import changes, jobs, services
 from tenants.imports.reading import Format, read
 from tenants.jobs import bulk, importing
 from tenants.models import Alias, Domain, Job, Target, Tenant
-from tests.world import ACTOR, World, as_user, make_alias, make_domain
+from tests.pages import data_of, form_of, typed
+from tests.world import ACTOR, World, as_user, make_alias, make_domain, make_rule
 
 ABUSE = "sends spam"
 
@@ -258,3 +260,66 @@ def test_what_the_database_breaks_off_in_a_request_is_left_to_a_worker(
     jobs.work_off(lambda: True)
     job.refresh_from_db()
     assert (job.state, job.changed) == (Job.State.DONE, 1)
+
+
+# --- pages that were open for long --------------------------------------------
+
+
+def test_a_page_gives_back_nothing_that_others_changed_since_it_was_opened(
+    client: Client, world: World
+) -> None:
+    alias = make_alias(
+        world.domain, "x", expires_at=timezone.now() + timedelta(days=1), note="a\nb"
+    )
+    rules = [make_rule(alias, detail, "deliver") for detail in ("a", "b")]
+    page = client.get(alias.get_absolute_url())
+    assert b'name="initial-enabled" value="True"' in page.content
+    edit(alias, enabled=False)
+    edit(alias.targets.get(), kind="discard")
+    edit(rules[0], action="refuse")
+
+    response = client.post(alias.get_absolute_url(), data_of(page) | {"note": "mine"})
+
+    assert response.status_code == 302
+    stored = anew(alias)
+    assert (stored.note, stored.enabled, stored.targets.get().kind) == ("mine", False, "discard")
+    assert stored.expires_at == alias.expires_at
+    assert anew(rules[0]).action == "refuse"
+    assert [event.note for event in Alias.pgh_event_model.objects.order_by("pgh_id")][1:] == [
+        "a\nb",
+        "mine",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "hers", "mine"),
+    [
+        ("note", "hers", "mine"),
+        ("expires_at", timezone.now(), None),
+        ("max_message_octets", 5_000_000, 7_000_000),
+        ("allowed_senders", ["a@s.example"], ["b@s.example"]),
+    ],
+)
+def test_a_page_says_who_changed_the_same_field_since_it_was_opened(
+    client: Client, world: World, field: str, hers: Any, mine: Any
+) -> None:
+    alias = make_alias(world.domain, "x", expires_at=timezone.now() + timedelta(days=1))
+    page = client.get(alias.get_absolute_url())
+    edit(alias, as_user(world.owner), **{field: hers})
+    places = [f"{field}_0", f"{field}_1"] if field == "expires_at" else [field]
+
+    typed_in = typed(dict.fromkeys(places, mine))
+    response = client.post(alias.get_absolute_url(), data_of(page) | typed_in)
+
+    (sentence,) = form_of(response).errors[field]
+    assert sentence.startswith("It was changed meanwhile, by ann at 20")
+    assert getattr(anew(alias), field) == hers
+
+
+def test_what_is_emptied_on_a_page_is_emptied(client: Client, world: World) -> None:
+    alias = make_alias(world.domain, "x", note="old", rate_per_hour=3)
+    page = client.get(alias.get_absolute_url())
+
+    client.post(alias.get_absolute_url(), data_of(page) | {"note": "", "rate_per_hour": ""})
+
+    assert (anew(alias).note, anew(alias).rate_per_hour) == ("", None)
