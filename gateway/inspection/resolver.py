@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import dns.asyncresolver
 import dns.exception
 import dns.name
-import dns.nameserver
 import dns.rdatatype
 import dns.resolver
 from msgspec import Struct
 
+from gateway.inspection.name_server import BoundedNameserver
 from tenants.dns.resolver import UDP_PAYLOAD_OCTETS, parse_endpoint
 
 QUERY_SECONDS = 3.0
@@ -128,10 +128,9 @@ class CachingResolver:
         """The stub, made at its first use: a gateway without DNS still takes mail."""
         if self._stub is None:
             stub = dns.asyncresolver.Resolver(configure=not self._resolvers)
-            if self._resolvers:
-                stub.nameservers = [
-                    dns.nameserver.Do53Nameserver(*parse_endpoint(each)) for each in self._resolvers
-                ]
+            given = [*map(parse_endpoint, self._resolvers)]
+            system = [(str(address), stub.port) for address in stub.nameservers]
+            stub.nameservers = [BoundedNameserver(*each) for each in given or system]
             stub.timeout, stub.lifetime = QUERY_SECONDS, QUESTION_SECONDS
             stub.use_edns(0, 0, UDP_PAYLOAD_OCTETS)
             self._stub = stub

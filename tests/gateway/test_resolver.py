@@ -72,6 +72,24 @@ def test_what_is_kept_is_bounded() -> None:
     assert len(resolver._known) == len(kept)
 
 
+@pytest.mark.parametrize(
+    ("records", "is_read"), [(2, True), (60, True), (200, False)], ids=["one", "many", "too many"]
+)
+def test_answer_over_tcp_is_read_up_to_a_bound(dns: DnsWorld, records: int, is_read: bool) -> None:
+    """A long one would hold the loop, however many clients wait."""
+    texts = [f"{number:0100d}" for number in range(records)]
+    dns.serve("long.example", {"long.example TXT": texts}, fault=Fault.TRUNCATED)
+    holding = [each.replace("127.0.0.1", "127.0.0.2") for each in dns.resolvers]
+
+    async def ask() -> int:
+        try:
+            return len((await CachingResolver(holding).ask("long.example", "TXT")).records)
+        except DnsTrouble:
+            return 0
+
+    assert asyncio.run(ask()) == (records if is_read else 0)
+
+
 def test_failure_is_trouble_and_is_asked_again_soon(dns: DnsWorld) -> None:
     dns.break_recursion("a.example", Fault.SERVFAIL)
     now = [0.0]
