@@ -22,13 +22,20 @@ DELETE_FIRST = "{row} was given more since; delete first: {given}."
 
 def require_bare(row: models.Model, *, going: Container[Any] = ()) -> None:
     """Raises ValidationError where the row has such, but for what goes anyway (model, id)."""
-    left = [each for each in _given(row) if (type(each), each.pk) not in going]
+    left = [each for each in given(row) if (type(each), each.pk) not in going]
     if left:
-        names = ", ".join(f"{each._meta.verbose_name} {each}" for each in left[:NAMED])
-        raise ValidationError(DELETE_FIRST.format(row=row, given=names))
+        raise ValidationError(DELETE_FIRST.format(row=row, given=print_rows(left)))
 
 
-def _given(row: models.Model) -> list[models.Model]:
+def print_rows(rows: Sequence[models.Model]) -> str:
+    """The first of them by name, the others as a number."""
+    names = [f"{each._meta.verbose_name} {each}" for each in rows[:NAMED]]
+    more = len(rows) - len(names)
+    return ", ".join(names) + (f" and {more:,} more" if more else "")
+
+
+def given(row: models.Model) -> list[models.Model]:
+    """The rows that it was given."""
     return [
         each
         for model, field in GIVEN.get(type(row), ())

@@ -106,6 +106,7 @@ class TargetedAdmin(PanelAdmin):
 class AddressAdmin(TargetedAdmin):
     """What aliases and role addresses share."""
 
+    row_label = "key"
     list_select_related = ("domain__tenant", "owner", "holder", "use")
     list_filter: tuple[Any, ...] = (
         ("domain__tenant", AutocompleteSelectFilter),
@@ -258,6 +259,7 @@ class SubaddressRuleAdmin(TargetedAdmin):
     The newest first: the order of their addresses is another table's.
     """
 
+    row_label = "detail"
     ordering = ("-id",)
     sortable_by = ()
 

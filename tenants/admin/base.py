@@ -27,6 +27,7 @@ from unfold.decorators import display
 from gateway.routing.address import fold
 from tenants import changes, history, reverting
 from tenants.admin import attribution
+from tenants.admin.bulk import delete_rows
 from tenants.admin.forms import InlineForm, PanelForm, RefusedError, field_for
 from tenants.admin.paging import CappedPaginator, KeysetChangeList
 from tenants.admin.saved_views import SavedViewsMixin
@@ -145,6 +146,14 @@ class PanelAdmin(AttributedAdmin):
     warn_unsaved_form = True
     fixed_fields: tuple[str, ...] = ()
     search_fields: tuple[str, ...] = ()
+    row_label = "name"  # the column by which a job's page calls a row
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """To delete several rows is a job, as every edit of many rows is."""
+        found: dict[str, Any] = super().get_actions(request)
+        if found.pop("delete_selected", None) is not None:
+            found[delete_rows.__name__] = self.get_action(delete_rows)
+        return found
 
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_revert"
@@ -271,10 +280,6 @@ class PanelAdmin(AttributedAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         changes.delete(obj, actor=actor_of(request), reason=reason_of(request))
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        for row in queryset:
-            self.delete_model(request, row)
 
     # The triggers keep the history; a second log would only disagree with it.
     def log_addition(self, *args: Any) -> None: ...

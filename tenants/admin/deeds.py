@@ -5,7 +5,7 @@ form (mailbox, domain, next hop, user) is looked for among the tenants of the ro
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -302,6 +302,7 @@ class Deed:
     form: type[DeedForm] | None = None
     is_dangerous: bool = False
     noun: str = "rows"  # where its items are no rows of one table
+    verb: str = "change"  # the right to it, of the rows' model
     changes_targets: bool = False
 
 
@@ -361,6 +362,20 @@ ROLE_HOLDER = Deed(
     "Gets postmaster and abuse where no role address says otherwise.",
     HolderForm,
 )
+DELETE = Deed(
+    "delete_rows",
+    "rows.delete",
+    "Delete",
+    "They go with what belongs to them; what has an address is refused from the next message on. "
+    "Their history stays, and the job can be undone.",
+    is_dangerous=True,
+    verb="delete",
+)
+DELETE_FOR_GOOD = replace(
+    DELETE,
+    kind="rows.delete for good",
+    effect="They go with what belongs to them. It cannot be undone.",
+)
 ERASE = Deed(
     "erase",
     "erase person",
@@ -373,6 +388,6 @@ DEEDS = {
     deed.kind: deed
     for deed in (
         *(ENABLE, DISABLE, EXPIRE, EXTEND, RETARGET, EXCHANGE),
-        *(MOVE, OWN, HOLD, REHOUSE, RELAY, ROLE_HOLDER, ERASE),
+        *(MOVE, OWN, HOLD, REHOUSE, RELAY, ROLE_HOLDER, DELETE, DELETE_FOR_GOOD, ERASE),
     )
 }

@@ -17,6 +17,7 @@ STATE_COLOURS = {
 
 @admin.register(SendAsIdentity)
 class SendAsIdentityAdmin(PanelAdmin):
+    row_label = "key"
     list_display = ("address", "mailbox", "tenant", "state_label", "granted_by", "expires_at")
     list_select_related = ("mailbox__tenant", "granted_by")
     list_filter = (

@@ -47,6 +47,7 @@ class NextHopAdmin(ExportMixin, PanelAdmin):
 
 @admin.register(Mailbox)
 class MailboxAdmin(ExportMixin, PanelAdmin):
+    row_label = "address"
     list_display = ("address", "name", "kind", "tenant", "next_hop")
     list_select_related = ("tenant", "next_hop")
     list_filter = (

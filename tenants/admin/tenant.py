@@ -136,6 +136,7 @@ class TenantAdmin(ExportMixin, TimelineMixin, StandingMixin):
 
 @admin.register(Membership)
 class MembershipAdmin(PanelAdmin):
+    row_label = "user__username"
     list_display = ("user", "tenant", "role")
     list_select_related = ("user", "tenant")
     list_filter = (("tenant", AutocompleteSelectFilter), ("role", ChoicesDropdownFilter))

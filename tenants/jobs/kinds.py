@@ -2,6 +2,7 @@
 
 from tenants.jobs import (
     bulk,
+    deleting,
     deliveries,
     erasing,
     importing,
@@ -16,6 +17,7 @@ from tenants.jobs import (
 
 __all__ = [
     "bulk",
+    "deleting",
     "deliveries",
     "erasing",
     "importing",

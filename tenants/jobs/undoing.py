@@ -32,18 +32,21 @@ class Undo(RowByRow):
 
 
 def _require_permissions(net: Sequence[Net], actor: Actor) -> None:
-    """Targets and rules go and come with their address. Raises PermissionDenied."""
+    """Of what goes or comes; targets and rules do with their address. Raises PermissionDenied."""
     gone = {(each.model, each.pk) for each in net if each.verb != "change"}
     for each in net:
-        if each.model is Address and each.verb != "change":
-            permissions.require(actor, each.verb, permissions.page_model(Address, each.last))
-        elif each.model is Target and not gone & _origins(each):
+        if each.model in (Target, SubaddressRule) and gone & _origins(each):
+            continue
+        if each.model is Target:
             permissions.require_targets(actor)
+        elif each.verb != "change":
+            permissions.require(actor, each.verb, permissions.page_model(each.model, each.last))
 
 
 def _origins(net: Net) -> set[tuple[type[models.Model], Any]]:
-    """The address or rule that a target is of."""
-    return {(Address, net.last.address_id), (SubaddressRule, net.last.rule_id)}
+    """The address that a rule is of; the address or rule that a target is of."""
+    rule = getattr(net.last, "rule_id", None)
+    return {(Address, net.last.address_id), (SubaddressRule, rule)}
 
 
 def _sources(name: str, pk: Any) -> list[history.Source]:

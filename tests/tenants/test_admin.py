@@ -377,19 +377,6 @@ def test_a_deleted_row_keeps_its_history(client: Client, world: World) -> None:
     assert {row.verb for row in left.rows} == {"deleted"}
 
 
-def test_several_rows_are_deleted_in_one_attributed_change(client: Client, world: World) -> None:
-    rows = [make.make_alias(world.domain, name) for name in ("x", "y")]
-    data = {
-        "action": "delete_selected",
-        "_selected_action": [row.pk for row in rows],
-        "post": "yes",
-        "change_reason": "clean-up",
-    }
-    client.post(url_of(Alias, "changelist"), data)
-    assert not Alias.objects.exists()
-    assert last_context(rows[0])["reason"] == "clean-up"
-
-
 # --- history
 
 

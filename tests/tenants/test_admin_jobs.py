@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from tenants import jobs
 from tenants.admin.deeds import MoveForm
-from tenants.models import Alias, Job, Mailbox, RoleAddress
+from tenants.models import Alias, Job, Mailbox, RoleAddress, SendAsIdentity
 from tenants.roles import Role
 from tests import world as make
 from tests.pages import url_of
@@ -55,6 +55,47 @@ def test_disabling_says_first_exactly_what_would_change(client: Client, world: W
     about = last_context(rows[0])
     assert (about["actor"], about["surface"], about["reason"]) == ("ops", "admin", "incident 3")
     assert "done" in page_of(client, job)
+
+
+def test_deleting_is_foretold_attributed_and_taken_back_with_what_went_along(
+    client: Client, world: World
+) -> None:
+    used, bare = (make.make_mailbox(world.a, f"{name}@store.example") for name in ("used", "bare"))
+    make.make_alias(world.domain, "x", to_mailbox(used))
+    identity = {"address": "sales@a.example", "granted_by": world.owner}
+    make.save(SendAsIdentity(mailbox=bare, **identity))
+
+    job = choose(client, "delete_rows", [used, bare])
+
+    page = page_of(client, job)
+    assert "1 of 2 mailboxes would change" in page
+    assert "With send-as identity bare@store.example as sales@a.example." in page
+    assert "It is still needed by: " in page
+    assert Mailbox.objects.count() == 2
+    act(client, job, "start", change_reason="left the company")
+    assert set(Mailbox.objects.all()) == {used}
+    assert last_context(bare)["reason"] == "left the company"
+    act(client, job, "undo")
+    act(client, Job.objects.order_by("-pk")[0], "start")
+    assert bare.identities.get().address == "sales@a.example"
+
+
+def test_all_rows_of_a_filter_are_deleted_and_come_back(client: Client, world: World) -> None:
+    """However many: no form has to name each, of which Django takes a thousand."""
+    for name in "pqr":
+        make.make_alias(world.domain, name)
+    make.make_alias(world.other_domain, "y")
+    url = f"{url_of(Alias, 'changelist')}?domain__tenant__id__exact={world.a.pk}"
+
+    client.post(url, {"action": "delete_rows", "select_across": "1", "_selected_action": ["0"]})
+    job = Job.objects.order_by("-pk")[0]
+    assert (job.total, job.permission) == (3, "tenants.delete_alias")
+    act(client, job, "start")
+    assert [str(row) for row in Alias.objects.all()] == ["y@b.example"]
+
+    act(client, job, "undo")
+    act(client, Job.objects.order_by("-pk")[0], "start")
+    assert Alias.objects.count() == 4
 
 
 def test_a_row_that_would_be_refused_is_listed_with_why(client: Client, world: World) -> None:

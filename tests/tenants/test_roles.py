@@ -99,7 +99,8 @@ OPEN = {"login", "logout", "jsi18n", "view_on_site", "app_list", "autocomplete"}
 ALWAYS = ("index", "search", "password_change", "password_change_done")
 # Name of the action, and who besides superusers may.
 OWN_ACTIONS: dict[str, str] = {
-    "delete_selected": "operator",
+    "delete_selected": "",  # of users, groups, schedules and factors
+    "delete_rows": "operator",
     "export_csv": EVERYBODY,
     "export_json": EVERYBODY,
     "enable": "operator",
