@@ -107,6 +107,7 @@ class ExportMixin(RowAdmin):
             what=f"{self.opts.verbose_name_plural}: {chosen}",
             actor=actor_of(request),
             has_tenant=True,
+            tenant_id=narrowing.tenant_of(request.GET),
         )
         return as_file(pieces, written, str(self.opts.verbose_name_plural))
 

@@ -8,6 +8,9 @@ from django.contrib.admin.utils import label_for_field
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.db.models import BooleanField
 
+from tenants.models import Domain, Tenant
+
+TENANT, DOMAIN = "tenant__id__exact", "domain__id__exact"
 TRUTHS = {"1": "yes", "0": "no"}
 
 
@@ -29,6 +32,16 @@ def tell_order(listed: ChangeList) -> str:
 
 def _label(listed: ChangeList, number: int) -> str:
     return str(label_for_field(listed.list_display[number], listed.model, listed.model_admin))
+
+
+def tenant_of(asked: Mapping[str, str]) -> int | None:
+    """Whose rows alone a list's address asks for, by its tenant or a domain; None of several."""
+    for name, value in asked.items():
+        if name.endswith(TENANT) and value.isdecimal():
+            return Tenant.objects.filter(pk=value).values_list("pk", flat=True).first()
+        if name == DOMAIN and value.isdecimal():
+            return Domain.objects.filter(pk=value).values_list("tenant", flat=True).first()
+    return None
 
 
 def _parts(listed: ChangeList) -> Iterator[str]:

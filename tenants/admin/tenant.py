@@ -106,6 +106,7 @@ class TenantAdmin(ExportMixin, TimelineMixin, StandingMixin):
             what=f"everything of tenant {tenant.external_id}",
             actor=actor,
             has_tenant=False,
+            tenant_id=tenant.pk,
         )
         return as_file(pieces, Format(written), tenant.external_id)
 

@@ -78,14 +78,19 @@ def export(
     what: str,
     actor: Actor,
     has_tenant: bool,
+    tenant_id: int | None = None,
 ) -> Iterator[str]:
-    """The pieces of the file. The export is noted at once, its rows as they are taken."""
+    """The pieces of the file. The export is noted at once, its rows as they are taken.
+
+    `what` says it in words; `tenant_id` is whose rows are asked for, where that is one tenant.
+    """
     note = Export.objects.create(
         user_id=actor.user.pk if actor.user else None,
         actor_name=actor.label,
         surface=actor.surface,
         client=actor.client,
         what=what[:500],
+        tenant_id=tenant_id,
         written=written.value,
     )
     printer = printer_of(written, kinds, has_tenant=has_tenant, now=timezone.now())

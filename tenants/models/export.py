@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
+from tenants.models.tenant import Tenant
 from tenants.querysets import TenantQuerySet
 
 
@@ -23,6 +24,14 @@ class Export(models.Model):
         verbose_name="taken by",
     )
     actor_name = models.CharField("taken by", max_length=150)
+    tenant = models.ForeignKey(
+        Tenant,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Whose rows were asked for, where that is one tenant.",
+    )
     surface = models.CharField(max_length=16)
     client = models.CharField(max_length=64, blank=True)
     what = models.CharField(max_length=500, help_text="Kinds of row and the filter over them.")

@@ -30,6 +30,8 @@ class Command(BaseCommand):
         actor = Actor.system("export_addresses")
         rows = (row for row in rows_of_tenant(tenant, actor) if row.kind in kinds)
         what = f"everything of tenant {tenant.external_id}"
-        pieces = export(rows, kinds, written, what=what, actor=actor, has_tenant=False)
+        pieces = export(
+            rows, kinds, written, what=what, actor=actor, has_tenant=False, tenant_id=tenant.pk
+        )
         for piece in pieces:
             self.stdout.write(piece, ending="")

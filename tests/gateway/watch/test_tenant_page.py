@@ -10,6 +10,7 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from gateway.models import Concern, Counter
@@ -195,28 +196,38 @@ def test_every_figure_leads_to_a_list_with_as_many_rows(client: Client, busy: Wo
                 assert str(listed.context_data["cl"].result_count) == figure.value, figure.url
 
 
-def test_jobs_and_exports_about_a_tenant_are_those_of_its_rows(
-    client: Client, ops: Any, world: World
-) -> None:
+def test_jobs_about_a_tenant_are_those_of_its_rows(client: Client, ops: Any, world: World) -> None:
     actor = Actor.system("test")
     for domain in (world.domain, world.other_domain):
         make.make_alias(domain, "x")
         job = jobs.draft("disable", title=f"About {domain}", actor=actor, permission="x")
         jobs.list_rows(job, Alias.objects.filter(domain=domain), label="key")
-    for what in (
-        f"aliases: domain__tenant__id__exact={world.a.pk}",
-        f"aliases: domain__tenant__id__exact={world.b.pk}",
-        f"aliases: domain__id__exact={world.a.pk}",
-        f"everything of tenant {world.a.external_id}",
-        f"everything of tenant {world.a.external_id}-2",
-    ):
-        Export.objects.create(actor_name="ops", surface="admin", what=what, written="csv")
     assert [job.title for job in works.jobs_about(world.a)] == ["About a.example"]
-    assert [export.what for export in works.exports_about(world.a)] == [
-        f"everything of tenant {world.a.external_id}",
-        f"aliases: domain__tenant__id__exact={world.a.pk}",
-    ]
     assert "About a.example" in text_of(page_of(client, world.a))
+
+
+def test_exports_about_a_tenant_are_those_that_were_asked_of_it_alone(
+    client: Client, world: World
+) -> None:
+    make.make_alias(world.domain, "x")
+    chosen = {"action": "export_csv", "_selected_action": [Alias.objects.get().pk]}
+    taken = {"written": "csv"}
+    for narrowed in (
+        f"domain__tenant__id__exact={world.a.pk}",
+        f"domain__tenant__id__exact={world.b.pk}",
+        f"domain__id__exact={world.other_domain.pk}",
+        f"domain__id__exact={world.domain.pk}&state=enabled",
+        "",
+    ):
+        client.post(f"{url_of(Alias, 'changelist')}export/?{narrowed}", taken)
+    client.post(f"{url_of(Alias, 'changelist')}?domain__tenant__id__exact={world.a.pk}", chosen)
+    client.post(reverse("admin:tenants_tenant_export_all", args=[world.a.pk]), taken)
+    assert [export.what for export in works.exports_about(world.a)] == [
+        "everything of tenant a",
+        "aliases: chosen rows",
+        "aliases: domain: a.example, state: Enabled",
+        "aliases: tenant: A",
+    ]
 
 
 def test_the_page_asks_as_often_for_a_large_tenant_as_for_a_small_one(
