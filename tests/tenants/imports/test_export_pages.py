@@ -49,7 +49,7 @@ def test_an_export_is_of_what_the_filter_leaves(client: Client, world: World) ->
 
     assert [line.split(",")[:3] for line in lines[1:]] == [["alias", "a", "one@a.example"]]
     note = Export.objects.get()
-    assert (note.what, note.rows) == (f"aliases: domain {world.domain}", 1)
+    assert (note.what, note.rows) == (f"aliases: domain: {world.domain}", 1)
     assert (note.actor_name, note.surface, note.client) == ("ops", "admin", "127.0.0.1")
 
 
