@@ -5,6 +5,7 @@ trees here.
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,3 +144,12 @@ def test_a_file_opens_with_its_rule_and_holds_one_idea(name):
 
     assert ast.get_docstring(tree), f"{name} opens with the rule of the file"
     assert lines <= 500, f"{name} has {lines} lines: make it a folder of the same name"
+
+
+def test_scripts_of_a_page_share_no_name() -> None:
+    """They share one scope: of two that define the same name, the browser runs only the first."""
+    scripts = [path for package in PACKAGES for path in (ROOT / package).rglob("static/**/*.js")]
+    defined = r"^(?:const|let|var|class|(?:async )?function) (\w+)"
+    names = [name for path in scripts for name in re.findall(defined, path.read_text(), re.M)]
+    assert names
+    assert sorted(names) == sorted(set(names))

@@ -32,16 +32,16 @@ const nameChoices = (container) => {
   search?.setAttribute("aria-label", `Search ${field?.dataset.named ?? "choices"}`);
 };
 
-const look = (place) => {
+const nameAll = (place) => {
   for (const container of place.querySelectorAll(".select2-container")) nameField(container);
   const opened = document.querySelector("body > .select2-container--open");
   if (opened && !opened.hasAttribute("role")) nameChoices(opened);
 };
 
 addEventListener("load", () => {
-  look(document);
+  nameAll(document);
   const seen = new MutationObserver((changes) => {
-    if (changes.some(({ addedNodes }) => addedNodes.length)) look(document);
+    if (changes.some(({ addedNodes }) => addedNodes.length)) nameAll(document);
   });
   seen.observe(document.body, { childList: true, subtree: true });
 });
