@@ -150,6 +150,8 @@ def test_scripts_of_a_page_share_no_name() -> None:
     """They share one scope: of two that define the same name, the browser runs only the first."""
     scripts = [path for package in PACKAGES for path in (ROOT / package).rglob("static/**/*.js")]
     defined = r"^(?:const|let|var|class|(?:async )?function) (\w+)"
-    names = [name for path in scripts for name in re.findall(defined, path.read_text(), re.M)]
+    names = [
+        name for path in scripts for name in re.findall(defined, path.read_text(), re.MULTILINE)
+    ]
     assert names
     assert sorted(names) == sorted(set(names))
