@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='forewarning',
-            constraint=models.UniqueConstraint(fields=('domain', 'kind', 'missing_since'), name='forewarning_once', violation_error_message='The owners were told of this already.'),
+            constraint=models.UniqueConstraint(fields=('domain', 'kind', 'missing_since'), name='forewarning_once', violation_error_code='domain', violation_error_message='The owners were told of this already.'),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='forewarning',

@@ -35,6 +35,7 @@ class Forewarning(Ruled):
                 fields=["domain", "kind", "missing_since"],
                 name="forewarning_once",
                 violation_error_message="The owners were told of this already.",
+                violation_error_code="domain",
             )
         ]
         indexes = [

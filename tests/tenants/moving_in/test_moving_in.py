@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.routing.facts import LookupFailed
+from mailrouting.staff import establish_roles, give_role
 from tenants import jobs
 from tenants.changes import Actor
 from tenants.jobs import sending, shadowing
@@ -16,6 +17,7 @@ from tenants.moving_in.postfix import StoredRules
 from tenants.moving_in.reading import read_dump, read_maps
 from tenants.moving_in.recipients import controls, counted, named_by
 from tenants.moving_in.shadow import differences
+from tenants.roles import Role
 from tests.tenants.moving_in import installations
 from tests.world import ACTOR, World, make_alias, make_hop, save
 
@@ -151,6 +153,8 @@ def test_what_may_be_sent_as_moves_in_once_the_domain_is_verified(world: World) 
     move_in(source)
     early = jobs.apply(sending.draft_send_as(source, actor=ACTOR))
     verify(world.a)
+    establish_roles()
+    give_role(world.owner, Role.OPERATOR, actor=ACTOR)
     owner = Actor(surface="admin", user=world.owner)
     late = jobs.apply(sending.draft_send_as(source, actor=owner))
 
