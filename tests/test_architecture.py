@@ -130,6 +130,13 @@ def test_a_vocabulary_is_written_once():
             words[values] = place
 
 
+def test_no_group_of_a_pattern_is_possessive():
+    """Those match wrongly before Python 3.11.5, which we support (CPython issue 106052)."""
+    for place, node in nodes(ast.Constant):
+        text = node.value.decode("latin-1") if isinstance(node.value, bytes) else str(node.value)
+        assert not re.search(r"(?<!\\)\)[*+?]\+", text), place
+
+
 def test_tenants_patterns_never_reach_re():
     for place, node in nodes(ast.Attribute, "gateway/routing/policy.py"):
         assert not (isinstance(node.value, ast.Name) and node.value.id == "re"), place

@@ -5,17 +5,21 @@ from functools import reduce
 
 from gateway.routing.authentication import Dmarc, Findings, Result, Signature, Spf
 
-# Possessive: a header that was cut in the midst of a line end must not be tried in every way.
+# What is looked ahead for is never tried in another way, as a possessive group would not be: those
+# match wrongly before Python 3.11.5 (CPython issue 106052).
 _FIELD = re.compile(
-    rb"^authentication-results[ \t]*:((?:[^\r\n]++|\r\n[ \t])*+)(?:\r\n|\Z)",
+    rb"^authentication-results[ \t]*:(?=((?:[^\r\n]+|\r\n[ \t])*))\1(?:\r\n|\Z)",
     re.IGNORECASE | re.MULTILINE,
 )
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~@-]+\Z")
 # A comment with others in it (RFC 5322 §3.2.2), as many deep as somebody might mean.
-_COMMENT = reduce(lambda inner, _: rb"\((?:[^()\\]++|\\.|" + inner + rb")*+\)", range(5), rb"(?!)")
+_COMMENT = reduce(
+    lambda inner, _: rb"\([^()\\]*+(?:(?:\\.|" + inner + rb")[^()\\]*+)*\)", range(5), rb"(?!)"
+)
 # The authserv-id quoted, plain, or behind a comment that cannot be read.
 _SERVER = re.compile(
-    rb'(?:[ \t\r\n]++|%b)*+(?:"((?:[^"\\]|\\.)*+)"|([^ \t\r\n;("/]++)|(\())' % _COMMENT,
+    rb'(?=((?:[ \t\r\n]+|%b)*))\1(?:"([^"\\]*+(?:\\.[^"\\]*+)*)"|([^ \t\r\n;("/]++)|(\())'
+    % _COMMENT,
     re.DOTALL,
 )
 
@@ -41,9 +45,9 @@ def _claims(value: bytes, server: str) -> bool:
     One behind comments that have no end, or more in each other than anybody means, counts as ours.
     """
     found = _SERVER.match(value)
-    if found is None or found[3]:
+    if found is None or found[4]:
         return found is not None
-    quoted, token, _ = found.groups()
+    _, quoted, token, _ = found.groups()
     name = token if quoted is None else re.sub(rb"\\(.)", rb"\1", quoted)
     return name.decode("utf-8", "replace").strip().rstrip(".").lower() == server.lower()
 

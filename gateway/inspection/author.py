@@ -13,7 +13,7 @@ from gateway.routing.address import Address, AddressError
 # A field of the usual length has well under 200; hundreds of authors write no mail together.
 LONGEST_OCTETS = 4096
 # Its group is empty where the quote does not end; then no later one does, and none is tried.
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+("?)', re.DOTALL)
+_QUOTED = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*("?)', re.DOTALL)
 _ANGLE = re.compile(r"<([^<>]*)>\Z")
 
 

@@ -9,10 +9,12 @@ from gateway.inspection import authentication_results
 def fields_named(name: bytes) -> re.Pattern[bytes]:
     """Whole header fields whose name is this pattern, with the lines that continue them.
 
-    Possessive, so that a header that was cut in the midst of a line end is not tried in every way.
+    The lines are looked ahead for, so that a header that was cut in the midst of a line end is not
+    tried in every way.
     """
     return re.compile(
-        rb"^(?:%b)[ \t]*+:(?:[^\r\n]++|\r\n[ \t])*+(?:\r\n|\Z)" % name, re.IGNORECASE | re.MULTILINE
+        rb"^(?:%b)[ \t]*+:(?=((?:[^\r\n]+|\r\n[ \t])*))\1(?:\r\n|\Z)" % name,
+        re.IGNORECASE | re.MULTILINE,
     )
 
 

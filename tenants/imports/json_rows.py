@@ -29,7 +29,7 @@ ROW_MAX_CHARACTERS = 1_000_000
 FORM = "Write an array of objects: [{“type”: “alias”, “address”: …}, …]."
 _BLANK = re.compile(r"[ \t\r\n]*")
 _ENVELOPE = re.compile(r'[ \t\r\n]*\{(?:[^\[\]{}]*,)?[ \t\r\n]*"rows"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]|"', re.DOTALL)
+_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"|[\[\]{}]|"', re.DOTALL)
 
 
 def read(text: str, *, kind: Kind | None = None) -> Iterator[Row | Refused]:

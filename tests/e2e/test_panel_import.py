@@ -84,6 +84,6 @@ def _take_out(panel: Panel, stage: Stage) -> None:
     assert len(lines) == 4
     assert "'=SUM(A1)" in lines[3]
     panel.page.goto("/admin/tenants/export/")
-    noted = panel.page.locator("#result_list tbody tr", has_text=f"domain {stage.domain}")
+    noted = panel.page.locator("#result_list tbody tr", has_text=f"domain: {stage.domain}")
     expect(noted.locator(".field-rows")).to_have_text("3")
     expect(noted.locator(".field-actor_name")).to_have_text("importer")

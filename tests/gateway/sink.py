@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,8 +93,10 @@ class Sink:
     async def _hang_up(self) -> None:
         """Close what senders keep open, which the controller would leave to the collector."""
         for session in self._sessions:
-            if session.transport is not None and not session.transport.is_closing():
-                session.transport.abort()
+            for transport in (session.transport, session._original_transport):
+                # Python 3.11.2 knows no TLS transport any more whose connection is over.
+                with suppress(AttributeError):
+                    transport.abort()  # None where there was none
         await asyncio.sleep(0)  # each socket closes in the next turn
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd asks for this name

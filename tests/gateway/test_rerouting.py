@@ -342,7 +342,7 @@ def test_mail_follows_its_address_in_a_job_too(world: World, box: Mailbox) -> No
     alias = make.make_alias(world.domain, WRITTEN_TO.partition("@")[0])
     alias.targets.update(mailbox=box)
     delivery = put(world)
-    job = rerouting.draft_reroute(Delivery.objects.all(), actor=OPS)
+    job = rerouting.draft_reroute(Delivery.objects.all(), actor=Actor.system("ops"))
     done = jobs.apply(direct(job, ToAddress(), reason="ticket 7"))
     assert (done.state, done.changed) == (Job.State.DONE, 1)
     delivery.refresh_from_db()

@@ -14,14 +14,16 @@ LONGEST = 64 * 1024 * 1024  # characters of one value; MySQL's own packets end f
 _COMMON = r"""
     (?P<space>\s++|--[^\n]*+(?:\n|\Z)|/\*.*?\*/{hash})
   | (?P<dollar>\$(?P<tag>\w*+)\$.*?\$(?P=tag)\$)
-  | (?P<escaped>[eE]'(?:[^'\\]++|\\.|'')*+')
+  | (?P<escaped>[eE]'[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*'(?!'))
   | (?P<string>{string})
-  | (?P<name>`(?:[^`]++|``)*+`|"(?:[^"]++|"")*+")
+  | (?P<name>`[^`]*+(?:``[^`]*+)*`(?!`)|"[^"]*+(?:""[^"]*+)*"(?!"))
   | (?P<word>(?![eE]')[\w.+-]++)
   | (?P<other>.)
 """
-_BACKSLASHES = r"'(?:[^'\\]++|\\.|'')*+'"
-_PLAIN = r"'(?:[^']++|'')*+'"
+# Groups are not possessive: those match wrongly before Python 3.11.5 (CPython issue 106052). That
+# no quote follows the last one keeps half of a doubled one from ending a string.
+_BACKSLASHES = r"'[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*'(?!')"
+_PLAIN = r"'[^']*+(?:''[^']*+)*'(?!')"
 _FLAGS = re.VERBOSE | re.DOTALL
 MYSQL = re.compile(_COMMON.format(hash=r"|\#[^\n]*+(?:\n|\Z)", string=_BACKSLASHES), _FLAGS)
 STANDARD = re.compile(_COMMON.format(hash="", string=_PLAIN), _FLAGS)
@@ -29,7 +31,7 @@ _STANDARD_SIGNS = ("PostgreSQL database dump", "PRAGMA foreign_keys", "\\restric
 _OPENS_WHAT_MUST_CLOSE = re.compile(r"[eE]?['`\"]|/\*|\$\w*(?:\$|\Z)")
 
 _PLAIN_VALUE = r"(?:{string}|[\w.+-]++)"
-_ROW = r"\s*+\(({value}(?:\s*+,\s*+{value})*+)\)"
+_ROW = r"\s*+\(({value}(?:\s*+,\s*+{value})*)\)"
 
 _ESCAPE = re.compile(r"\\(.)|''", re.DOTALL)
 _MEANS = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
