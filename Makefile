@@ -74,8 +74,8 @@ $(DEV): requirements/dev.txt | $(PYTHON)
 	@$(INSTALL) -r $<
 	@touch $@ $(EMBEDDED)
 
-# A distribution's Python comes first: it is built with profile-guided optimisation, others mostly
-# are not. A name on PATH may be a shim without a Python behind it, so each is asked for its version.
+# The system's Python comes first: the system keeps it patched. A name on PATH may be a shim without a
+# Python behind it, so each is asked for its version.
 $(PYTHON):
 	@for python in /usr/bin/python3 python3.13 python3.12 python3.11 python3; do \
 	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \

@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Link = TypeVar("Link")
 # So long an item waits for one of the links before it may have a spare one.
-SPARE_AFTER_SECONDS = 0.008
+SPARE_AFTER_SECONDS = 0.005
 # A database that takes no more connections is left alone for so long.
 PREPARED_AGAIN_SECONDS = 1.0
 # How often late items are looked for while there are any.

@@ -22,9 +22,9 @@ from gateway.routing.facts import Facts, LookupFailed
 DEADLINE_SECONDS = 5.0
 LARGEST_BATCH = 400
 # Two are best where the database is near. The others serve where it is far away: so many that one
-# is free every 8 ms (batching.SPARE_AFTER_SECONDS) although each is away for 100.
+# is free every 5 ms (batching.SPARE_AFTER_SECONDS) although each is away for 90.
 NEAR_LINKS = 2
-SPARE_LINKS = 12
+SPARE_LINKS = 18
 LOOKUP_LINKS = NEAR_LINKS + SPARE_LINKS
 
 
