@@ -28,6 +28,9 @@ Row = tuple[bytes | None, ...]
 # A text, a binary value, or texts of an array.
 Parameter = str | bytes | Sequence[str]
 
+# Errors after which a connection is of no use.
+BROKEN = (psycopg.OperationalError, psycopg.InterfaceError)
+_UNDER_WAY = (pq.TransactionStatus.ACTIVE, pq.TransactionStatus.UNKNOWN)
 _ROWS = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 _TEXT, _BINARY = 0, 1
 # As JSON writes it: the backslash is not itself escaped.
@@ -89,22 +92,15 @@ class Link:
         opened = self._opened or await self._open()
         try:
             return await self._exchange(opened.pgconn, questions)
-        except (psycopg.OperationalError, psycopg.InterfaceError):
-            self.close()
-            raise
-        except psycopg.Error:
-            if opened.pgconn.transaction_status != pq.TransactionStatus.IDLE:
-                await self.ask(ROLLBACK)
-            raise
-        except BaseException:
-            self.close()  # cancelled: nobody waits for the rest of the answer
+        except BaseException as error:
+            await self._clear_up(opened.pgconn, error)
             raise
 
     async def ask_again(self, *questions: Question) -> list[list[Row]]:
         """Like `ask` for idempotent questions: once more when the connection turns out dead."""
         try:
             return await self.ask(*questions)
-        except (psycopg.OperationalError, psycopg.InterfaceError):
+        except BROKEN:
             return await self.ask(*questions)
 
     async def copy(self, statement: str, pieces: AsyncIterator[bytes]) -> None:
@@ -124,15 +120,17 @@ class Link:
         except TimeoutError as error:
             self.close()
             raise psycopg.OperationalError("the database did not take it in time") from error
-        except (psycopg.OperationalError, psycopg.InterfaceError):
-            self.close()
+        except BaseException as error:
+            await self._clear_up(opened.pgconn, error)
             raise
-        except psycopg.Error:
+
+    async def _clear_up(self, pgconn: pq.abc.PGconn, error: BaseException) -> None:
+        """Leave nothing half done: what the server refused is rolled back, all else closed."""
+        is_refused = isinstance(error, psycopg.Error) and not isinstance(error, BROKEN)
+        if not is_refused:
+            self.close()  # dead, or cancelled: nobody waits for the rest of the answer
+        elif pgconn.transaction_status != pq.TransactionStatus.IDLE:
             await self.ask(ROLLBACK)
-            raise
-        except BaseException:
-            self.close()
-            raise
 
     @contextmanager
     def _lent(self, opened: "psycopg.AsyncConnection[Any]") -> Iterator[None]:
@@ -143,7 +141,7 @@ class Link:
         try:
             yield
         finally:
-            if opened.pgconn.status == pq.ConnStatus.OK:
+            if opened.pgconn.transaction_status not in _UNDER_WAY:  # else it will be closed
                 opened.pgconn.enter_pipeline_mode()
                 loop.add_reader(self._socket, self._receive)
 
