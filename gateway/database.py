@@ -29,6 +29,9 @@ SESSION_SETTINGS = {
     "timezone": "UTC",
 }
 
+# What says that the server, or a connection to it, is gone.
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
+
 SESSION_OPTIONS = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())
 
 Result = TypeVar("Result")
@@ -108,6 +111,6 @@ def once_more(work: Callable[[], Result]) -> Result:
     """Run idempotent work; when the connection turns out to be dead, once more on a fresh one."""
     try:
         return work()
-    except (psycopg.OperationalError, psycopg.InterfaceError):
+    except AWAY:
         connection.close()
         return work()

@@ -17,7 +17,12 @@ import psycopg
 from msgspec.json import encode
 from psycopg import pq
 
-from gateway.database import STATEMENT_TIMEOUT_MS, connection_parameters, seconds_to_connect
+from gateway.database import (
+    AWAY,
+    STATEMENT_TIMEOUT_MS,
+    connection_parameters,
+    seconds_to_connect,
+)
 
 # Longer than a statement may take: it only ends what the server left hanging.
 ANSWER_SECONDS = STATEMENT_TIMEOUT_MS / 1000 + 1
@@ -28,8 +33,6 @@ Row = tuple[bytes | None, ...]
 # A text, a binary value, or texts of an array.
 Parameter = str | bytes | Sequence[str]
 
-# Errors after which a connection is of no use.
-BROKEN = (psycopg.OperationalError, psycopg.InterfaceError)
 _UNDER_WAY = (pq.TransactionStatus.ACTIVE, pq.TransactionStatus.UNKNOWN)
 _ROWS = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 _TEXT, _BINARY = 0, 1
@@ -100,7 +103,7 @@ class Link:
         """Like `ask` for idempotent questions: once more when the connection turns out dead."""
         try:
             return await self.ask(*questions)
-        except BROKEN:
+        except AWAY:
             return await self.ask(*questions)
 
     async def copy(self, statement: str, pieces: AsyncIterator[bytes]) -> None:
@@ -126,7 +129,7 @@ class Link:
 
     async def _clear_up(self, pgconn: pq.abc.PGconn, error: BaseException) -> None:
         """Leave nothing half done: what the server refused is rolled back, all else closed."""
-        is_refused = isinstance(error, psycopg.Error) and not isinstance(error, BROKEN)
+        is_refused = isinstance(error, psycopg.Error) and not isinstance(error, AWAY)
         if not is_refused:
             self.close()  # dead, or cancelled: nobody waits for the rest of the answer
         elif pgconn.transaction_status != pq.TransactionStatus.IDLE:

@@ -67,7 +67,7 @@ def report(news: Collection[News]) -> None:
             {
                 "lanes": [each.lane for each in out],
                 "places": [each.place for each in out],
-                "replies": [(each.reason or "").replace("\0", "") for each in out],
+                "replies": [each.reason or "" for each in out],
                 "first": FIRST,
                 "longest": LONGEST,
             },

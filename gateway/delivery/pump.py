@@ -20,9 +20,9 @@ import structlog
 import uvloop
 from django.conf import settings
 from django.db import connection
-from psycopg import Error, InterfaceError, OperationalError
+from psycopg import Error
 
-from gateway.database import DatabaseThreads
+from gateway.database import AWAY, DatabaseThreads
 from gateway.delivery import metrics, outages, queue
 from gateway.delivery.lane import Job, Lane, Owner
 from gateway.delivery.outages import News
@@ -47,7 +47,6 @@ TROUBLE_SECONDS = 1.0
 # The sooner outcomes are written once the database is back, the fewer a killed worker repeats.
 SETTLE_AGAIN_SECONDS = 0.2
 STOP_SECONDS = 10.0
-AWAY = (OperationalError, InterfaceError)
 WITHOUT_OCTETS = ("inbox", "discard")
 
 log = structlog.get_logger()

@@ -337,7 +337,7 @@ def _columns(settlements: Collection[Settlement]) -> dict[str, Any]:
         "states": [str(each.state) for each in settlements],
         "delays": [each.delay for each in settlements],
         "remotes": [each.outcome.remote[:300] for each in settlements],
-        "replies": [each.outcome.reply.replace("\0", "") for each in settlements],
+        "replies": [each.outcome.reply for each in settlements],
         "started": [each.began_ago for each in settlements],
         "finished": [each.ended_ago for each in settlements],
     }

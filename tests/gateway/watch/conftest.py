@@ -3,7 +3,8 @@
 Conftests are read before Django is set up: models are imported inside.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,7 +12,18 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from django.test import Client
 
+    from tests.gateway.sink import Sink
     from tests.world import World
+
+
+@pytest.fixture
+def smtp(settings: Any) -> "Iterator[Sink]":
+    """The server for the panel's own mail."""
+    from tests.gateway.sink import Sink, running
+
+    with running(Sink()) as sink:
+        settings.PANEL_MAIL_URL = f"smtp://127.0.0.1:{sink.port}"
+        yield sink
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A domain's owners are mailed before it is degraded, once, and the domain's page says so."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from typing import Any
@@ -22,13 +21,6 @@ from tests.world import ACTOR, World
 pytestmark = pytest.mark.usefixtures("db", "socket_enabled")
 START = datetime(2026, 6, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def smtp(settings: Any) -> Iterator[Sink]:
-    with running(Sink()) as sink:
-        settings.PANEL_MAIL_URL = f"smtp://127.0.0.1:{sink.port}"
-        yield sink
 
 
 @pytest.fixture

@@ -19,20 +19,12 @@ from gateway.watch.models import AlarmRecipient, Notice
 from gateway.watch.outcome import Undelivered
 from gateway.watch.webhook import Posting, parse_secret, parse_url, post
 from tests import world as make
-from tests.gateway.sink import Sink, free_port, running
+from tests.gateway.sink import Sink, free_port
 from tests.gateway.watch.http_sink import HttpSink, http_sink
 
 pytestmark = pytest.mark.usefixtures("db", "socket_enabled")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
-
-
-@pytest.fixture
-def smtp(settings: Any) -> Iterator[Sink]:
-    """The server for the panel's own mail."""
-    with running(Sink()) as sink:
-        settings.PANEL_MAIL_URL = f"smtp://127.0.0.1:{sink.port}"
-        yield sink
 
 
 @pytest.fixture
