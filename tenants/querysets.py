@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 from django.contrib.auth import get_permission_codename
 from django.db import models
 from django.db.models import F, Max, Q
-from django.db.models.functions import Collate
+from django.db.models.functions import Collate, Now
 from django.db.models.lookups import Exact, GreaterThanOrEqual, LessThan
-from django.utils import timezone
 
 from gateway.routing.facts import AddressKind, DomainState
 
@@ -143,8 +142,7 @@ class ForewarningQuerySet(TenantQuerySet):
 class AddressQuerySet(TenantQuerySet):
     def alive(self) -> Self:
         """Enabled and not expired."""
-        now = timezone.now()
-        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), enabled=True)
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), enabled=True)
 
     def overdue(self, now: datetime) -> Self:
         """Enabled, though the time they were bound to is over."""

@@ -10,12 +10,12 @@ from datetime import timedelta
 from celery import shared_task, signals
 from django.conf import settings
 from django.core.management import call_command
-from django.utils import timezone
 
 from gateway import headroom
 from gateway.headroom import at_most
 from tenants import checking, jobs, services
 from tenants.changes import Actor
+from tenants.clock import database_now
 from tenants.jobs.erasing import forget_addresses
 from tenants.jobs.reading import forget_files
 from tenants.models import Domain
@@ -32,13 +32,13 @@ _is_ending = threading.Event()
 def expire_addresses() -> None:
     """Switch off the addresses whose time is over."""
     actor = Actor.system("expire addresses", surface="task")
-    services.expire_addresses(actor=actor, now=timezone.now())
+    services.expire_addresses(actor=actor, now=database_now())
 
 
 @shared_task(ignore_result=True)
 def reconcile_dns() -> None:
     """Ring for those who check what is due: a few, however many domains there are."""
-    for _ in Domain.objects.due_for_check(timezone.now()).values_list("pk")[:CHECKERS]:
+    for _ in Domain.objects.due_for_check(database_now()).values_list("pk")[:CHECKERS]:
         check_due_domains.apply_async(expires=EXPIRES_SECONDS)
 
 
@@ -47,7 +47,7 @@ def reconcile_dns() -> None:
 def check_due_domains() -> None:
     """Check one domain after the other, several tasks side by side: a slow zone delays few."""
     actor = Actor.system("reconcile DNS", surface="task")
-    checking.check_due(timezone.now, actor=actor, is_wanted=_is_wanted)
+    checking.check_due(database_now, actor=actor, is_wanted=_is_wanted)
 
 
 @shared_task(ignore_result=True)

@@ -12,13 +12,13 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminRadioSelectWidget,
     UnfoldAdminTextInputWidget,
 )
 
+from tenants.clock import database_now
 from tenants.models import Domain, Mailbox, Membership, NextHop
 
 OFFERED = 200
@@ -159,7 +159,7 @@ class ExpiryForm(DeedForm):
 
     def clean_at(self) -> datetime | None:
         at: datetime | None = self.cleaned_data["at"]
-        if at is not None and at <= timezone.now():
+        if at is not None and at <= database_now():
             raise ValidationError("Choose a moment to come; Disable switches off at once.")
         return at
 

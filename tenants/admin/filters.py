@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.contrib.filters.admin import DropdownFilter
@@ -27,11 +28,10 @@ class ExpiryFilter(DropdownFilter):
         return (("week", "Within 7 days"), ("past", "Expired"), ("never", "Never"))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        now = timezone.now()
         if self.value() == "week":
-            return queryset.filter(expires_at__gt=now, expires_at__lte=now + WEEK)
+            return queryset.filter(expires_at__gt=Now(), expires_at__lte=Now() + WEEK)
         if self.value() == "past":
-            return queryset.filter(expires_at__lte=now)
+            return queryset.filter(expires_at__lte=Now())
         return queryset.filter(expires_at=None) if self.value() == "never" else queryset
 
 
@@ -50,7 +50,7 @@ class StateFilter(DropdownFilter):
         if self.value() == "disabled":
             return queryset.filter(enabled=False, expired_at=None)
         if self.value() == "expired":
-            return queryset.filter(expires_at__lte=timezone.now())
+            return queryset.filter(expires_at__lte=Now())
         return queryset
 
 

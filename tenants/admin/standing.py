@@ -17,7 +17,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils import timezone
 
 from gateway.delivery.actions import REACHED, Action
 from gateway.directory import platform
@@ -29,6 +28,7 @@ from gateway.routing.replies import Reply
 from gateway.routing.resolve import EXEMPT_ROLES
 from tenants import services
 from tenants.admin.base import PanelAdmin, actor_of, reason_of
+from tenants.clock import database_now
 from tenants.counting import COUNTED, print_capped
 from tenants.models import Address, Domain, Tenant
 from tenants.querysets import RECEIVING
@@ -130,7 +130,7 @@ class StandingMixin(PanelAdmin):
         return own + super().get_urls()
 
     def page_context(self, request: HttpRequest, row: Tenant) -> dict[str, Any]:
-        answers = answers_in(row.state, since=row.state_since, now=timezone.now())
+        answers = answers_in(row.state, since=row.state_since, now=database_now())
         return {
             "moves": [move for move in MOVES if move.state != row.state],
             "answers": answers,
@@ -144,7 +144,7 @@ class StandingMixin(PanelAdmin):
         if request.method == "POST" and (reason := reason_of(request)):
             self._move(request, tenant, move, reason)
             return redirect(tenant.get_absolute_url())
-        now = timezone.now()
+        now = database_now()
         context = {
             **self.admin_site.each_context(request),
             "title": f"{move.verb.capitalize()}: {tenant}",

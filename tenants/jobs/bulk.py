@@ -51,21 +51,25 @@ class Switch:
         seen = rows.visible_to(work.actor.user) if work.actor.user else rows
         found = {row.pk: row for row in seen}
         bare = set(seen.without_target().values_list("pk", flat=True)) if self.enabled else set()
-        outcomes = [self._foretell(found.get(key), bare) for key in keys]
+        outcomes = [self._foretell(found.get(key), bare, work.now) for key in keys]
         fit = [k for k, each in zip(keys, outcomes, strict=True) if each.result == CHANGED]
         services.set_enabled(
             Address.objects.filter(pk__in=fit), enabled=self.enabled, actor=work.actor
         )
         return outcomes
 
-    def _foretell(self, row: Address | None, bare: set[int]) -> Outcome:
+    def _foretell(self, row: Address | None, bare: set[int], now: datetime) -> Outcome:
         if row is None:
             return Outcome(REFUSED, GONE)
         if row.enabled == self.enabled:
             return Outcome(UNCHANGED)
-        if self.enabled and (row.is_expired or row.expired_at):
+        if self.enabled and (row.expired_at or _is_over(row, now)):
             return Outcome(REFUSED, OVER)
         return Outcome(REFUSED, NO_TARGET) if row.pk in bare else Outcome(CHANGED)
+
+
+def _is_over(row: Address, now: datetime) -> bool:
+    return row.expires_at is not None and row.expires_at <= now
 
 
 @dataclass(frozen=True)

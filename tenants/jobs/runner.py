@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import structlog
 from celery import current_app
 from django.db import DatabaseError, OperationalError, transaction
-from django.utils import timezone
 from psycopg.errors import DeadlockDetected
 
 from gateway.bell import Bell
 from tenants import changes
 from tenants.changes import Actor
+from tenants.clock import database_now
 from tenants.jobs import ledger
 from tenants.jobs.asking import require_asker
 from tenants.jobs.kind import Kind, Outcome, StuckError, Work, find
@@ -154,7 +154,7 @@ def _outcomes(job: Job, kind: Kind, items: list[JobItem], actor: Actor) -> Seque
     work = Work(
         job.parameters,
         actor,
-        timezone.now(),
+        database_now(),
         is_trial=is_trial,
         job_id=job.pk,
         reason=job.reason,

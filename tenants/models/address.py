@@ -17,6 +17,7 @@ from django.utils import timezone
 from gateway.routing.address import fold
 from gateway.routing.authentication import Demand, OnFailure
 from gateway.routing.facts import AddressKind, RuleAction
+from tenants.clock import database_now
 from tenants.models.domain import Domain
 from tenants.models.fields import Ruled, normalise_domain, normalise_sender, parse_address
 from tenants.models.history import tracked, tracked_by
@@ -262,6 +263,7 @@ class Address(Ruled):
 
     @property
     def is_expired(self) -> bool:
+        """By this process's clock: for pages, which show many rows. Rules ask the database's."""
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
     def clean(self) -> None:
@@ -313,8 +315,11 @@ class Address(Ruled):
 
     def _revive(self) -> None:
         """A later expiry switches an address on again that only its expiry switched off."""
-        if self.expired_at is not None and not self.is_expired:
+        if self.expired_at is not None and not self._is_over():
             self.enabled, self.expired_at = True, None
+
+    def _is_over(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= database_now()
 
     def _check_domain(self) -> None:
         if self.domain.state == Domain.State.RELEASED:

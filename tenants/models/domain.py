@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from gateway.routing.address import DELIMITER_ALPHABET, to_u_label
 from gateway.routing.facts import DomainState
+from tenants.clock import database_now
 from tenants.models.fields import Ruled, normalise_domain, validate_pattern
 from tenants.models.history import tracked
 from tenants.models.tenant import Tenant
@@ -174,7 +175,7 @@ class Domain(Ruled):
             return
         if now["state"] != self.State.RELEASED:
             raise ValidationError(NOT_RELEASED.format(name=self))
-        if (until := now["state_since"] + QUARANTINE) > timezone.now():
+        if (until := now["state_since"] + QUARANTINE) > database_now():
             raise ValidationError(IN_QUARANTINE.format(name=self, until=until))
 
     def _check_state(self) -> None:
@@ -188,20 +189,20 @@ class Domain(Ruled):
             return
         if was == self.State.RELEASED:
             raise ValidationError({"state": "A released domain stays so; claim it anew."})
+        self.state_since = database_now()
         if self.is_receiving and not self.verified_at:
             self._check_quarantine()
-            self.verified_at = timezone.now()
-        self.state_since = timezone.now()
+            self.verified_at = self.state_since
 
     def _come_back(self) -> None:
         """A domain that was deleted: nobody has asked its DNS since, so it is proved anew."""
         if self.state != self.State.RELEASED:
             self.state, self.verified_at = self.State.PENDING, None
-            self.state_since = timezone.now()
+            self.state_since = database_now()
 
     def _check_quarantine(self) -> None:
         """For a while nobody inherits the mail that was meant for a domain's former tenant."""
-        recent = Domain.objects.released_since(timezone.now() - QUARANTINE)
+        recent = Domain.objects.released_since(database_now() - QUARANTINE)
         last = recent.filter(name=self.name).exclude(tenant=self.tenant_id).last_release()
         if last is not None:
             day = f"{last + QUARANTINE:%Y-%m-%d}"

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from gateway.routing.authentication import OnFailure
 from gateway.routing.facts import TenantState
+from tenants.clock import database_now
 from tenants.models.fields import Ruled
 from tenants.models.history import tracked
 from tenants.querysets import TenantQuerySet, by_code_point
@@ -170,8 +171,9 @@ class Tenant(Limits):
         """A change of state is stamped with its time: suspension counts its 72 hours from it."""
         super().clean()
         before = self.stored("state")
-        if before is not None and before["state"] != self.state:
-            self.state_since = timezone.now()
+        was = before["state"] if before else self.State.ACTIVE
+        if was != self.state:
+            self.state_since = database_now()
 
 
 @tracked
