@@ -8,6 +8,7 @@ and so is what somebody else has edited meanwhile.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, models
@@ -46,6 +47,7 @@ ORDER: Sequence[type[Ruled]] = (
 )
 ROWS_AT_ONCE = 200
 KEPT = frozenset({"id", "created_at"})
+NO_EDIT = UUID(int=0)
 NOTHING = "Nothing of this edit is left to take back."
 TOO_MANY = f"This edit changed more than {ROWS_AT_ONCE} rows: undo the job that made it."
 NO_BEFORE = "What {subject} was before is not recorded."
@@ -129,10 +131,10 @@ def revert(
     """
     if not net:
         raise ValidationError(NOTHING)
-    with changes.attributed(actor, reason=reason):
+    with changes.attributed(actor, reason=reason) as edit:
         for each in reversed(net):
             if each.before is None:
-                _remove(each, actor, reason)
+                _remove(each, actor, reason, edit)
         rows = [_put_back(each, actor, reason, is_strict) for each in net if each.before]
         for row in rows:
             if isinstance(row, Address | SubaddressRule):
@@ -228,21 +230,21 @@ def _differs(row: models.Model, net: Net, each: Any) -> bool:
     return bool(getattr(row, each.attname) != getattr(net.after, each.attname))
 
 
-def _remove(net: Net, actor: Actor, reason: str) -> None:
+def _remove(net: Net, actor: Actor, reason: str, edit: UUID) -> None:
     """Delete what the edit created, unless it has gone; nobody changes it while that is seen."""
     if (there := net.model._base_manager.filter(pk=net.pk).first()) is not None:
         changes.lock(there)
-    if (row := _removable(net)) is not None:
+    if (row := _removable(net, edit)) is not None:
         require_bare(row)
         changes.delete(row, actor=actor, reason=reason)
 
 
-def _removable(net: Net) -> models.Model | None:
+def _removable(net: Net, edit: UUID = NO_EDIT) -> models.Model | None:
     """What the edit created; None where it has gone. Raises ValidationError where somebody has
-    worked on it since.
+    worked on it since; what the edit that takes it back did to its targets and rules is not that.
     """
     row: models.Model | None = net.model._base_manager.filter(pk=net.pk).first()
-    later = (_later(net) or _later_belonging(net)) if row is not None else None
+    later = (_later(net) or _later_belonging(net, edit)) if row is not None else None
     if later is not None:
         raise ValidationError(f"{net.subject} was edited since{history.by(later)}.")
     return row
@@ -253,10 +255,10 @@ def _later(net: Net) -> Any:
     return rows.select_related("pgh_context").order_by("-pgh_id").first()
 
 
-def _later_belonging(net: Net) -> Any:
-    """The last edit, by others, of what belongs to a row."""
+def _later_belonging(net: Net, edit: UUID) -> Any:
+    """The last edit, but this one, of what belongs to a row."""
     for source in history.sources_of(net.model, net.pk)[1:]:
-        rows: Any = source.events._default_manager
+        rows: Any = source.events._default_manager.exclude(pgh_context=edit)
         later = rows.filter(source.belongs, pgh_created_at__gt=net.last.pgh_created_at)
         if event := later.select_related("pgh_context").order_by("-pgh_id").first():
             return event

@@ -1,14 +1,16 @@
 """Bulk edits and their undo: what each kind changes, refuses and leaves alone, and takes back."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils import timezone
 
-from tenants import changes, jobs
+from tenants import changes, history, jobs, reverting
 from tenants.changes import Actor
 from tenants.models import (
     Address,
@@ -255,6 +257,34 @@ def test_addresses_move_to_another_domain_and_back(world: World, fate: str) -> N
     back = undo(job)
     assert notes(back) == [""]
     assert state_of(Alias.objects.get()) == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_an_undo_itself_deletes_is_no_edit_since(world: World) -> None:
+    """Committed for real: within one test's transaction all has one time."""
+    alias = make.make_alias(world.domain, "x", to_inbox())
+    make.make_rule(alias, "spam", SubaddressRule.Action.RETARGET, to_inbox())
+    domain = make.make_domain(world.a, "new.example")
+    before = state_of(alias)
+
+    moved = start("addresses.move", Alias.objects.all(), domain=domain.pk, old="delete")
+    back = undo(moved)
+    again = undo(back)
+
+    assert [notes(each) for each in (moved, back, again)] == [["Now x@new.example."], [""], [""]]
+    made = Alias.objects.get(domain=domain)
+    assert state_of(made) == before
+    net = reverting.net_changes(history.sources_of(Alias, made.pk), last_edit_of(made))
+    reverting.foresee(net)
+    Target.objects.filter(address=made).update(position=7)
+    for take_back in (reverting.foresee, partial(reverting.revert, actor=ACTOR)):
+        with pytest.raises(ValidationError, match="was edited since, by outside the panel"):
+            take_back(net)
+
+
+def last_edit_of(alias: Alias) -> str:
+    events: Any = Alias.pgh_event_model.objects
+    return history.key_of(events.filter(pgh_obj_id=alias.pk).latest("pgh_id"))
 
 
 def test_a_move_that_the_rules_forbid_moves_nothing(world: World) -> None:
