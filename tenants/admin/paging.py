@@ -289,12 +289,15 @@ class KeysetChangeList(ChangeList):
         cursor, way = None, BEFORE if request.GET.get(BEFORE) else AFTER
         text = request.GET.get(way, "")
         if text and text != END:
-            cursor, self.sort = Cursor.parse(text, self.sort)
+            cursor, found = Cursor.parse(text, self.sort)
+            self.sort, self.is_resorted = found, found is not self.sort
+        # A page in the middle is waited for: in another order it would be another page.
+        is_patient = self.result_count <= COUNTED or cursor is not None
         try:
-            with at_most(WALK_MS if self.result_count > COUNTED else None):
+            with at_most(None if is_patient else WALK_MS):
                 return self._turn(rows, cursor, way, is_last=text == END)
         except OperationalError as error:
-            if not isinstance(error.__cause__, QueryCanceled) or cursor is not None:
+            if not isinstance(error.__cause__, QueryCanceled):
                 raise
         self.sort, self.is_resorted = self.sort.by_id(), True
         return self._turn(rows, None, way, is_last=text == END)

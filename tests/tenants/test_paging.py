@@ -199,18 +199,31 @@ def test_a_walk_that_takes_too_long_is_sorted_by_id(
     assert "sorted by when they were made" in first.content.decode()
     second = follow(client, first.context_data["cl"].next_url)
     assert names(second) == ["a06", "a05", "a04"]
+    assert "sorted by when they were made" in second.content.decode()
     assert names(follow(client, second.context_data["cl"].previous_url)) == names(first)
+
+
+@pytest.mark.usefixtures("short", "aliases")
+def test_a_later_page_is_waited_for(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its place is in the order asked for: another order would begin anew."""
+    monkeypatch.setattr(paging, "COUNTED", 4)
+    first = client.get(url_of(Alias, "changelist"), {"q": "a0"})
+    monkeypatch.setattr(paging, "WALK_MS", 5)
+    monkeypatch.setattr(paging, "read_page", SlowOnce(seconds=0.05))
+    second = follow(client, first.context_data["cl"].next_url)
+    assert names(second) == ["a03", "a04", "a05"]
+    assert "sorted by when they were made" not in second.content.decode()
 
 
 class SlowOnce:
     """Reads a page, but the first time takes longer than a statement may."""
 
-    def __init__(self) -> None:
-        self.calls = 0
+    def __init__(self, *, seconds: float = 5) -> None:
+        self.calls, self.seconds = 0, seconds
 
     def __call__(self, *args: Any, **kwargs: Any) -> Page:
         self.calls += 1
         if self.calls == 1:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_sleep(5)")
+                cursor.execute("SELECT pg_sleep(%s)", [self.seconds])
         return read_page(*args, **kwargs)
