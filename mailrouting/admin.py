@@ -6,10 +6,12 @@ from allauth.account.admin import EmailAddressAdmin
 from allauth.account.models import EmailAddress
 from allauth.mfa.admin import AuthenticatorAdmin
 from allauth.mfa.models import Authenticator
-from allauth.socialaccount.admin import SocialAccountAdmin, SocialAppAdmin
+from allauth.socialaccount.admin import SocialAccountAdmin, SocialAppAdmin, SocialAppForm
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django_celery_beat import admin as beat
 from django_celery_beat.models import (
@@ -20,8 +22,13 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
+from mailrouting.sign_in_secrets import seal
 from mailrouting.staff_pages import PanelGroupAdmin, PanelUserAdmin
 
 
@@ -92,8 +99,28 @@ class PanelEmailAddressAdmin(ChangingActionsMixin, EmailAddressAdmin, ModelAdmin
     list_select_related = ("user",)
 
 
+class ProviderForm(SocialAppForm):
+    """A provider's secret is sealed, and shown to nobody once it is stored."""
+
+    secret = forms.CharField(
+        label="Secret key",
+        required=False,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
+        help_text="The client secret. It stands sealed and is not shown; empty keeps what it is.",
+    )
+
+    def clean_secret(self) -> str:
+        """As it is stored. Raises ValidationError where it is too long for that."""
+        if not (typed := self.cleaned_data["secret"]):
+            return str(self.instance.secret)
+        sealed = seal(typed)
+        if len(sealed) > SocialApp._meta.get_field("secret").max_length:
+            raise ValidationError("It is too long: at most 79 characters can be sealed.")
+        return sealed
+
+
 class PanelSocialAppAdmin(SocialAppAdmin, ModelAdmin):
-    pass
+    form = ProviderForm
 
 
 class PanelSocialAccountAdmin(SocialAccountAdmin, ModelAdmin):

@@ -145,6 +145,8 @@ LOGIN_URL = "account_login"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_ADAPTER = "mailrouting.accounts.ClosedSignupAdapter"
+SOCIALACCOUNT_ADAPTER = "mailrouting.sign_in_secrets.SealedApps"
+MFA_ADAPTER = "mailrouting.sign_in_secrets.SealedFactors"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "Mail routing"
 # Accounts are made by staff, so nobody can reserve another's address by signing up with it.
@@ -361,6 +363,7 @@ SECURE_HSTS_PRELOAD = SPEAKS_TLS
 SESSION_COOKIE_SECURE = SPEAKS_TLS
 CSRF_COOKIE_SECURE = SPEAKS_TLS
 SESSION_COOKIE_HTTPONLY = True
+SESSION_ENGINE = "mailrouting.sessions"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = csp.CONTENT_SECURITY_POLICY

@@ -5,8 +5,10 @@ a setting's words, so that these may be of any length. Without Django.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Self
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -35,6 +37,32 @@ def unseal(stored: str, keys: Sequence[str]) -> str:
         return _box(tuple(keys)).decrypt(stored.removeprefix(MARK)).decode()
     except InvalidToken as error:
         raise UnopenedError("None of the keys opens this.") from error
+
+
+def reseal(stored: str, keys: Sequence[str]) -> str:
+    """Sealed anew by the first of the keys, open or not; itself where none of them opens it."""
+    try:
+        return seal(unseal(stored, keys) if is_sealed(stored) else stored, keys)
+    except UnopenedError:
+        return stored
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many secrets the newest key has sealed anew, and how many no key opens."""
+
+    sealed: int = 0
+    left: int = 0
+
+    @classmethod
+    def of(cls, stored: str, resealed: str, count: int = 1) -> Self:
+        """So many secrets that stood like this, and stand like that now."""
+        return cls(left=count) if resealed == stored else cls(sealed=count)
+
+    @classmethod
+    def total(cls, tallies: Iterable[Self]) -> Self:
+        counted = list(tallies)
+        return cls(sum(each.sealed for each in counted), sum(each.left for each in counted))
 
 
 @lru_cache(maxsize=4)

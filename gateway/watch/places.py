@@ -12,7 +12,8 @@ from django.db import connection, models, transaction
 from psycopg import sql
 
 from gateway.watch.webhook import is_hook
-from tenants.sealing import UnopenedError, is_sealed, seal, unseal
+from tenants import sealing
+from tenants.sealing import Tally, UnopenedError, is_sealed, seal, unseal
 
 _HOOKS = sql.SQL("SELECT DISTINCT address FROM {table} WHERE channel = 'webhook'")
 _UPDATE = sql.SQL("UPDATE {table} SET address = %s WHERE address = %s")
@@ -53,34 +54,34 @@ class PlaceField(models.CharField):  # type: ignore[type-arg]
         return seal(text, settings.ENCRYPTION_KEYS) if text and is_hook(text) else text
 
 
-def reseal(*tables: str) -> int:
-    """Seal every webhook's address in these tables anew, by the newest key; how many there are.
+def reseal(*tables: str) -> Tally:
+    """Seal every webhook's address in these tables anew, by the newest key.
 
     It leaves no trace in the history, which is resealed itself. What no key opens stays.
     """
-    return sum(_rewrite(table, _resealed) for table in tables)
+    return Tally.total(_rewrite(table, _resealed) for table in tables)
 
 
-def unseal_all(*tables: str) -> int:
+def unseal_all(*tables: str) -> None:
     """As reseal, the other way: they stand as they are afterwards."""
-    return sum(_rewrite(table, _opened) for table in tables)
+    for table in tables:
+        _rewrite(table, _opened)
 
 
-def _rewrite(table: str, change: Callable[[str], str]) -> int:
-    count, name = 0, sql.Identifier(table)
+def _rewrite(table: str, change: Callable[[str], str]) -> Tally:
+    tallies, name = [], sql.Identifier(table)
     # As text, since what lifts the triggers puts words before it.
     hooks, update = (each.format(table=name).as_string() for each in (_HOOKS, _UPDATE))
     with transaction.atomic(), pgtrigger.ignore(), connection.cursor() as cursor:
         cursor.execute(hooks)
         for (stored,) in cursor.fetchall():
-            cursor.execute(update, [change(stored), stored])
-            count += cursor.rowcount
-    return count
+            cursor.execute(update, [rewritten := change(stored), stored])
+            tallies.append(Tally.of(stored, rewritten, cursor.rowcount))
+    return Tally.total(tallies)
 
 
 def _resealed(stored: str) -> str:
-    opened = _opened(stored)
-    return stored if is_sealed(opened) else seal(opened, settings.ENCRYPTION_KEYS)
+    return sealing.reseal(stored, settings.ENCRYPTION_KEYS)
 
 
 def _opened(stored: str) -> str:
