@@ -12,7 +12,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import CharField, Exists, F, Func, OuterRef, Q
+from django.db.models import CharField, Count, Exists, F, Func, OuterRef, Q
 from django.db.models.functions import Coalesce
 
 from gateway.directory import read_facts
@@ -20,12 +20,12 @@ from gateway.models import Concern
 from gateway.routing import replies
 from gateway.routing.address import Address as Recipient
 from gateway.routing.facts import Session
-from gateway.routing.resolve import resolve
+from gateway.routing.resolve import MAX_WIDTH, resolve
 from tenants import lock
 from tenants.models import Address, Domain, Mailbox, Membership, RoleAddress, Target
 
 AT_ONCE = 500
-# What does not mend itself; a rate or a suspended tenant does.
+# What does not mend itself, deferred or not; a rate or a suspended tenant does.
 LASTING = frozenset(
     reply.reason
     for reply in (
@@ -37,6 +37,7 @@ LASTING = frozenset(
         replies.TENANT_CLOSED,
         replies.DEAD_END,
         replies.LOOP,
+        replies.TOO_WIDE,
     )
 )
 NOBODY = Session(None, has_sender=False)
@@ -64,6 +65,8 @@ def find_broken() -> Iterator[tuple[int, str]]:
     yield from ((pk, NO_TARGET) for pk in lost.values_list("pk", flat=True).iterator())
     for chunk in _chunks(_inner_forwards()):
         yield from _refused(chunk)
+    for chunk in _chunks(_maybe_wide()):
+        yield from _too_wide(chunk)
 
 
 def find_left_owners() -> Iterator[tuple[int, str]]:
@@ -133,6 +136,24 @@ def _refused(forwards: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         reply = resolve(recipients[key], NOBODY, facts).reply
         if reply.reason in LASTING:
             yield address_id, f"forward to {key}: {reply}"
+
+
+def _maybe_wide() -> Iterator[tuple[int, str]]:
+    """Addresses in use with several targets: with too many, or with forwards that may add up."""
+    forwards = Target.objects.filter(kind="forward", address=OuterRef("pk"))
+    several = Address.objects.alive().annotate(many=Count("targets")).filter(many__gt=1)
+    wide = several.filter(Q(many__gt=MAX_WIDTH) | Exists(forwards))
+    found: Iterator[tuple[int, str]] = wide.values_list("pk", "key").iterator()
+    return found
+
+
+def _too_wide(addresses: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    recipients = {key: Recipient.parse(key) for _, key in addresses}
+    facts = read_facts(list(recipients.values()))
+    for address_id, key in addresses:
+        reply = resolve(recipients[key], NOBODY, facts).reply
+        if reply.reason == replies.TOO_WIDE.reason:
+            yield address_id, f"more than {MAX_WIDTH} destinations: {reply}"
 
 
 LOOKS: Mapping[str, Callable[[], Iterator[tuple[int, str]]]] = {

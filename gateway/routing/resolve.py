@@ -27,7 +27,7 @@ from gateway.routing.facts import (
 from gateway.routing.replies import Reply
 
 MAX_DEPTH = 10
-MAX_WIDTH = 100
+MAX_WIDTH = 100  # destinations of one recipient, and forwards followed; more is deferred, not cut
 EXEMPT_ROLES = frozenset({"postmaster", "abuse"})
 INBOX = Target(id=0, kind="inbox")
 
@@ -317,17 +317,16 @@ def _follow(walk: Walk, hit: Hit, *, path: tuple[str, ...]) -> Reply | None:
 
 def _follow_target(walk: Walk, hit: Hit, target: Target, path: tuple[str, ...]) -> Reply | None:
     origin = (path[-1], hit.rule, hit.row_id)
-    if len(walk.destinations) >= MAX_WIDTH:
-        walk.note("target", "cut", f"more than {MAX_WIDTH} destinations")
-        destination = _destination(target, hit.domain, walk.facts)
-        walk.branches.append(Branch(*origin, "cut", destination, reply=replies.LOOP))
-        return replies.LOOP
     if target.forward_to is not None and _is_hosted(target.forward_to, walk.facts):
         onward = target.forward_to.key
         outcome, reply = _follow_hosted(walk, hit, target.forward_to, path)
         walk.branches.append(Branch(*origin, outcome, onward=onward, reply=reply))
         return reply
     destination = _destination(target, hit.domain, walk.facts)
+    if len(walk.destinations) >= MAX_WIDTH:
+        walk.note("target", "cut", f"more than {MAX_WIDTH} destinations")
+        walk.branches.append(Branch(*origin, "cut", destination, reply=replies.TOO_WIDE))
+        return replies.TOO_WIDE
     walk.note("target", target.kind, _describe(destination))
     walk.destinations[destination] = None
     walk.branches.append(Branch(*origin, target.kind, destination))
@@ -349,13 +348,16 @@ def _follow_hosted(
 
     What came of it comes back in the trace's word, and what refused it.
     """
-    if address.key in path or len(path) > MAX_DEPTH or len(walk.followed) >= MAX_WIDTH:
+    if address.key in path or len(path) > MAX_DEPTH:
         walk.note("target", "cut", " → ".join((*path, address.key)))
         return "cut", replies.LOOP
     edge = (address.key, hit.domain.id)
     if edge in walk.followed:
         walk.note("target", "forward", f"{address} was followed before")
         return "followed before", walk.followed[edge]
+    if len(walk.followed) >= MAX_WIDTH:
+        walk.note("target", "cut", f"more than {MAX_WIDTH} forwards")
+        return "cut", replies.TOO_WIDE
     walk.note("target", "forward", f"{address} is hosted here")
     walk.followed[edge] = None
     walk.followed[edge] = _follow_inner(walk, hit, address, path)

@@ -64,7 +64,10 @@ _SENTENCES: Mapping[tuple[str, str | None], str] = {
     ("target", "forward"): "It is forwarded: {note}.",
     ("target", "inbox"): "It is kept in the stored inbox.",
     ("target", "discard"): "It is discarded.",
-    ("target", "cut"): "This way is not followed, since it leads in a circle or too far: {note}.",
+    (
+        "target",
+        "cut",
+    ): "This way is not followed, since it leads in a circle, too far or too wide: {note}.",
     ("targets", "refused"): "The address has no target.",
     ("environment", "refused"): "The forward would lead to another environment: {note}.",
     ("call-ahead", "to be asked"): "Its next hop would be asked about the mailbox: {note}.",

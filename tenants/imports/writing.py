@@ -38,6 +38,7 @@ _CALLED = {
     "action": "rules",
     "external_id": "tenant",
 }
+_CALLED_OF_ADDRESSES = {"domain": "address", "kind": "targets"}
 _ADD_IT = "add it first, or a row for it"
 Values = Mapping[str, Any]
 
@@ -247,9 +248,8 @@ def _told(row: Row, error: ValidationError) -> ValidationError:
 def _called(row: Row, name: str) -> str:
     if row.kind == Kind.DOMAIN and name == "name":
         return "domain"
-    if row.kind.group == "address" and name == "domain":
-        return "address"
-    return _CALLED.get(name, name)
+    called = _CALLED | _CALLED_OF_ADDRESSES if row.kind.group == "address" else _CALLED
+    return called.get(name, name)
 
 
 def _choices(row: Row, name: str, error: ValidationError) -> list[str]:

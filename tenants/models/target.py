@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
+from gateway.routing.resolve import MAX_WIDTH
 from tenants.models.address import Address, SubaddressRule
 from tenants.models.fields import Ruled, parse_address
 from tenants.models.graph import check_forward
@@ -14,6 +15,7 @@ from tenants.models.history import tracked
 from tenants.querysets import TargetQuerySet
 
 NO_PARENT = "A target belongs to an address or to a subaddress rule."
+TOO_MANY = f"{MAX_WIDTH} targets are the most: a shared mailbox or a mailing list reaches more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,16 @@ class Target(Ruled):
             raise ValidationError({"mailbox": "Choose a mailbox of the same tenant."})
         if kind.validate:
             kind.validate(self)
+        self._check_number()
+
+    def _check_number(self) -> None:
+        """No more than resolve() follows; beside new rows this is known once these are saved."""
+        parent = self.rule_id or self.address_id
+        if parent is None or not self._state.adding:
+            return
+        beside = Target.objects.filter(address=self.address_id, rule=self.rule_id)
+        if beside.count() >= MAX_WIDTH:
+            raise ValidationError({"kind": TOO_MANY})
 
     def _keep_what_is_needed(self, kind: TargetKind) -> None:
         missing = [name for name in kind.needs if not getattr(self, name)]

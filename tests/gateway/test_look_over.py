@@ -10,7 +10,7 @@ from django.utils import timezone
 from gateway import concerns, use
 from gateway.ids import queue_id, uuid7
 from gateway.models import AddressUse, Concern, RoutingRecord
-from tenants.models import Address, Alias, Membership
+from tenants.models import Address, Alias, Membership, Target
 from tests import world as make
 from tests.pages import url_of
 from tests.staff import client_of, make_staff
@@ -149,6 +149,25 @@ def test_an_alias_without_a_target_is_found_while_it_is_in_use(world: World) -> 
         make.make_alias(world.domain, name).targets.all().delete()
     Alias.objects.filter(local_part="y").update(enabled=False)
     assert found("broken") == {"x": "has no target"}
+
+
+def test_addresses_that_lead_to_too_many_places_are_found(world: World) -> None:
+    """By their own targets, and by what forwards add up to; those who forward there, too."""
+
+    def widen(alias: Address, count: int) -> None:
+        Target.objects.bulk_create(Target(address=alias, kind="inbox") for _ in range(count))
+
+    widen(make.make_alias(world.domain, "wide"), 100)
+    widen(make.make_alias(world.domain, "half"), 50)
+    widen(make.make_alias(world.domain, "other"), 47)
+    make.make_alias(world.domain, "fits", to_forward("half@a.example"), make.to_inbox())
+    for name, first in (("sum", "half@a.example"), ("all", "wide@a.example")):
+        make.make_alias(world.domain, name, to_forward(first), to_forward("other@a.example"))
+    widen(Address.objects.get(local_part="sum"), 2)
+    told = "451 4.2.4 Address leads to too many places, try again later"
+    assert found("broken") == dict.fromkeys(
+        ("wide", "sum", "all"), f"more than 100 destinations: {told}"
+    )
 
 
 def test_what_is_mended_is_forgotten_and_what_stands_keeps_its_time(forwards: World) -> None:

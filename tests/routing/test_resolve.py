@@ -404,13 +404,43 @@ def test_ten_forwards_in_a_row_are_followed(forwards, reply):
     assert decide("0@a.example", *chain(forwards)).reply == reply
 
 
-def test_a_hundred_destinations_are_the_most():
-    targets = [to_mailbox(f"{n}@store.example.net") for n in range(MAX_WIDTH + 5)]
-    decision = decide(X, alias(X, *targets))
+def boxes(count: int):
+    return [to_mailbox(f"{n}@store.example.net") for n in range(count)]
+
+
+def test_a_hundred_destinations_are_all_taken():
+    decision = decide(X, alias(X, *boxes(MAX_WIDTH)))
 
     assert decision.reply == replies.ACCEPTED
     assert len(decision.destinations) == MAX_WIDTH
+
+
+def many_inner():
+    names = [f"{n}@a.example" for n in range(MAX_WIDTH + 1)]
+    return [alias(X, *map(forward, names)), *(alias(name, to_inbox()) for name in names)]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [alias(X, *boxes(MAX_WIDTH + 1))],
+        [alias(X, forward(INNER)), alias(INNER, *boxes(MAX_WIDTH + 1))],
+        [alias(X, forward(INNER), to_inbox()), alias(INNER, *boxes(MAX_WIDTH))],
+        many_inner(),
+    ],
+)
+def test_an_address_with_more_destinations_waits_and_loses_none(rows):
+    decision = decide(X, *rows)
+
+    assert decision.reply == replies.TOO_WIDE
+    assert decision.destinations == ()
     assert any(step.outcome == "cut" for step in decision.trace)
+
+
+def test_an_address_that_was_followed_before_widens_nothing():
+    rows = [alias(X, forward(INNER), forward(INNER)), alias(INNER, *boxes(MAX_WIDTH))]
+
+    assert decide(X, *rows).reply == replies.ACCEPTED
 
 
 def test_a_loop_is_cut_and_what_lies_beside_it_delivered():

@@ -63,6 +63,15 @@ def identity(w: World, address: str, **fields: Any) -> dict[str, Any]:
     return {"mailbox": make.make_mailbox(w.a), "address": address} | fields
 
 
+def full_rule(w: World) -> SubaddressRule:
+    """A rule with as many targets as there may be."""
+    rule = make.make_rule(
+        make.make_alias(w.domain, "x"), "z", SubaddressRule.Action.RETARGET, make.to_inbox()
+    )
+    Target.objects.bulk_create(Target(rule=rule, kind="inbox") for _ in range(99))
+    return rule
+
+
 def after(*rows: Any, then: dict[str, Any]) -> dict[str, Any]:
     """The values, once these rows are made."""
     return then
@@ -242,6 +251,8 @@ ADDRESSES = [
 TARGETS = [
     new("no address", Target, lambda w: {"kind": "inbox"},
         "address", "A target belongs to an address or to a subaddress rule."),
+    new("a hundred targets", Target, lambda w: {"rule": full_rule(w), "kind": "inbox"},
+        "kind", "100 targets are the most: a shared mailbox or a mailing list reaches more."),
     new("unknown kind", Target, lambda w: target(w, kind="fax"),
         "kind", "Value 'fax' is not a valid choice."),
     new("no mailbox", Target, lambda w: target(w, kind="mailbox"),

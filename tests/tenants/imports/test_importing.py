@@ -132,6 +132,14 @@ REFUSED = {
         "address,targets\nx@a.example,forward y@a.example",
         "targets: x@a.example → y@a.example: nothing receives there.",
     ),
+    "too many targets": (
+        f'address,targets\nx@a.example,"{"discard, " * 101}"',
+        "targets: 100 targets are the most: a shared mailbox or a mailing list reaches more.",
+    ),
+    "too many targets of a rule": (
+        f'address,targets,rules\nx@a.example,inbox,"y: {"discard, " * 101}"',
+        "rules: y: 100 targets are the most: a shared mailbox or a mailing list reaches more.",
+    ),
     "no mailbox": (
         "address,targets\nx@a.example,mailbox y@store.example",
         "targets: The tenant has no mailbox y@store.example: add it first, or a row for it.",
