@@ -13,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import F
+from django.db.models.functions import Greatest
 from django.urls import reverse
 
 from gateway.watch import ledger, notices
@@ -74,12 +75,18 @@ def _tell(news: Sequence[News], now: datetime) -> None:
     told = [News(each.alarm, turn) for each in news if (turn := _turn_to_tell(each, now))]
     notices.queue(told, now=now)
     rows = Alarm.objects.filter(pk__in=[each.alarm.pk for each in told])
-    rows.update(told_severity=F("severity"))
+    worst = Greatest("severity", "worst_told_severity", "told_severity")
+    rows.update(told_severity=F("severity"), worst_told_severity=worst)
 
 
 def _turn_to_tell(news: News, now: datetime) -> Turn | None:
-    """None while it is snoozed; what became worse in that time is told when it is seen again."""
+    """None while it is snoozed; what became worse in that time is told when it is seen again.
+
+    That it is over is told whoever was told of it, at any time.
+    """
     alarm = news.alarm
+    if news.turn is Turn.CLOSED:
+        return news.turn if alarm.told_severity else None
     if alarm.is_snoozed_at(now):
         return None
     is_worse = alarm.severity > (alarm.told_severity or 0)

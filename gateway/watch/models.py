@@ -192,6 +192,8 @@ class Alarm(models.Model):
     snoozed_until = models.DateTimeField(null=True, blank=True)
     # As recipients were told last; None before they were told at all.
     told_severity = models.PositiveSmallIntegerField(choices=Severity, null=True, blank=True)
+    # The worst of what they were told: whoever heard of it hears, too, that it is over.
+    worst_told_severity = models.PositiveSmallIntegerField(choices=Severity, null=True, blank=True)
     assigned_to = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,

@@ -31,13 +31,21 @@ class News:
     alarm: Alarm
     turn: Turn
 
+    @property
+    def severity(self) -> int:
+        """Whom it concerns: of one that is over, all who were told when it was at its worst."""
+        alarm = self.alarm
+        if self.turn is not Turn.CLOSED:
+            return alarm.severity
+        return alarm.worst_told_severity or alarm.told_severity or alarm.severity
+
 
 def queue(news: Sequence[News], *, now: datetime) -> list[Notice]:
     """Store a notice for each recipient who wants any of it."""
     told = [each for each in news if each.turn in TOLD]
     made = []
     for recipient in AlarmRecipient.objects.filter(enabled=True) if told else ():
-        wanted = [each for each in told if recipient.wants(each.alarm.kind, each.alarm.severity)]
+        wanted = [each for each in told if recipient.wants(each.alarm.kind, each.severity)]
         if wanted:
             made.append(_notice(recipient, wanted, now))
     return Notice.objects.bulk_create(made)

@@ -365,6 +365,43 @@ def test_what_became_worse_while_snoozed_is_told_once_when_the_snooze_ends(
     assert [subject.partition(":")[0] for subject in subjects[1:]] == told
 
 
+@pytest.mark.parametrize(
+    ("first", "while_snoozed", "later", "is_told"),
+    [
+        (Severity.CRITICAL, None, Severity.WARNING, True),
+        (Severity.CRITICAL, Severity.WARNING, None, True),
+        (Severity.CRITICAL, None, None, True),
+        (Severity.WARNING, None, None, False),
+        (Severity.WARNING, Severity.CRITICAL, None, False),
+    ],
+    ids=["eased", "eased while snoozed", "as it was", "never so bad", "so bad while snoozed"],
+)
+@pytest.mark.parametrize("is_snoozed", [False, True])
+def test_who_was_told_that_it_opened_is_told_that_it_closed(
+    ops: User,
+    now: datetime,
+    everyone: AlarmRecipient,
+    first: Severity,
+    while_snoozed: Severity | None,
+    later: Severity | None,
+    is_told: bool,
+    is_snoozed: bool,
+) -> None:
+    make.save(AlarmRecipient(name="Duty", address="duty@staff.example", minimum_severity=2))
+    alarms.settle([finding(first)], now=now)
+    if later:
+        alarms.settle([finding(later)], now=now)
+    over = now + (timedelta(hours=4) if is_snoozed else MINUTE)
+    alarms.snooze(Alarm.objects.all(), until=over, actor=Actor("admin", ops), now=now)
+    if while_snoozed:
+        alarms.settle([finding(while_snoozed)], now=now)
+    alarms.settle([], now=now + MINUTE)
+    alarms.settle([], now=now + MINUTE + CLEAR_AFTER)
+    closed = Notice.objects.filter(subject__startswith="Closed")
+    names = {"Everyone", "Duty"} if is_told else {"Everyone"}
+    assert set(closed.values_list("recipient__name", flat=True)) == names
+
+
 def test_closed_alarm_is_left_as_it_is(ops: User, now: datetime) -> None:
     alarms.settle([finding()], now=now)
     Alarm.objects.update(closed_at=now)
