@@ -74,7 +74,7 @@ class SourceAdmin(PanelAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
-        """Long files are left to a worker, which makes the source when it has read them."""
+        """What is left to a worker becomes a source when that has read it."""
         if form.long is None:
             super().save_model(request, obj, form, change)
         else:
@@ -189,15 +189,10 @@ class SourceAdmin(PanelAdmin):
 
 
 def _read_later(request: HttpRequest, source: Source, long: LongSource) -> Job:
-    return jobs.apply(
-        sources.draft_reading(
-            source,
-            long.files,
-            name=long.name,
-            most_octets=UPLOAD_OCTETS,
-            actor=actor_of(request),
-        )
-    )
+    about: dict[str, Any] = {"name": long.name, "actor": actor_of(request)}
+    if long.database:
+        return jobs.apply(sources.draft_database(source, long.database, **about))
+    return jobs.apply(sources.draft_reading(source, long.files, most_octets=UPLOAD_OCTETS, **about))
 
 
 def report_url(source: Source, job: Job) -> str:

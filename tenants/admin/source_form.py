@@ -1,7 +1,7 @@
 """The form that a source is read with: a dump, a database or map files become an inventory.
 
-Long files are left to a worker, whose job leads to the source; a database is read at once, since
-its password is not kept.
+Databases and long files are left to a worker, whose job leads to the source; of a database the form
+sees that its address is one, and asks nobody.
 
 What cannot be read is an error at the field that it was given in.
 """
@@ -30,8 +30,8 @@ from tenants.moving_in.reading import (
     UnreadableSource,
     is_longer,
     read_dump,
-    read_live,
     read_maps,
+    require_database,
     shown,
 )
 from tenants.moving_in.sources.maps import Map
@@ -53,10 +53,11 @@ MAP_HELP = {
 
 @dataclass(frozen=True, slots=True)
 class LongSource:
-    """Files that a worker is to read, by their field, and what an operator calls them."""
+    """What a worker is to read, and what an operator calls it: files by their field, or a URL."""
 
-    files: Mapping[str, bytes]
     name: str
+    files: Mapping[str, bytes]
+    database: str = ""
 
 
 def _map_field(name: Map) -> forms.FileField:
@@ -85,7 +86,8 @@ class SourceForm(PanelForm):
         max_length=400,
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
         help_text="postgresql://user:password@host/name or mysql://user:password@host/name. It is "
-        "read once and read-only, by this process, wherever it points; the password is not kept.",
+        "read once and read-only, by a worker, wherever it points; until then the address stands "
+        "encrypted, and it is not kept.",
     )
 
     virtual_alias_maps = _map_field(Map.ALIASES)
@@ -119,10 +121,13 @@ class SourceForm(PanelForm):
         return data
 
     def _take(self, field: str, name: str, data: dict[str, Any]) -> None:
-        """Fill the source, or leave its files to a worker. Raises UnreadableSource."""
+        """Fill the source, or leave it to a worker. Raises UnreadableSource."""
         files = self._files(field, data)
-        if any(is_longer(file, READ_AT_ONCE) for file in files.values()):
-            self.long = LongSource({key: _whole(file) for key, file in files.items()}, name)
+        if field == "database":
+            require_database(data[field])
+            self.long = LongSource(name, {}, data[field])
+        elif any(is_longer(file, READ_AT_ONCE) for file in files.values()):
+            self.long = LongSource(name, {key: _whole(file) for key, file in files.items()})
         else:
             fill(self.instance, self._read(field, files, data), name=name)
 
@@ -156,8 +161,6 @@ class SourceForm(PanelForm):
         product, domains = data["product"], data["domains"]
         if field == "dump":
             return read_dump(product, files[field], domains=domains, most_octets=UPLOAD_OCTETS)
-        if field == "database":
-            return read_live(product, data["database"], domains=domains)
         return read_maps(files, domains=domains, most_octets=UPLOAD_OCTETS)
 
 

@@ -14,7 +14,12 @@ from typing import IO, Any, TextIO
 from tenants.moving_in.dump import read_rows
 from tenants.moving_in.inventory import Inventory, only_domains
 from tenants.moving_in.sources import PRODUCTS, collect, maps
-from tenants.moving_in.sources.databases import Unreachable, read_database, without_password
+from tenants.moving_in.sources.databases import (
+    Unreachable,
+    read_database,
+    require_address,
+    without_password,
+)
 from tenants.moving_in.sources.source import NotThisProduct
 from tenants.octets import print_octets
 
@@ -65,6 +70,14 @@ def read_live(product: str, url: str, *, domains: Sequence[str] = ()) -> Invento
     try:
         return only_domains(collect(kind, read_database(url, kind.schema)), domains)
     except (Unreachable, NotThisProduct) as error:
+        raise UnreadableSource(str(error)) from error
+
+
+def require_database(url: str) -> None:
+    """Raises UnreadableSource where the URL names no database. Nobody is asked."""
+    try:
+        require_address(url)
+    except Unreachable as error:
         raise UnreadableSource(str(error)) from error
 
 

@@ -20,11 +20,20 @@ from tenants.moving_in.dump.reader import Row, Schema
 
 AT_ONCE = 5_000
 CONNECT_SECONDS = 10
-READ_SECONDS = 60  # of silence, since somebody waits before the page
+READ_SECONDS = 60  # of silence, since other jobs wait behind this one
 NO_ADDRESS = (
     "This address of a database cannot be read: write postgresql://user:password@host/name, and "
     "%40, %2F and %25 for @, / and % in the password."
 )
+
+
+# A server that went away without a word is given up, too.
+_PATIENCE: Mapping[str, Any] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "tcp_user_timeout": READ_SECONDS * 1000,
+    "keepalives_idle": READ_SECONDS // 2,
+}
+_STATEMENTS_END = sql.SQL("SET statement_timeout = {}").format(f"{READ_SECONDS}s")
 
 
 class Unreachable(ValueError):
@@ -36,11 +45,17 @@ def read_database(url: str, schema: Schema) -> Iterator[tuple[str, Row]]:
 
     Tables that are not there have no rows. Raises Unreachable.
     """
-    kind = urlsplit(url).scheme.partition("+")[0]
-    reader = _READERS.get(kind)
-    if reader is None:
+    require_address(url)
+    yield from _READERS[_kind(url)](url, schema)
+
+
+def require_address(url: str) -> None:
+    """Raises Unreachable where the URL names no database that can be asked. Nobody is asked."""
+    if _kind(url) not in _READERS:
         raise Unreachable("Name the database as postgresql://…, mysql://… or sqlite:///path.")
-    yield from reader(url, schema)
+    _port(url)
+    if _READERS[_kind(url)] is _postgres:
+        _require_words(url)
 
 
 def without_password(url: str) -> str:
@@ -51,6 +66,10 @@ def without_password(url: str) -> str:
     return f"{parts.scheme}://{host}{port}{parts.path}"
 
 
+def _kind(url: str) -> str:
+    return urlsplit(url).scheme.partition("+")[0]
+
+
 def _port(url: str) -> int | None:
     try:
         return urlsplit(url).port
@@ -58,14 +77,19 @@ def _port(url: str) -> int | None:
         raise Unreachable("The port of the database is no number.") from None
 
 
-def _postgres(url: str, schema: Schema) -> Iterator[tuple[str, Row]]:
+def _require_words(url: str) -> None:
+    """libpq's own words would repeat what it could not read: the password."""
     try:
         conninfo_to_dict(url)
-    except psycopg.ProgrammingError:  # libpq's words repeat what it could not read: the password
+    except psycopg.ProgrammingError:
         raise Unreachable(NO_ADDRESS) from None
+
+
+def _postgres(url: str, schema: Schema) -> Iterator[tuple[str, Row]]:
     try:
-        with psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
+        with psycopg.connect(url, **_PATIENCE) as connection:
             connection.read_only = True
+            connection.execute(_STATEMENTS_END)
             for table, wanted in schema.items():
                 yield from _postgres_table(connection, table, wanted)
     except psycopg.Error as error:

@@ -1,14 +1,10 @@
 """Live databases give the same rows as their dumps, and are never written to."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import psycopg
 import pytest
-from django.db import connection
 
 from tenants.moving_in.reading import read_live, read_path
 from tenants.moving_in.sources import PRODUCTS
@@ -31,27 +27,6 @@ def sqlite_file(tmp_path: Path) -> Path:
     database.commit()
     database.close()
     return path
-
-
-@pytest.fixture
-def postgres_url(db: None) -> Iterator[str]:
-    """A schema of the test's own in the test database, named by a URL."""
-    given: dict[str, Any] = connection.get_connection_params()
-    where = {name: given[name] for name in ("host", "port", "user", "password") if given.get(name)}
-    with psycopg.connect(dbname=given["dbname"], autocommit=True, **where) as own:
-        own.execute("DROP SCHEMA IF EXISTS old_mail CASCADE")
-        own.execute("CREATE SCHEMA old_mail")
-        own.execute("SET search_path = old_mail")
-        for table, columns in MODOBOA.items():
-            names = ", ".join(f"{name} text" for name in columns.split())
-            own.execute(f"CREATE TABLE {table} ({names})")
-            marks = ", ".join(["%s"] * len(columns.split()))
-            for row in TABLES[table]:
-                own.execute(f"INSERT INTO {table} VALUES ({marks})", row)
-        query = {**where, "options": "-csearch_path=old_mail"}
-        pairs = "&".join(f"{name}={quote(str(value))}" for name, value in query.items())
-        yield f"postgresql:///{given['dbname']}?{pairs}"
-        own.execute("DROP SCHEMA old_mail CASCADE")
 
 
 def test_sqlite_gives_what_its_dump_gives(sqlite_file: Path) -> None:

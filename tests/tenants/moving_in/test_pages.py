@@ -16,6 +16,7 @@ from tenants.admin import source as source_admin
 from tenants.admin import source_form
 from tenants.jobs import sources
 from tenants.models import Job, JobItem, Source
+from tenants.moving_in.sources.databases import without_password
 from tests.gateway.peers import age
 from tests.pages import url_of
 from tests.tenants.moving_in import installations
@@ -65,12 +66,80 @@ def test_a_long_dump_is_read_by_a_worker_and_leads_to_its_source(
     assert "Read Modoboa (modoboa.sql)" in client.get(url).content.decode()
     assert not Source.objects.exists()
     assert kept_files().keys() == {"dump"}
+    assert kept_files()["dump"].startswith("sealed:")
     jobs.work_off(lambda: True)
 
     source = Source.objects.get()
     assert client.get(url)["Location"] == source.get_absolute_url()
     assert (source.counts["mailboxes"], source.name) == (2, "modoboa.sql")
     assert not kept_files()
+
+
+def test_a_database_is_read_by_a_worker_and_its_password_kept_sealed_until_then(
+    client: Client, world: World, postgres_url: str, socket_enabled: None
+) -> None:
+    url = upload(client, world, database=postgres_url)["Location"]
+    item = JobItem.objects.get(job__kind=sources.READ)
+    assert item.payload.keys() == {"database"}
+    assert item.payload["database"].startswith("sealed:")
+    assert not Source.objects.exists()
+    page = client.get(url).content.decode()
+    jobs.work_off(lambda: True)
+
+    source = Source.objects.get()
+    assert client.get(url)["Location"] == source.get_absolute_url()
+    assert (source.counts["mailboxes"], source.name) == (2, without_password(postgres_url))
+    assert f"Read Modoboa ({source.name})" in page
+    item.refresh_from_db()
+    assert item.payload == {"database": ""}
+    assert "password=" not in page + str(Job.objects.get().parameters) + item.label
+
+
+def test_a_database_is_asked_by_no_request(client: Client, world: World) -> None:
+    """Sockets are off here: a request that asked it would fail."""
+    upload(client, world, database="mysql://jo:secret@127.0.0.1:1/mail")
+    assert Job.objects.get().state == Job.State.QUEUED
+
+
+def test_a_database_that_cannot_be_read_is_told_on_its_job(
+    client: Client, world: World, socket_enabled: None
+) -> None:
+    url = upload(client, world, database="mysql://jo:secret@127.0.0.1:1/mail")["Location"]
+    jobs.work_off(lambda: True)
+
+    page = client.get(url).content.decode()
+    assert "Database: The database answered: Can&#x27;t connect" in page
+    assert "add the source anew" in page
+    assert "secret" not in page
+    assert JobItem.objects.get().payload == {"database": ""}
+
+
+def test_a_database_s_address_that_no_key_opens_is_told(
+    client: Client, world: World, settings: Settings
+) -> None:
+    url = upload(client, world, database="mysql://jo:secret@127.0.0.1:1/mail")["Location"]
+    settings.ENCRYPTION_KEYS = ["another"]
+    jobs.work_off(lambda: True)
+    assert "not in the worker&#x27;s ENCRYPTION_KEYS" in client.get(url).content.decode()
+
+
+def test_a_worker_that_ends_leaves_a_database_to_the_next_one(
+    client: Client, world: World, postgres_url: str, socket_enabled: None
+) -> None:
+    upload(client, world, database=postgres_url)
+    assert jobs.claim() is not None
+    Job.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+
+    assert jobs.work_off(lambda: True) == 1
+    assert Source.objects.get().counts["mailboxes"] == 2
+
+
+def test_a_database_that_nobody_reads_any_more_is_not_kept(client: Client, world: World) -> None:
+    upload(client, world, database="mysql://jo:secret@127.0.0.1:1/mail")
+    jobs.cancel(Job.objects.get())
+    tasks.forget_jobs()
+
+    assert JobItem.objects.get().payload == {}
 
 
 @pytest.mark.usefixtures("short")
@@ -136,6 +205,7 @@ def test_map_files_are_read_by_their_parameter(client: Client, world: World) -> 
         ({"database": "\x01sqlite:////etc/x"}, "database", "Upload a dump of it"),
         ({"database": "ftp://x"}, "database", "Name the database as"),
         ({"database": "mysql://jo:secret@127.0.0.1:x/y"}, "database", "port"),
+        ({"database": "postgresql://jo:s%zz@127.0.0.1/y"}, "database", "%25 for"),
         ({"product": "maps"}, "virtual_alias_maps", "Choose the files of your maps."),
         (
             {"product": "maps", "virtual_alias_maps": ("v", "a@b.example c@d.example")},
