@@ -22,7 +22,7 @@ from psycopg import sql
 
 from gateway.models import Body, Delivery, Message, RoutingRecord
 from gateway.retention import OPEN_STATES, drop_bodies
-from gateway.routing.address import Address
+from gateway.routing.address import Address, to_u_label
 from tenants import history
 from tenants.models import Source
 
@@ -132,18 +132,18 @@ def _erase_packed(address: Address, pseudonym: str) -> int:
 def _replacement(
     part: Part, address: Address, pseudonym: str
 ) -> tuple[sql.Composed, Sequence[str | list[str] | UUID]]:
-    """One UPDATE of all columns of text; a local part of its own goes where the key goes."""
+    """One UPDATE of all columns of text; what a row's key is of goes where the key goes."""
     columns, pattern = _columns(part.table), _pattern(address)
+    of_key = {"local_part": pseudonym.partition("@")[0], "recipient": pseudonym}
     changes: list[sql.Composable] = []
     values: list[str] = []
     for name, kind in columns.items():
-        if name == "local_part" and "key" in columns:
-            change = "{0} = CASE WHEN key ~* %s THEN %s ELSE {0} END"
-            values += [pattern, pseudonym.partition("@")[0]]
-        else:
-            change = "{0} = regexp_replace({0}::text, %s, %s, 'gi')::{1}"
-            values += [pattern, pseudonym]
-        changes.append(sql.SQL(change).format(sql.Identifier(name), sql.SQL(kind)))
+        change = "regexp_replace({0}::text, %s, %s, 'gi')::{1}"
+        if name in of_key and "key" in columns:
+            change = f"CASE WHEN key ~* %s THEN %s ELSE {change} END"
+            values += [pattern, of_key[name]]
+        values += [pattern, pseudonym]
+        changes.append(sql.SQL(f"{{0}} = {change}").format(sql.Identifier(name), sql.SQL(kind)))
     query = sql.SQL("UPDATE {} SET {} WHERE {}{}").format(
         sql.Identifier(part.table), sql.SQL(", ").join(changes), _naming(columns), _within(part)
     )
@@ -286,7 +286,21 @@ def _likes(address: Address) -> list[str]:
     return [f"%{form}%" for form in escaped]
 
 
-def _forms(address: Address) -> tuple[str, str]:
-    """How the address is written: as such, and within a rewritten return path (SRS)."""
-    local_part, _, domain = str(address).rpartition("@")
-    return f"{local_part}@{domain}", f"{domain}={local_part}"
+def _forms(address: Address) -> list[str]:
+    """How the address is written: as such, and within a rewritten return path (SRS).
+
+    The local part folded too, as keys have it, and in quotes that it does not need, as a recipient
+    may be typed; the domain as an A-label and as people read it.
+    """
+    bare = dict.fromkeys((address.local_part, address.folded_local_part))
+    quoted = [f'"{_escaped(local_part)}"' for local_part in bare]
+    in_texts = list(map(_escaped, quoted))
+    local_parts = [*bare, *quoted, *in_texts]
+    domains = dict.fromkeys((address.domain, to_u_label(address.domain)))
+    pairs = [(local_part, domain) for local_part in local_parts for domain in domains]
+    return [form for local, domain in pairs for form in (f"{local}@{domain}", f"{domain}={local}")]
+
+
+def _escaped(text: str) -> str:
+    """What stands between the quotes of a local part (RFC 5321 §4.1.2), or of a text in JSON."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -271,6 +271,39 @@ def test_address_ends_where_it_ends(database: None, text: str, is_found: bool) -
     assert bool(re.search(pattern, text, re.IGNORECASE)) is is_found
 
 
+def test_every_spelling_is_erased(stage: Stage) -> None:
+    """As recipients were typed, and in texts, those in JSON too."""
+    outbox.empty()
+    typed = ["Juno@BÜCHER.example", '"juno"@bücher.example', r'"j\uno"@xn--bcher-kva.example']
+    for original in (*typed, "juno@bücher。example"):
+        [delivery] = outbox.put(original=original)
+        RoutingRecord.objects.filter(recipient=original).update(key=Address.parse(original).key)
+        type(delivery).objects.update(state="delivered")
+    for text in (
+        *typed[:2],
+        '"juno"@xn--bcher-kva.example',
+        "SRS0=H=T=bücher.example=juno@b.example",
+    ):
+        alias = stage.alias("sales", note=f"Ask {text}.")
+        changes.delete(alias, actor=ACTOR, reason=f"{text} has left")
+
+    pseudonym = erase("juno@bücher.example").title.rpartition(" ")[2]
+
+    assert "juno" not in everything().lower()
+    found = RoutingRecord.objects.values_list("recipient", "key")
+    assert set(found) == {(pseudonym, pseudonym)}
+
+
+def test_local_part_that_needs_quotes_is_erased(stage: Stage) -> None:
+    alias = stage.alias('"Juno Doe"')
+    changes.delete(alias, actor=ACTOR, reason=f'"Juno Doe"@{stage.domain.name} has left')
+    assert alias.key.startswith("juno doe@")
+
+    erase(f'"Juno Doe"@{stage.domain.name}')
+
+    assert not re.search(r"juno doe\W*@", everything().lower())
+
+
 def test_command_counts_first_and_erases_when_told(mail: dict[str, Any]) -> None:
     said = StringIO()
     call_command("erase_person", PERSON, "--reason", "by letter", stdout=said)
