@@ -15,6 +15,8 @@ from gateway.spool import Spool
 MOST_IN_MEMORY_OCTETS = 1024 * 1024 + 64 * 1024
 # A message in a file is written in pieces of this size.
 WRITE_OCTETS = 256 * 1024
+# Smaller pieces are gathered up to this size: each of their own would take 40 octets besides.
+PIECE_OCTETS = 16 * 1024
 _BARE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _END_OF_HEADER = b"\r\n\r\n"
 _LONGEST_HEAD = len(b"\r\n") + MAX_HEADER_OCTETS
@@ -39,7 +41,7 @@ class Content:
         self._hash = sha256(seed)
         self._head = bytearray(b"\r\n")  # so that a header without a line ends like every other
         self._has_header = False
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | bytearray] = []
         self._held = b""  # a CR whose LF may come with the next piece
 
     @property
@@ -114,11 +116,21 @@ class Content:
     def _keep(self, octets: bytes) -> Pending[None] | None:
         self.size_octets += len(octets)
         self.in_memory_octets += len(octets)
-        self._pieces.append(octets)
+        self._gather(octets)
         if not self._has_header:
             self._see_header(octets)
         most = MOST_IN_MEMORY_OCTETS if self.spool is None else WRITE_OCTETS
         return self._write() if self.in_memory_octets > most else None
+
+    def _gather(self, octets: bytes) -> None:
+        """Keep a piece: by itself as the first or after a large one, else with the last."""
+        last = self._pieces[-1] if self._pieces else None
+        if last is None or len(last) >= PIECE_OCTETS:
+            self._pieces.append(octets)
+        elif isinstance(last, bytearray):
+            last += octets
+        elif octets:
+            self._pieces[-1] = bytearray(last) + octets
 
     def _see_header(self, octets: bytes) -> None:
         seen = max(0, len(self._head) - len(_END_OF_HEADER) + 1)

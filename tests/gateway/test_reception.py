@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from hashlib import sha256
 
@@ -369,6 +370,22 @@ def test_header_is_too_long_whatever_pieces_it_comes_in(
 
     assert content.is_header_too_long is is_too_long
     assert content.header == header[:MAX_HEADER_OCTETS]
+
+
+@pytest.mark.parametrize("piece_octets", [1, 2, 60])
+def test_small_pieces_take_the_memory_that_is_counted(piece_octets: int):
+    whole = bytearray(HEADER + b"\r\n" + b"0123456789" * 4_000)
+    content = Content(b"", normalises=False)
+    tracemalloc.start()
+    for start in range(0, len(whole), piece_octets):
+        content.add(bytes(whole[start : start + piece_octets]))
+    held_octets, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    content.end()
+
+    assert held_octets < content.in_memory_octets * 1.5
+    assert content.digest == sha256(whole).digest()
+    assert content.take(b"") == whole
 
 
 def test_message_without_a_body_is_all_header():
