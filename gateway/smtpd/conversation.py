@@ -148,7 +148,7 @@ class Conversation:
             )
         except CommandError as error:
             return self._say_decision(transaction, argument, error.reply)
-        if len(transaction.recipients) >= self.services.max_recipients:
+        if transaction.accepted >= self.services.max_recipients:
             return self._say_decision(transaction, rcpt.text, replies.TOO_MANY_RECIPIENTS)
         address = rcpt.recipient
         if address is None:
@@ -264,6 +264,7 @@ class Conversation:
         if reply.is_accepted and _conflicts(transaction, decision):
             reply = replies.TOO_MANY_RECIPIENTS
         elif reply.is_accepted:
+            transaction.accepted += 1
             transaction.recipients.setdefault(rcpt.key, recipient)  # said twice, stored once
         else:
             self.services.refusals.note(transaction.envelope, recipient)

@@ -81,6 +81,7 @@ class Transaction(Struct):
     mail: Mail
     envelope: Envelope
     recipients: dict[str, Recipient] = {}  # by key
+    accepted: int = 0  # RCPTs, one recipient said twice being two
     content: Content | None = None
     refusal: Reply | None = None  # of content that is already known to be refused
     top: bytes = b""  # header lines that inspections put above the message

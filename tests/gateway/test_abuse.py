@@ -216,14 +216,18 @@ def test_idle_talk_beyond_its_budget_ends_the_session(opened: Opener, verb: str)
     assert answers == ["252" if verb == "VRFY a" else "250"] * 13 + ["421"]
 
 
-def test_recipients_far_beyond_the_most_end_the_session(opened: Opener, stage: Stage):
-    names = [f"a{number}" for number in range(9)]
-    for name in names:
+@pytest.mark.parametrize("names", ["abcdefgh", "aaaaaaaa"], ids=["many", "one, said again"])
+def test_recipients_far_beyond_the_most_end_the_session(
+    opened: Opener,
+    stage: Stage,
+    names: str,
+):
+    for name in set(names):
         stage.alias(name)
     gateway = opened({"max_recipients": 2}, delay_seconds=0, max_postponed=3, max_errors=3)
     with gateway.connect() as wire:
         wire.command("MAIL FROM:<>")
-        answers = [wire.command(f"RCPT TO:<{stage.address(name)}>")[:9] for name in names[:8]]
+        answers = [wire.command(f"RCPT TO:<{stage.address(name)}>")[:9] for name in names]
 
     assert answers == ["250 2.1.5"] * 2 + ["452 4.5.3"] * 5 + ["421 4.7.0"]
 
