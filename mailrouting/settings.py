@@ -156,6 +156,10 @@ MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = EMBEDDED  # http://localhost of the try-out
 # Staff may use the panel only with a second factor; the try-out may lift it.
 STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", default=True)
 
+# An address of 100 targets sends 1,000 fields, and its rules more: a save is cut off by its octets
+# (2.5 MB) before it is by these.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
+
 # --- broker and schedules -------------------------------------------------
 BROKER_URL = env.str("BROKER_URL", default="filesystem://localhost")
 CELERY_BROKER_URL = BROKER_URL

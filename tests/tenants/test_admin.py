@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.html import escape
 
+from gateway.routing.resolve import MAX_WIDTH
 from tenants import changes, services
 from tenants.admin import filters
 from tenants.models import (
@@ -336,6 +337,17 @@ def test_sizes_are_typed_with_units(client: Client, world: World) -> None:
     assert alias.max_message_octets == 2_500_000
     page = client.get(alias.get_absolute_url())
     assert form_of(page)["max_message_octets"].value() == "2.5 MB"
+
+
+def test_an_address_of_many_targets_is_saved(client: Client, world: World) -> None:
+    alias = make.make_alias(world.domain, "x")
+    with blank():
+        data = data_of(client.get(alias.get_absolute_url())) | {"note": "kept"}
+        first = [name for name in data if name.startswith(("targets-0-", "initial-targets-0-"))]
+        more = {f"{name}-{n}": "" for n in range(MAX_WIDTH) for name in first}
+        assert client.post(alias.get_absolute_url(), data | more).status_code == 302
+    alias.refresh_from_db()
+    assert alias.note == "kept"
 
 
 def test_more_than_one_person_is_warned_about(client: Client, world: World) -> None:
