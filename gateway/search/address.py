@@ -63,6 +63,12 @@ class AddressAnswer:
     forwards: list[Target]
     mailboxes: list[Mailbox]
 
+    @property
+    def is_stranger(self) -> bool:
+        """Whether it is elsewhere and nothing here has to do with it."""
+        is_known = self.gone or self.records or self.forwards or self.mailboxes
+        return self.standing is Standing.FOREIGN and not is_known
+
 
 def find_address(address: ParsedAddress, sight: Sight) -> AddressAnswer:
     """Look one address up. About twenty queries, each from an index."""

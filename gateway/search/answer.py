@@ -55,16 +55,22 @@ def find(question: Question, user: Any) -> Answer:
     answer.trails = find_trails(question, sight)
     answer.domains = _domains(question, sight)
     answer.tenants = _tenants(question, sight)
-    if question.address is not None and not answer.trails:
-        answer.address = find_address(question.address, sight)
+    if question.address is not None and not _is_ours(answer):
+        found = find_address(question.address, sight)
+        answer.address = None if answer.trails and found.is_stranger else found
     if _is_beginning(answer):
         _find_beginning(answer, question.beginning, sight)
     return answer
 
 
+def _is_ours(answer: Answer) -> bool:
+    """Whether the text is a reference of ours, which means nothing else."""
+    return any(trail.is_ours for trail in answer.trails)
+
+
 def _is_beginning(answer: Answer) -> bool:
     """Not where the text has said all of what was meant."""
-    is_found = answer.trails or (answer.address and (answer.address.rows or answer.address.gone))
+    is_found = _is_ours(answer) or (answer.address and (answer.address.rows or answer.address.gone))
     return len(answer.question.beginning) >= SHORTEST and not is_found
 
 

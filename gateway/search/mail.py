@@ -18,6 +18,7 @@ from gateway.search.sight import Sight
 RECORDS = 20
 MESSAGES = 20
 KEYS = 10
+MESSAGE_ID, DETAIL = "Message-ID", "Correlation token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,13 @@ class Trail:
 
     how: str
     records: list[RoutingRecord]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether we made the reference. A sender's own may be anything, so it says nothing of
+        what else the text may be.
+        """
+        return self.how not in (MESSAGE_ID, DETAIL)
 
 
 def find_trails(question: Question, sight: Sight) -> list[Trail]:
@@ -47,9 +55,9 @@ def _ways(question: Question, records: QuerySet[Any]) -> Iterator[tuple[str, Que
         yield "Message", records.filter(message=question.identifier)
     elif question.word and "@" not in question.word:
         yield "Queue id", records.filter(queue_id=question.word)
-        yield "Correlation token", records.filter(detail=fold(question.word))
+        yield DETAIL, records.filter(detail=fold(question.word))
     if question.message_ids:
-        yield "Message-ID", records.filter(message__in=_messages_called(question.message_ids))
+        yield MESSAGE_ID, records.filter(message__in=_messages_called(question.message_ids))
     if delivery_id := _opaque(question):
         yield "Return path", records.filter(pk__in=_records_of_delivery(delivery_id))
 

@@ -254,6 +254,36 @@ def test_mail_is_found_by_whatever_refers_to_it(client: Client, world: World) ->
         assert (trail.how, trail.records) == (how, [record]), text
 
 
+@pytest.mark.parametrize(
+    ("text", "standing"),
+    [
+        ("ceo@a.example", Standing.IN_USE),
+        ("nobody@a.example", Standing.NEVER),
+        ("boss@far.example", Standing.FOREIGN),
+        ("id.7@far.example", None),
+    ],
+)
+def test_a_sender_s_own_reference_hides_no_address(
+    client: Client, world: World, text: str, standing: Standing | None
+) -> None:
+    """A Message-ID may be any address: it stands beside what is known of that, not in its place."""
+    make.make_alias(world.domain, "ceo", make.to_forward("boss@far.example"))
+    store(world, message_id=f"<{text}>")
+    answer = answer_to(client, text)
+    assert [trail.how for trail in answer.trails] == ["Message-ID"]
+    assert (answer.address and answer.address.standing) == standing
+
+
+def test_a_sender_s_own_detail_hides_no_address_that_begins_so(
+    client: Client, world: World
+) -> None:
+    make.make_alias(world.domain, "ceo")
+    RoutingRecord.objects.filter(pk=store(world).pk).update(detail="ceo")
+    answer = answer_to(client, "ceo")
+    assert [trail.how for trail in answer.trails] == ["Correlation token"]
+    assert [row.key for row in answer.addresses] == ["ceo@a.example"]
+
+
 def test_a_return_path_says_where_bounces_to_it_go(client: Client, world: World) -> None:
     ours = platform()
     path = srs.rewrite(
