@@ -150,17 +150,22 @@ def restore(
         raise BackupError(
             f"The backup was made by a newer version, which knows {newer[0]}: install that first."
         )
-    with psycopg.connect(url) as session:
+    server = max(require_empty(url), _major(manifest.server))
+    ending = "" if keeps_queue else HOLD_QUEUE
+    _restore(url, folder / DUMP, say, ending=ending, major=server)
+    _compare(url, manifest)
+    return manifest
+
+
+def require_empty(url: str) -> int:
+    """The major version of a server whose database holds no table yet. Raises BackupError."""
+    with _answering(url) as session:
         if _texts(session, TABLES):
             raise BackupError(
                 "The database holds tables already: restore into an empty one "
                 "(`createdb`, or a new DATA_DIR)."
             )
-        server = max(_major(_version(session)), _major(manifest.server))
-    ending = "" if keeps_queue else HOLD_QUEUE
-    _restore(url, folder / DUMP, say, ending=ending, major=server)
-    _compare(url, manifest)
-    return manifest
+        return _major(_version(session))
 
 
 def count_held(url: str) -> int:
@@ -194,10 +199,17 @@ def _compare(url: str, manifest: Manifest) -> None:
 @contextmanager
 def _moment(url: str) -> Iterator[tuple["psycopg.Connection[Any]", str]]:
     """A session that sees one moment, and the name under which others see the same."""
+    with _answering(url) as session:
+        session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        yield session, _texts(session, "SELECT pg_export_snapshot()")[0]
+
+
+@contextmanager
+def _answering(url: str) -> Iterator["psycopg.Connection[Any]"]:
+    """A session; a server that is away, or goes away meanwhile, is said in a sentence."""
     try:
         with psycopg.connect(url) as session:
-            session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            yield session, _texts(session, "SELECT pg_export_snapshot()")[0]
+            yield session
     except psycopg.OperationalError as error:
         raise BackupError(f"The database does not answer: {error}") from None
 

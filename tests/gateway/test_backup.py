@@ -3,24 +3,20 @@
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, LiteralString
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
-from django.db import connection
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from pytest_django import DjangoDbBlocker
 
 from gateway.models import Delivery
 from mailrouting import backup
 from mailrouting.backup import BackupError
 from mailrouting.installation import known_migrations
+from tests.databases import empty_database, one, url_of
 from tests.gateway import outbox
 from tests.gateway.stage import Stage
 
@@ -31,29 +27,6 @@ SELECT t.kind FROM tenants_target t JOIN tenants_address a ON a.id = t.address_i
 
 
 def silent(_done: int, _total: int, _text: str) -> None: ...
-
-
-def url_of(name: str | None = None) -> str:
-    """The test database, or another one of its server."""
-    given = connection.get_connection_params()
-    known = ("host", "port", "user", "password", "dbname")
-    parts = {each: given[each] for each in known if given.get(each)}
-    return make_conninfo(**parts | ({"dbname": name} if name else {}))
-
-
-@contextmanager
-def empty_database() -> Iterator[str]:
-    name = f"restored_{uuid4().hex[:12]}"
-
-    def administer(statement: LiteralString) -> None:
-        with psycopg.connect(url_of(), autocommit=True) as session:
-            session.execute(sql.SQL(statement).format(sql.Identifier(name)))
-
-    administer("CREATE DATABASE {}")
-    try:
-        yield url_of(name)
-    finally:
-        administer("DROP DATABASE {} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -101,12 +74,6 @@ def restored(made: Made, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
 def copied(made: Made, tmp_path: Path) -> Path:
     """The backup once more, to be spoilt."""
     return Path(shutil.copytree(made.folder, tmp_path / "backup"))
-
-
-def one(url: str, query: str, *values: Any) -> Any:
-    with psycopg.connect(url) as session:
-        row = session.execute(query, values).fetchone()
-    return row and row[0]
 
 
 def test_everything_is_there_again(made: Made, restored: str) -> None:

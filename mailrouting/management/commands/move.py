@@ -39,6 +39,7 @@ class Command(BaseCommand):
         if not has_embedded():
             raise CommandError(f"There is nothing to move: {root} holds no database.")
         with told(), _still(root), tempfile.TemporaryDirectory(dir=root) as folder:
+            backup.require_empty(url)
             copy = Path(folder) / "copy"
             with cluster(root) as source:
                 self.stdout.write("Reading the embedded database ...")
