@@ -5,7 +5,7 @@ was asked: silence, nonsense, endless answers, statuses.
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -34,10 +34,13 @@ def respond(body: bytes, *, status: str = "200 OK", fields: str = "") -> bytes:
 
 
 class ScriptedFilter:
-    """`script` makes the octets of each answer; None says nothing and keeps the connection."""
+    """`script` makes the octets of each answer, at once or piece by piece as it yields them.
+
+    None says nothing and keeps the connection.
+    """
 
     def __init__(self) -> None:
-        self.script: Callable[[Asked], bytes | None] = lambda _: answer()
+        self.script: Callable[[Asked], bytes | Iterable[bytes] | None] = lambda _: answer()
         self.asked: list[Asked] = []
         self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
@@ -76,8 +79,8 @@ class ScriptedFilter:
                 body = lines.read(int(dict(fields).get("content-length", "0")))
                 self.asked.append(Asked(request, tuple(fields), body))
                 said = self.script(self.asked[-1])
-                if said is not None:
-                    connection.sendall(said)
+                for piece in [said] if isinstance(said, bytes) else said or ():
+                    connection.sendall(piece)
 
 
 @contextmanager
