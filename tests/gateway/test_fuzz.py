@@ -1,19 +1,28 @@
-"""Arbitrary octets in arbitrary pieces through the pure protocol (`make fuzz` tries many more).
+"""Arbitrary octets in arbitrary pieces through the protocol (`make fuzz` tries many more).
 
-Nothing raises but the parsers refuse; the events are the same however the octets are cut.
+Nothing raises but the parsers refuse; events, answers and what is stored are the same however the
+octets are cut, and whichever of its two ways a session goes.
 """
 
+import asyncio
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+import pytest
+import structlog.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.smtpd.command import CommandError, parse_mail, parse_rcpt
+from gateway.smtpd.command import CommandError, parse_bdat, parse_mail, parse_rcpt
+from gateway.smtpd.notification import MAIL_KEYWORDS, RCPT_KEYWORDS
 from gateway.smtpd.wire import Line, LineTooLong, Piece, Wire
+from tests.gateway.hearsay import Heard, hold
 
-EXAMPLES = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")), deadline=None)
+COUNT = int(os.environ.get("FUZZ_EXAMPLES", "200"))
+EXAMPLES = settings(max_examples=COUNT, deadline=None)
+SESSIONS = settings(max_examples=max(COUNT // 4, 1), deadline=None)  # each costs as much as four
 LINE_LIMIT = 40
 # What a state machine of lines, dots and chunks stumbles over, if over anything.
 TOKENS = (
@@ -26,10 +35,58 @@ OCTETS = PARTS | PARTS.map(lambda octets: b"DATA\r\n" + octets)
 CUTS = st.just([1] * 400) | st.lists(st.integers(0, 12), max_size=200)
 WORDS = (
     *("FROM:", "TO:", "<", ">", "@", '"', "\\", ".", "+", " ", "=", "[", "]", "IPv6:", ":", ","),
-    *("SIZE=", "BODY=8BITMIME", "SMTPUTF8", "RET=HDRS", "ENVID=", "NOTIFY=", "ORCPT=rfc822;", "²"),
+    *("SIZE=", "BODY=8BITMIME", "SMTPUTF8", "²", "LAST", " LAST", "0", "9" * 20),
     *("postmaster", "a@b.example", "xn--", "%", "!", "\0", "\r", "\n", "\x85", "\udcff", "é"),
 )
+# Wide of RFC 3461's grammar, and within it.
+DSN_WORDS = (
+    *("RET=HDRS", "RET=FULL", "RET=", "ENVID=", "ENVID=a+2B", "NOTIFY=", "NOTIFY=NEVER", ",NEVER"),
+    *("NOTIFY=SUCCESS,FAILURE", ",DELAY", ",SUCCESS", "ORCPT=", "ORCPT=rfc822;", "ORCPT=utf-8;"),
+    *("a+40b.example", "\\x{E9}", "\\x{", "+", "+4", " ", " ", ";", "=", "é", "\udcff", "x" * 101),
+)
 ARGUMENTS = st.lists(st.sampled_from(WORDS) | st.text(max_size=4), max_size=25).map("".join)
+
+
+DSN = st.lists(st.sampled_from(DSN_WORDS) | st.text(max_size=2), max_size=12).map("".join)
+# A transaction with something wrong in it somewhere, or nothing.
+SPOKEN = (
+    *(b"EHLO x\r\n", b"HELO x\r\n", b"MAIL FROM:<a@b.example>\r\n", b"RCPT TO:<b@a.example>\r\n"),
+    *(b"MAIL FROM:<> SIZE=9 RET=HDRS ENVID=x\r\n", b"RCPT TO:<b@a.example> NOTIFY=NEVER\r\n"),
+    *(b"RCPT TO:<c@a.example>\r\n", b"RCPT TO:<postmaster>\r\n", b"RCPT TO:<b@a.example> X=\r\n"),
+    *(b"DATA\r\n", b"Subject: x\r\n\r\nx\r\n.\r\n", b"..\r\n", b"x\r\n", b"\r\n.\r\n", b"\r\n"),
+    *(
+        b"BDAT 3\r\nabc",
+        b"BDAT 0\r\n",
+        b"BDAT 4 LAST\r\n\r\n\r\n",
+        b"BDAT x\r\n",
+        b"BDAT 9 LAST\r\n",
+    ),
+    *(
+        b"RSET\r\n",
+        b"NOOP\r\n",
+        b"VRFY a\r\n",
+        b"HELP\r\n",
+        b"QUIT\r\n",
+        b"AUTH PLAIN\r\n",
+        b"GET /\r\n",
+    ),
+    *(
+        b"STARTTLS\r\n",
+        b"EXPN a\r\n",
+        b"\0\r\n",
+        b"\xff\r\n",
+        b"x" * 2100 + b"\r\n",
+        b"\n",
+        b"\r",
+        b".",
+    ),
+)
+OPENING = b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<b@a.example>\r\n"
+TALK = st.lists(st.sampled_from(SPOKEN) | st.binary(max_size=4), max_size=12).map(b"".join)
+TALKS = TALK | TALK.map(lambda octets: OPENING + octets)
+CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
+REPLY = re.compile(r"[2-5]\d\d[ -].*\Z")
+ENHANCED = re.compile(r"\d\d\d[ -](\d)\.\d+\.\d+ ")
 
 
 def pieces(octets: bytes, cuts: Iterable[int]) -> Iterable[bytes]:
@@ -94,3 +151,65 @@ def test_arguments_are_read_or_refused(argument: str, smtputf8: bool) -> None:
         parse_rcpt(f"TO:{argument}", smtputf8=smtputf8)
     with suppress(CommandError):
         parse_rcpt(argument, smtputf8=smtputf8)
+
+
+@EXAMPLES
+@given(argument=ARGUMENTS)
+def test_chunk_announced_is_read_or_refused(argument: str) -> None:
+    with suppress(CommandError):
+        octets, _is_last = parse_bdat(argument)
+        assert 0 <= octets < 10**20
+
+
+@EXAMPLES
+@given(asked=DSN, smtputf8=...)
+def test_what_is_asked_of_delivery_reports_is_kept_to_the_octet_or_refused(
+    asked: str, smtputf8: bool
+) -> None:
+    with suppress(CommandError):
+        check_kept(asked, parse_mail(f"FROM:<> {asked}", offers_dsn=True).dsn, MAIL_KEYWORDS)
+    with suppress(CommandError):
+        rcpt = parse_rcpt(f"TO:<a@b.example> {asked}", smtputf8=smtputf8, offers_dsn=True)
+        check_kept(asked, rcpt.dsn, RCPT_KEYWORDS)
+
+
+def check_kept(asked: str, kept: str, keywords: tuple[str, ...]) -> None:
+    """Each parameter that is passed on was written so, and none of those asked for is lost."""
+    values = [
+        word.partition("=")[2] for word in asked.split(" ") if word.upper().startswith(keywords)
+    ]
+    assert sorted(values) == sorted(word.partition("=")[2] for word in kept.split(" ") if word)
+    assert not CONTROL.search(kept)
+    kept.encode()  # no half of a pair, which nobody could send
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _said_to_nobody() -> Iterator[None]:
+    """A line of the log for every decision of thousands of sessions would cost more than they."""
+    with structlog.testing.capture_logs():
+        yield
+
+
+@SESSIONS
+@given(octets=TALKS, cuts=CUTS)
+def test_a_session_answers_the_same_however_it_is_told(octets: bytes, cuts: list[int]) -> None:
+    one, other = (listen([octets], is_plain=is_plain) for is_plain in (True, False))
+    assert listen(pieces(octets, cuts), is_plain=True) == one
+    assert listen(pieces(octets, cuts), is_plain=False) == other
+    assert [line[:9] for line in one.replies] == [line[:9] for line in other.replies]
+    assert one.stored == other.stored
+    check_answers(one)
+    check_answers(other)
+
+
+def listen(chunks: Iterable[bytes], *, is_plain: bool) -> Heard:
+    with asyncio.Runner() as runner:
+        return runner.run(hold(chunks, is_plain=is_plain))
+
+
+def check_answers(heard: Heard) -> None:
+    assert heard.errors == []
+    for line in heard.replies:
+        assert REPLY.match(line), line
+        enhanced = ENHANCED.match(line)
+        assert enhanced is None or enhanced[1] == line[0], line
