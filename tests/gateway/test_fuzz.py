@@ -22,7 +22,7 @@ from tests.gateway.hearsay import Heard, hold
 
 COUNT = int(os.environ.get("FUZZ_EXAMPLES", "200"))
 EXAMPLES = settings(max_examples=COUNT, deadline=None)
-SESSIONS = settings(max_examples=max(COUNT // 4, 1), deadline=None)  # each costs as much as four
+SESSIONS = settings(max_examples=max(COUNT // 8, 1), deadline=None)  # each costs as much as many
 LINE_LIMIT = 40
 # What a state machine of lines, dots and chunks stumbles over, if over anything.
 TOKENS = (
