@@ -45,6 +45,7 @@ WRITERS = {
     "gateway/erasure.py": "an erasure lifts the guards of the history; its job records it",
     "mailrouting/staff.py": "Django's own users and groups, in changes.attributed()",
     "mailrouting/management/commands/bootstrap.py": "the first user, before anybody signs in",
+    "mailrouting/sign_in_secrets.py": "secrets of sign-in, sealed anew: they stay what they are",
     "gateway/bodies.py": "who read a body",
     "gateway/concerns.py": "which addresses a delivery names",
     "gateway/delivery/actions.py": "deliveries, with an intervention for each",
