@@ -41,6 +41,7 @@ SENTENCES = {
     ("sender authentication", "checked at DATA"): "Judged once the whole message is there.",
     ("content filter", "checked at DATA"): "The content filter looks at the whole message.",
     ("targets", "refused"): "The address has no target.",
+    ("targets", "passed over"): "postmaster and abuse answer all the same: the holder gets it.",
     ("target", "mailbox"): "Goes to a mailbox.",
     ("target", "forward"): "Goes on to another address.",
     ("target", "inbox"): "Is kept in a stored inbox.",

@@ -61,6 +61,7 @@ class Walk(Struct):
 
     session: Session
     facts: Facts
+    is_exempt: bool = False  # on its way to postmaster or abuse: nothing may refuse it
     trace: list[Step] = []
     destinations: dict[Destination, None] = {}
     called_ahead: dict[Destination, None] = {}
@@ -90,6 +91,7 @@ def resolve(address: Address, session: Session, facts: Facts) -> Decision:
         domain = facts.domains.get(address.domain)
         strategy = "unknown" if domain else "relay"
         return _decision(walk, found, strategy, f"domain {address.domain}", domain=domain)
+    walk.is_exempt = found.is_exempt
     reply = _enter(walk, found, path=(address.key,), checks_sender=True)
     return _decision(walk, reply or replies.ACCEPTED, found.strategy, found.rule, hit=found)
 
@@ -169,16 +171,16 @@ def _exact(walk: Walk, address: Address, domain: Domain) -> Hit | None:
 
 def _role(walk: Walk, name: str, domain: Domain, row: HostedAddress | None) -> Hit:
     """The role's own targets or holder, else the domain's holder, else a stored inbox."""
-    holder = (row.holder if row else None) or domain.role_holder
-    if row and row.targets:
-        targets: tuple[Target, ...] = row.targets
-    elif holder:
-        targets = (Target(id=0, kind="mailbox", mailbox=holder),)
-    else:
-        targets = (INBOX,)
+    targets = row.targets if row and row.targets else (_holder(row, domain),)
     whose = "own row" if row else "every domain's"
     walk.note("role address", "hit", f"{name}, {whose}")
     return Hit("role", f"role {name}", domain, row, targets, is_exempt=name in EXEMPT_ROLES)
+
+
+def _holder(row: HostedAddress | None, domain: Domain) -> Target:
+    """The role's own holder, else the domain's, else a stored inbox."""
+    holder = (row.holder if row else None) or domain.role_holder
+    return Target(id=0, kind="mailbox", mailbox=holder) if holder else INBOX
 
 
 def _subaddress(walk: Walk, split: Subaddress | None, domain: Domain) -> Hit | None:
@@ -215,6 +217,8 @@ def _enter(walk: Walk, hit: Hit, *, path: tuple[str, ...], checks_sender: bool) 
     reply = hit.reply or _apply_policies(walk, hit, checks_sender=checks_sender)
     if reply is None:
         reply = _follow(walk, hit, path=path)
+    if reply is not None and hit.is_exempt:
+        reply = _fall_back(walk, hit, path=path)
     if reply is None:
         _charge(walk, hit, is_inner=len(path) > 1)
     return reply
@@ -241,6 +245,8 @@ def _apply_policies(walk: Walk, hit: Hit, *, checks_sender: bool) -> Reply | Non
             walk.note(name, "refused", str(reply))
             return reply
         walk.note(name, "passed")
+    if walk.is_exempt:
+        return None
     if row is not None and row.ask is not None and checks_sender:
         _ask_sender(walk, row.ask)
     if facts.platform.on_unfiltered is not None:
@@ -273,10 +279,13 @@ def _charge(walk: Walk, hit: Hit, *, is_inner: bool) -> None:
 
     Octets are the tenant's that was written to: its routing record gives them back in the end.
     """
-    tenant, row = hit.domain.tenant, hit.address
     takes = [] if is_inner else [_storage_take(hit)]
     if not hit.is_exempt:
         takes += _rate_takes(hit)
+    if walk.is_exempt:
+        takes = [replace(take, limit=None) for take in takes]
+    elif not hit.is_exempt:
+        row, tenant = hit.address, hit.domain.tenant
         sizes = (row.max_message_octets if row else None, tenant.max_message_octets)
         walk.limits.extend(size for size in sizes if size is not None)
     walk.takes.update((take.counter, take) for take in takes)
@@ -302,17 +311,33 @@ def _rate_takes(hit: Hit) -> list[Take]:
 
 
 def _follow(walk: Walk, hit: Hit, *, path: tuple[str, ...]) -> Reply | None:
-    """Turn targets into destinations; a Reply only where none is left or one must wait."""
+    """Turn targets into destinations; a Reply only where none is left or one must wait.
+
+    One of postmaster and abuse that must wait keeps no other from its mail.
+    """
     answers: list[Reply | None] = []
+    waits: Reply | None = None
     for target in hit.targets:
         reply = _follow_target(walk, hit, target, path)
         if reply is not None and reply.is_temporary:
-            return reply
+            waits = reply
+            if not hit.is_exempt:
+                return reply
         answers.append(reply)
     if not answers:
         walk.note("targets", "refused", "none is set")
         return replies.DEAD_END
-    return None if None in answers else answers[0]
+    return waits or (None if None in answers else answers[0])
+
+
+def _fall_back(walk: Walk, hit: Hit, *, path: tuple[str, ...]) -> Reply | None:
+    """Who keeps the role gets what a target refused or kept waiting (RFC 5321 §4.5.1)."""
+    walk.note("targets", "passed over", f"{hit.rule} is always reachable")
+    destination = _destination(_holder(hit.address, hit.domain), hit.domain, walk.facts)
+    walk.note("target", destination.kind, _describe(destination))
+    walk.destinations[destination] = None
+    walk.branches.append(Branch(path[-1], hit.rule, hit.row_id, destination.kind, destination))
+    return None
 
 
 def _follow_target(walk: Walk, hit: Hit, target: Target, path: tuple[str, ...]) -> Reply | None:
@@ -330,7 +355,8 @@ def _follow_target(walk: Walk, hit: Hit, target: Target, path: tuple[str, ...]) 
     walk.note("target", target.kind, _describe(destination))
     walk.destinations[destination] = None
     walk.branches.append(Branch(*origin, target.kind, destination))
-    if target.mailbox is not None and target.mailbox.hop.calls_ahead and not hit.is_exempt:
+    is_exempt = hit.is_exempt or walk.is_exempt
+    if target.mailbox is not None and target.mailbox.hop.calls_ahead and not is_exempt:
         walk.called_ahead[destination] = None
     return None
 
@@ -421,15 +447,9 @@ def _decision(
         retention_days=domain.tenant.retention_days if domain else 30,
         asks=tuple(walk.asks) if accepted else (),
         filters=tuple(walk.filters) if accepted else (),
-        called_ahead=_called_ahead(walk, hit) if walk.called_ahead and accepted else (),
+        called_ahead=tuple(walk.called_ahead) if accepted else (),
         branches=tuple(walk.branches),
     )
-
-
-def _called_ahead(walk: Walk, hit: Hit | None) -> tuple[Destination, ...]:
-    """Postmaster and abuse are accepted whatever becomes of their mail."""
-    is_exempt = hit is None or hit.is_exempt
-    return () if is_exempt else tuple(walk.called_ahead)
 
 
 def _sorted(takes: Iterable[Take]) -> tuple[Take, ...]:

@@ -69,6 +69,7 @@ _SENTENCES: Mapping[tuple[str, str | None], str] = {
         "cut",
     ): "This way is not followed, since it leads in a circle, too far or too wide: {note}.",
     ("targets", "refused"): "The address has no target.",
+    ("targets", "passed over"): "A target would refuse it or make it wait, but {note}.",
     ("environment", "refused"): "The forward would lead to another environment: {note}.",
     ("call-ahead", "to be asked"): "Its next hop would be asked about the mailbox: {note}.",
     ("call-ahead", "refused"): "Each next hop says that the mailbox is gone: {note}.",

@@ -12,6 +12,8 @@ from msgspec.structs import replace
 
 from gateway.routing import policy, replies, srs
 from gateway.routing.address import Address
+from gateway.routing.authentication import Ask, Demand, OnFailure
+from gateway.routing.content_filter import TenantFilter
 from gateway.routing.facts import (
     DomainState,
     RuleAction,
@@ -218,6 +220,59 @@ def test_size_of_the_system_holds_for_postmaster_too():
 )  # fmt: skip
 def test_a_role_goes_to_whoever_holds_it(rows, destination):
     assert recipients_of(decide("abuse@a.example", *rows)) == [destination]
+
+
+HELD = domain(role_holder=mailbox("holder@store.example.net"))
+Y, Z = "y@a.example", "z@a.example"
+INNER = {
+    "disabled": [alias(Y, to_inbox(), enabled=False)],
+    "over its rate": [alias(Y, to_inbox(), rate_per_hour=0)],
+    "too large": [alias(Y, to_inbox(), max_message_octets=1)],
+    "unknown": [],
+    "without a target": [alias(Y)],
+    "in a circle": [alias(Y, forward(Y))],
+}
+
+
+@pytest.mark.parametrize("kind", [alias, role])
+@pytest.mark.parametrize("name", ["postmaster", "abuse"])
+@pytest.mark.parametrize("inner", INNER.values(), ids=INNER)
+def test_postmaster_and_abuse_fall_back_to_the_holder_where_their_target_refuses(name, kind, inner):
+    row = kind(f"{name}@a.example", forward(Y))
+    decision = decide(row.key, HELD, row, *inner, size=1000)
+
+    assert decision.reply == replies.ACCEPTED
+    assert recipients_of(decision) == ["holder@store.example.net"]
+    assert recipients_of(decide(row.key, row, *inner, size=1000)) == ["inbox"]
+
+
+def test_an_alias_called_postmaster_without_targets_falls_back_too():
+    assert recipients_of(decide("postmaster@a.example", alias("postmaster@a.example"))) == ["inbox"]
+
+
+def test_a_target_that_makes_postmaster_wait_keeps_no_other_from_its_mail():
+    row = alias("postmaster@a.example", forward(Y), to_mailbox("own@store.example.net"))
+    decision = decide(row.key, HELD, row, alias(Y, to_inbox(), rate_per_hour=0))
+
+    assert recipients_of(decision) == ["own@store.example.net", "holder@store.example.net"]
+
+
+def test_what_inner_addresses_ask_and_limit_is_not_held_against_postmaster():
+    row = alias("postmaster@a.example", forward(Y))
+    inner = alias(
+        Y, to_inbox(), rate_per_hour=9, max_message_octets=9, ask=Ask(Demand.DKIM), id=7,
+        accepts_forwards_from=("a.example",),
+    )  # fmt: skip
+    home = domain(tenant=tenant(messages_per_hour=9, filter=TenantFilter(True)))
+    platform = replace(PLATFORM, on_unfiltered=OnFailure.REJECT)
+    decision = decide(row.key, home, row, inner, platform=platform)
+
+    assert (decision.asks, decision.filters, decision.max_octets) == ((), (), None)
+    assert {take.counter: take.limit for take in decision.takes} == {
+        "rate:address:7": None,
+        "rate:tenant:1": None,
+        "stored:tenant:1": None,
+    }
 
 
 def test_a_disabled_role_address_other_than_the_two_is_refused():
@@ -581,6 +636,7 @@ def test_resolve_ends_on_any_graph_and_what_it_accepts_goes_somewhere(rows, reci
     decision = decide(recipient, *DOMAINS, *rows, sender=sender)
 
     assert bool(decision.destinations) is decision.reply.is_accepted
+    assert decision.reply.is_accepted or recipient != "abuse@a.example"
     assert len(decision.destinations) <= MAX_WIDTH
     assert str(decision.reply.code)[0] == decision.reply.enhanced[0]
     assert decide(recipient, *DOMAINS, *rows, sender=sender) == decision
