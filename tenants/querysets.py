@@ -3,13 +3,16 @@
 Every model names the way to its tenant in `tenant_path`; `visible_to` follows it.
 """
 
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.auth import get_permission_codename
 from django.db import models
 from django.db.models import F, Max, Q
-from django.db.models.functions import Collate, Now
+from django.db.models.functions import Coalesce, Collate, Now
 from django.db.models.lookups import Exact, GreaterThanOrEqual, LessThan
 
 from gateway.routing.facts import AddressKind, DomainState
@@ -168,6 +171,34 @@ class TargetQuerySet(TenantQuerySet):
             Q(address__domain__tenant__memberships__user=user)
             | Q(rule__address__domain__tenant__memberships__user=user)
         ).distinct()
+
+    def with_origin(self) -> Self:
+        """Each with the id of the address whose mail it takes, its own or its rule's."""
+        return self.annotate(origin_id=Coalesce("address_id", "rule__address_id"))
+
+    def forwarding_to(self, keys: Collection[str], delimiters: Mapping[str, str]) -> Self:
+        """Forwards to these addresses or to subaddresses of theirs; `delimiters` by domain.
+
+        A subaddress may also be an address of its own: what a forward arrives at is not looked at.
+        """
+        return self.filter(_reads_or_details("forward_key", keys, delimiters), kind="forward")
+
+
+class IdentityQuerySet(TenantQuerySet):
+    def of(self, keys: Collection[str], delimiters: Mapping[str, str]) -> Self:
+        """Those of these addresses or of subaddresses of theirs; `delimiters` by domain."""
+        return self.filter(_reads_or_details("key", keys, delimiters))
+
+
+def _reads_or_details(column: str, keys: Collection[str], delimiters: Mapping[str, str]) -> Q:
+    """That a column is one of these keys, or one with a detail: answered by its indexes."""
+    split = [key.rpartition("@") for key in keys]
+    detailed = (
+        Q(**{f"{column}__startswith": local + each, f"{column}__endswith": f"@{domain}"})
+        for local, _, domain in split
+        for each in delimiters.get(domain, "")
+    )
+    return reduce(or_, detailed, Q(**{f"{column}__in": list(keys)}))
 
 
 class SavedViewQuerySet(models.QuerySet[Any]):

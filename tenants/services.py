@@ -31,6 +31,7 @@ from tenants.dns import (
 from tenants.dns.keys import parse_keys
 from tenants.dns.observe import BROKE_OFF
 from tenants.dns.standing import LIFE_LASTS
+from tenants.forwards import forwarders
 from tenants.models import (
     Address,
     Alias,
@@ -145,7 +146,20 @@ def warnings_for(address: Address) -> list[str]:
         )
     if not targets and address.kind == Address.Kind.ALIAS:
         warnings.append("This address has no target: mail to it is refused.")
-    return warnings
+    return [*warnings, *_warning_of_end(address)]
+
+
+def _warning_of_end(address: Address) -> list[str]:
+    """What the end of an address, now or when it expires, does to those that forward to it."""
+    if address.enabled and address.expires_at is None:
+        return []
+    found = forwarders([address]).get(address.pk)
+    if found is None:
+        return []
+    is_to_come = address.enabled and not address.is_expired
+    return [
+        found.losing(f"from {address.expires_at:%Y-%m-%d %H:%M %Z} on" if is_to_come else "now")
+    ]
 
 
 def _person(target: Target) -> str:

@@ -37,6 +37,7 @@ from tenants.admin.filters import (
     UseFilter,
 )
 from tenants.admin.forms import RefusedError
+from tenants.forwards import forwarders
 from tenants.models import Address, Alias, RoleAddress, SubaddressRule, Target
 
 BULK: tuple[Any, ...] = tuple(
@@ -132,6 +133,13 @@ class AddressAdmin(TargetedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("targets__mailbox", "concerns")
+
+    def page_context(self, request: HttpRequest, row: Address) -> dict[str, Any]:
+        return {**super().page_context(request, row), "forwarders": forwarders([row]).get(row.pk)}
+
+    def deletion_warning(self, row: Address) -> str:
+        found = forwarders([row]).get(row.pk)
+        return found.losing() if found else ""
 
     def has_retarget_permission(self, request: HttpRequest) -> bool:
         """For actions that say where mail goes."""

@@ -248,12 +248,17 @@ class PanelAdmin(AttributedAdmin):
             request.refused = refused  # type: ignore[attr-defined]
             return super().changeform_view(request, *args, **kwargs)
 
+    def deletion_warning(self, row: Any) -> str:
+        """What is said before a row is deleted, besides what goes with it."""
+        return ""
+
     def delete_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
         """What its rules keep is not asked about: its page says why, and what to do instead."""
         row = self.get_object(request, object_id)
         try:
             if row is not None and self.has_delete_permission(request, row):
                 row.check_deletion()
+                kwargs["extra_context"] = {"deletion_warning": self.deletion_warning(row)}
             return super().delete_view(request, object_id, *args, **kwargs)
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))

@@ -26,6 +26,7 @@ from tenants.admin.deeds import DEEDS, Deed, DeedForm
 from tenants.admin.imports import differences_of
 from tenants.imports.csv_rows import guard
 from tenants.jobs import importing, reading
+from tenants.jobs.ending import FORWARDED
 from tenants.jobs.kind import find
 from tenants.models import Address, Domain, Job, JobItem, Mailbox
 from tenants.roles import EXPORT_ROWS
@@ -141,6 +142,7 @@ class JobAdmin(ReadOnlyAdmin):
             "form": form or _form(deed, job),
             "counts": _counts(job),
             "refused": refused[:SHOWN],
+            **_forwarded(job),
             "sample": _sample(job),
             "is_applied": is_applied,
             "may_act": self._may_act(request, job),
@@ -291,6 +293,14 @@ def _sample(job: Job) -> "QuerySet[JobItem]":
         return job.items.all()[:10]
     field = "outcome" if job.phase == Job.Phase.APPLY else "forecast"
     return job.items.filter(**{field: JobItem.Outcome.CHANGED})[:10]
+
+
+def _forwarded(job: Job) -> dict[str, Any]:
+    """The rows that end, or ended, while others forward to them."""
+    field = "outcome" if job.phase == Job.Phase.APPLY else "forecast"
+    rows = job.items.filter(payload__has_key=FORWARDED, **{field: JobItem.Outcome.CHANGED})
+    found = list(rows[: SHOWN + 1])
+    return {"forwarded": found[:SHOWN], "forwarded_more": len(found) > SHOWN}
 
 
 def _model_of(job: Job) -> Any:

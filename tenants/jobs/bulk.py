@@ -13,6 +13,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 
 from tenants import changes, permissions, services
+from tenants.jobs.ending import ending
 from tenants.jobs.kind import (
     CHANGED,
     REFUSED,
@@ -46,6 +47,11 @@ class Switch:
 
     def apply(self, items: Sequence[JobItem], work: Work) -> list[Outcome]:
         changes.lock_tenants(tenants_of(items))
+        if self.enabled:
+            return self._switch(items, work)
+        return ending(items, work, lambda: self._switch(items, work))
+
+    def _switch(self, items: Sequence[JobItem], work: Work) -> list[Outcome]:
         keys = [item.row_pk or 0 for item in items]
         rows = Address.objects.filter(pk__in=keys)
         seen = rows.visible_to(work.actor.user) if work.actor.user else rows
@@ -87,6 +93,12 @@ class AddressKind(RowByRow):
 @dataclass(frozen=True)
 class Expire(AddressKind):
     """Binds addresses to a moment, `at`; None lets them live for ever."""
+
+    def apply(self, items: Sequence[JobItem], work: Work) -> list[Outcome]:
+        act = super().apply
+        if not work.parameters["at"]:
+            return act(items, work)
+        return ending(items, work, lambda: act(items, work))
 
     def edit(self, address: Address, work: Work) -> Outcome:
         at = work.parameters["at"]

@@ -3,6 +3,7 @@
 What goes with a row comes back with it when the job is taken back, as far as a history is kept.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.apps import apps
 
 from tenants import belonging, changes, history, permissions
 from tenants.jobs.bulk import fetch
+from tenants.jobs.ending import ending
 from tenants.jobs.kind import CHANGED, Outcome, RowByRow, Work, register
 from tenants.models import JobItem
 
@@ -17,6 +19,10 @@ from tenants.models import JobItem
 @dataclass(frozen=True)
 class Delete(RowByRow):
     """Deletes the rows chosen, whatever they are."""
+
+    def apply(self, items: Sequence[JobItem], work: Work) -> list[Outcome]:
+        act = super().apply
+        return ending(items, work, lambda: act(items, work))
 
     def apply_one(self, item: JobItem, work: Work) -> Outcome:
         row = fetch(apps.get_model(item.model), item)

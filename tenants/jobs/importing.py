@@ -24,6 +24,7 @@ from tenants.imports.rows import Kind, Refusal, Refused, Row
 from tenants.imports.stored import MODELS, find, row_of, values_of
 from tenants.imports.writing import refusals_of, write
 from tenants.jobs import ledger
+from tenants.jobs.ending import told as told_of_end
 from tenants.jobs.kind import (
     CHANGED,
     REFUSED,
@@ -165,7 +166,9 @@ class _Chunk(RowByRow):
         told = [asdict(difference) for difference in differences]
         verdict = NEW if before is None else DIFFERENT
         learnt |= {"after": after, "differences": told, "verdict": verdict}
-        return Outcome(CHANGED, touched=tuple(touched), learnt=learnt)
+        outcome = Outcome(CHANGED, touched=tuple(touched), learnt=learnt)
+        is_about_end = any(each.field in ("enabled", "expires_at") for each in differences)
+        return told_of_end(outcome, touched[0]) if is_about_end else outcome
 
     def before(self, row: Row) -> dict[str, Any] | None:
         """What is there; None where nothing is. Raises RefusedError where it is of another kind."""

@@ -152,6 +152,11 @@ class JobItem(models.Model):
             models.Index(
                 fields=["job", "id"], condition=Q(forecast="refused"), name="job_item_foretold"
             ),
+            models.Index(
+                fields=["job", "id"],
+                condition=Q(payload__has_key="forwards_here"),
+                name="job_item_forwarded",
+            ),
         ]
 
     def __str__(self) -> str:
