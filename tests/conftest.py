@@ -40,10 +40,12 @@ PURE = REPOSITORY / "tests" / "routing"
 CHAOS = REPOSITORY / "tests" / "chaos"
 TOGETHER = "tests/e2e/"
 ALONE = f"{TOGETHER}test_up.py"  # starts a product of its own
+MARIADB = "tests/tenants/moving_in/test_mariadb.py"  # its tests share a server
 # Any of the names will do; Debian keeps servers where an ordinary PATH does not look.
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "dovecot": ("dovecot",),
+    "mariadb": ("mariadbd",),
     "msmtp": ("msmtp",),
     "postfix": ("postfix",),
     "rspamd": ("rspamd",),
@@ -134,6 +136,8 @@ class Scheduling(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(MARIADB):
+            return MARIADB
         shares = nodeid.startswith(TOGETHER) and not nodeid.startswith(ALONE)
         return TOGETHER if shares else nodeid
 

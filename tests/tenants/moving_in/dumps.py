@@ -42,6 +42,15 @@ MODOBOA = {
     "modoboa_admin_aliasrecipient": "id address alias_id r_alias_id r_mailbox_id",
     "admin_senderaddress": "id address mailbox_id",
 }
+# As the products declare them; every other column is a text.
+MYSQL_TYPES = {
+    **dict.fromkeys(("active", "backupmx", "permanent"), "tinyint(1) NOT NULL DEFAULT 0"),
+    **dict.fromkeys(("id", "validity"), "int(11) NOT NULL DEFAULT 0"),
+    **dict.fromkeys(("quota", "maxquota"), "bigint(20) NOT NULL DEFAULT 0"),
+    **dict.fromkeys(("created", "modified"), "datetime NOT NULL DEFAULT current_timestamp()"),
+    **dict.fromkeys(("goto", "body"), "text NOT NULL"),
+    "private_comment": "varchar(160) DEFAULT NULL",
+}
 SECRET = "{SHA512-CRYPT}$6$it's a \\ secret; never (kept)"
 _FILLED = {"password": SECRET, "created": "2024-01-02 03:04:05", "modified": "2024-01-02 03:04:05"}
 
@@ -66,7 +75,7 @@ def mysqldump(tables: Mapping[str, str], given: Mapping[str, list[Mapping[str, V
     filled = rows(tables, given)
     for table, columns in tables.items():
         parts.append(f"DROP TABLE IF EXISTS `{table}`;\nCREATE TABLE `{table}` (\n")
-        parts += [f"  `{name}` varchar(255) NOT NULL DEFAULT '',\n" for name in columns.split()]
+        parts += [f"  `{name}` {_mysql_type(name)},\n" for name in columns.split()]
         parts.append(
             f"  KEY `k` (`{columns.split()[0]}`)\n) ENGINE=InnoDB COMMENT='it''s; (so)';\n"
         )
@@ -90,6 +99,10 @@ def pg_dump(tables: Mapping[str, str], given: Mapping[str, list[Mapping[str, Val
         parts += ["\t".join(map(_copied, row)) + "\n" for row in filled.get(table, ())]
         parts.append("\\.\n\n")
     return "".join(parts)
+
+
+def _mysql_type(column: str) -> str:
+    return MYSQL_TYPES.get(column, "varchar(255) NOT NULL DEFAULT ''")
 
 
 def _mysql(value: Value) -> str:

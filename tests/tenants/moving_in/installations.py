@@ -10,7 +10,7 @@ from typing import Any
 from tests.tenants.moving_in.dumps import MAILCOW, MODOBOA, POSTFIXADMIN, mysqldump, pg_dump
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-LATER = int(datetime(2099, 1, 1, tzinfo=UTC).timestamp())
+LATER = int(datetime(2037, 1, 1, tzinfo=UTC).timestamp())  # mailcow keeps 31 bits
 EARLIER = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 
 
