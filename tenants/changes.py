@@ -18,7 +18,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.db import IntegrityError, connection, models, transaction
 
-from tenants import meanwhile
+from tenants import meanwhile, needing
 from tenants.lock import TENANT
 from tenants.models.fields import Ruled
 
@@ -143,6 +143,7 @@ def delete(row: models.Model, *, actor: Actor, reason: str = "") -> None:
         if isinstance(row, Ruled):
             row.as_read = stored or {}
             row.check_deletion()
+        needing.require_unneeded(row)
         row.delete()
 
 

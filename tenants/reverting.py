@@ -11,11 +11,9 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import DEFAULT_DB_ALIAS, models
-from django.db.models import ProtectedError, RestrictedError
-from django.db.models.deletion import Collector
+from django.db import models
 
-from tenants import changes, history
+from tenants import changes, history, needing
 from tenants.belonging import require_bare
 from tenants.changes import Actor
 from tenants.models import (
@@ -146,7 +144,7 @@ def foresee(net: Sequence[Net]) -> None:
     """Whether these changes can be taken back, as things stand: only read, so nobody is waited for.
 
     What the rules say of several rows together is found out when it is done. Raises as `revert`
-    does, and ProtectedError or RestrictedError where a row is still needed.
+    does, and NeededError where a row is still needed.
     """
     if not net:
         raise ValidationError(NOTHING)
@@ -168,13 +166,7 @@ def _foresee_removal(net: Net, going: set[tuple[type[Ruled], Any]]) -> None:
     if isinstance(row, Ruled):
         row.check_deletion()
     require_bare(row, going=going)
-    try:
-        Collector(using=DEFAULT_DB_ALIAS).collect([row])
-    except (ProtectedError, RestrictedError) as error:
-        needing: Any = getattr(error, "protected_objects", getattr(error, "restricted_objects", ()))
-        left = {each for each in needing if (type(each), each.pk) not in going}
-        if left:
-            raise type(error)(str(error), left) from error
+    needing.require_unneeded(row, going=going)
 
 
 def _put_back(net: Net, actor: Actor, reason: str, is_strict: bool) -> Ruled:  # noqa: FBT001

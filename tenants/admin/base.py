@@ -10,9 +10,8 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import ShowFacets
-from django.contrib.admin.utils import NestedObjects
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import DEFAULT_DB_ALIAS, IntegrityError, models
+from django.db import IntegrityError, models
 from django.db.models import ProtectedError, QuerySet, RestrictedError
 from django.forms import BaseInlineFormSet, ModelForm
 from django.http import Http404, HttpRequest, HttpResponse
@@ -25,16 +24,16 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
 from gateway.routing.address import fold
-from tenants import changes, history, reverting
+from tenants import changes, history, needing, reverting
 from tenants.admin import attribution
 from tenants.admin.bulk import delete_rows
 from tenants.admin.forms import InlineForm, PanelForm, RefusedError, field_for
 from tenants.admin.paging import CappedPaginator, KeysetChangeList
 from tenants.admin.saved_views import SavedViewsMixin
+from tenants.counting import print_capped
 from tenants.querysets import begins
 from tenants.stamps import last_changes
 
-NEEDING_SHOWN = 50
 actor_of, reason_of = attribution.actor_of, attribution.reason_of
 OUTSIDE = "behind the panel’s back"
 AT_ONCE = "Somebody else saved the same thing at this moment; look at it and try again."
@@ -92,8 +91,9 @@ class AttributedAdmin(RowAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
         """What still needs a row is named as an operator names it, with the way there."""
-        gone, counts, lacking, protected = super().get_deleted_objects(objs, request)
-        return gone, counts, lacking, links_to_needing(objs) if protected else []
+        if links := links_to_needing(objs):
+            return [], {}, set(), links
+        return super().get_deleted_objects(objs, request)
 
     def _attributed(self, request: HttpRequest, view: Callable[[], Any]) -> Any:
         if request.method != "POST":
@@ -348,34 +348,21 @@ class ReadOnlyAdmin(RowAdmin):
 
 def still_needed(error: ProtectedError | RestrictedError) -> str:
     """Why a row cannot go, naming what needs it."""
-    rows: Any = getattr(error, "protected_objects", getattr(error, "restricted_objects", ()))
-    needing = sorted({" ".join(_named(row)) for row in rows})
-    more = f" and {len(needing) - 5} more" if len(needing) > 5 else ""
-    return f"Not deleted, it is still needed by: {', '.join(needing[:5])}{more}."
+    return f"Not deleted, it is still needed by: {needing.print_names(error)}."
 
 
 def links_to_needing(objs: Any) -> list[str]:
     """The rows that keep these from being deleted, each a link to where it is edited."""
-    collector = NestedObjects(using=DEFAULT_DB_ALIAS)
-    collector.collect(objs)
-    rows: list[Any] = sorted(collector.protected, key=_named)
+    found = needing.find(objs) if objs else needing.Needing()
     links: list[str] = [
         format_html('{} <a href="{}">{}</a>', noun, row.get_absolute_url(), name)
-        for row in rows[:NEEDING_SHOWN]
-        for noun, name in [_named(row)]
+        for row in sorted(found.rows, key=needing.name)
+        for noun, name in [needing.name(row)]
     ]
-    more = len(rows) - len(links)
-    return [*links, f"and {more:,} more"] if more else links
+    return [*links, f"and {print_capped(found.more)} more"] if found.more else links
 
 
 def _begins(lookup: str, term: str) -> models.Q:
     """What a search field asks; of a beginning with its case, what an index answers."""
     path = lookup.removesuffix("__startswith")
     return models.Q(**{lookup: term}) if path == lookup else begins(models.F(path), term)
-
-
-def _named(row: Any) -> tuple[str, str]:
-    """What an operator calls a row, and its name; a target is told with its address."""
-    origin = getattr(row, "origin", None)
-    name = str(row) if origin is None else f"{row} of {origin}"
-    return history.noun_of(row, type(row)), name

@@ -15,7 +15,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, Validatio
 from django.db import DataError, IntegrityError, models, transaction
 from django.db.models import ProtectedError, RestrictedError
 
-from tenants import changes
+from tenants import changes, needing
 from tenants.changes import Actor
 from tenants.models import JobItem
 
@@ -124,7 +124,7 @@ def attempt(kind: RowByRow, item: JobItem, work: Work) -> Outcome:
     except ValidationError as error:
         return Outcome(REFUSED, " ".join(dict.fromkeys(_sentences(error))))
     except (ProtectedError, RestrictedError) as error:
-        return Outcome(REFUSED, f"It is still needed by: {_needing(error)}.")
+        return Outcome(REFUSED, f"It is still needed by: {needing.print_names(error)}.")
     except IntegrityError:
         return Outcome(REFUSED, MEANWHILE)
     except (OverflowError, ValueError, DataError) as error:
@@ -157,15 +157,6 @@ def _sentences(error: ValidationError) -> list[str]:
 def label_of(field: str) -> str:
     """A field as a sentence names it."""
     return field.replace("_", " ").capitalize()
-
-
-def _needing(error: ProtectedError | RestrictedError) -> str:
-    rows: Iterable[Any] = getattr(
-        error, "protected_objects", getattr(error, "restricted_objects", ())
-    )
-    names = sorted({str(row) for row in rows})
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
 
 
 @dataclass(slots=True)

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import ProtectedError
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.html import escape
 
 from gateway.routing.resolve import MAX_WIDTH
-from tenants import changes, services
+from tenants import changes, needing, services
 from tenants.admin import filters
 from tenants.models import (
     Address,
@@ -376,6 +377,35 @@ def test_what_is_still_needed_is_not_deleted_and_says_by_what(client: Client, wo
     assert f'role address <a href="{role.get_absolute_url()}">sales@a.example</a>' in page
     client.post(url_of(Mailbox, "delete", box.pk), {"post": "yes"})
     assert Mailbox.objects.filter(pk=box.pk).exists()
+
+
+def test_what_is_needed_by_many_is_told_by_the_first_and_their_number(
+    client: Client, world: World
+) -> None:
+    """Without loading them all, nor asking for each."""
+    box = make.make_mailbox(world.a)
+    alias = make.make_alias(world.domain, "x", to_mailbox(box))
+
+    def asked(count: int) -> int:
+        Target.objects.bulk_create(
+            Target(address=alias, kind="mailbox", mailbox=box, position=n) for n in range(count)
+        )
+        with CaptureQueriesContext(connection) as queries:
+            pages.append(client.get(url_of(Mailbox, "delete", box.pk)).content.decode())
+            pages.append(client.post(url_of(Mailbox, "delete", box.pk), data, follow=True))
+        return len(queries)
+
+    pages: list[Any] = []
+    data = {"post": "yes"}
+    few = asked(52)
+    assert asked(20) == few
+    assert "and 3 more" in pages[0]
+    assert "and 23 more" in pages[2]
+    assert pages[2].count("of x@a.example</a>") == 50
+    with pytest.raises(ProtectedError) as refused:
+        changes.delete(box, actor=make.ACTOR)
+    assert len(refused.value.protected_objects) == 50
+    assert needing.print_names(refused.value).endswith(" and 23 more")
 
 
 def test_a_deleted_row_keeps_its_history(client: Client, world: World) -> None:
