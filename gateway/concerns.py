@@ -117,14 +117,17 @@ def _taken_off() -> Iterator[tuple[tuple[int, str], str]]:
 
 
 def _inner_forwards() -> Iterator[tuple[int, str]]:
-    """Forwards of addresses in use that lead to a domain of this installation."""
+    """Forwards of addresses in use that lead to a domain of this installation.
+
+    One that is claimed and not verified, or given up, is not: mail for it goes on to the relay.
+    """
     domain = Func(
         F("forward_key"),
         template="substring(%(expressions)s from '[^@]*$')",
         output_field=CharField(),
     )
     forwards = Target.objects.filter(kind="forward", address__in=Address.objects.alive())
-    inner = forwards.annotate(to=domain).filter(to__in=Domain.objects.values("name"))
+    inner = forwards.annotate(to=domain).filter(to__in=Domain.objects.receiving().values("name"))
     found: Iterator[tuple[int, str]] = inner.values_list("address_id", "forward_key").iterator()
     return found
 

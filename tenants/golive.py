@@ -187,7 +187,7 @@ def _unread_roles(domain: Domain) -> tuple[str, ...]:
         return ()
     roles = sorted(EXEMPT_ROLES, reverse=True)
     keys = [f"{role}@{domain.name}" for role in roles]
-    rows = Address.objects.filter(key__in=keys).alive()
+    rows = Address.objects.filter(domain=domain, key__in=keys).alive()
     read = set(rows.exclude(holder=None, targets=None).values_list("key", flat=True))
     return tuple(role for role, key in zip(roles, keys, strict=True) if key not in read)
 

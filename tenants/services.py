@@ -313,7 +313,7 @@ def _settle(domain: Domain, findings: Sequence[Finding], *, actor: Actor, now: d
 def _apply_findings(
     domain: Domain, findings: Sequence[Finding], *, actor: Actor, now: datetime
 ) -> None:
-    checks = {(check.kind, check.record_name): check for check in domain.checks.all()}
+    checks = _checks_of(domain, findings, actor)
     found = _states_by_kind(findings)
     standings = {Kind(check.kind): _standing(check) for check in checks.values()}
     step = next_state(
@@ -335,6 +335,17 @@ def _apply_findings(
         if refusal and finding.kind == Kind.OWNERSHIP:
             check.advice = refusal
         changes.save(check, actor=actor)
+
+
+def _checks_of(
+    domain: Domain, findings: Sequence[Finding], actor: Actor
+) -> dict[tuple[str, str], DomainCheck]:
+    """The checks there are of these records; those of records no longer expected are deleted."""
+    wanted = {(finding.kind, finding.expected.name) for finding in findings}
+    checks = {(check.kind, check.record_name): check for check in domain.checks.all()}
+    for key in checks.keys() - wanted:
+        changes.delete(checks.pop(key), actor=actor)
+    return checks
 
 
 def _states_by_kind(findings: Sequence[Finding]) -> dict[Kind, State]:

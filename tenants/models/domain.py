@@ -26,6 +26,7 @@ NOT_RELEASED = (
     "{name} has been verified: release it first. It can be deleted 30 days after that, when "
     "others may have it."
 )
+VERIFIED = "{name} was verified: release it instead, which keeps its mail from others for 30 days."
 IN_QUARANTINE = (
     "{name} was given up lately. It can be deleted from {until:%Y-%m-%d}, when others may have it."
 )
@@ -179,11 +180,14 @@ class Domain(Ruled):
             raise ValidationError(IN_QUARANTINE.format(name=self, until=until))
 
     def _check_state(self) -> None:
-        """A change of state is stamped with its time; released is for good."""
-        before = self.stored("state")
+        """A change of state is stamped with its time; verified and released are for good."""
+        before = self.stored("state", "verified_at")
         if before is None and self.verified_at is not None:
             self._come_back()
             return
+        is_claim = self.state == self.State.PENDING or not self.verified_at
+        if before and before["verified_at"] and is_claim:
+            raise ValidationError({"state": VERIFIED.format(name=self)})
         was = before["state"] if before else self.State.PENDING
         if was == self.state:
             return

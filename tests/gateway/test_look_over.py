@@ -10,7 +10,7 @@ from django.utils import timezone
 from gateway import concerns, use
 from gateway.ids import queue_id, uuid7
 from gateway.models import AddressUse, Concern, RoutingRecord
-from tenants.models import Address, Alias, Membership, Target
+from tenants.models import Address, Alias, Domain, Membership, Target
 from tests import world as make
 from tests.pages import url_of
 from tests.staff import client_of, make_staff
@@ -142,6 +142,13 @@ def test_forwards_that_arrive_nowhere_are_found_with_the_reply(forwards: World) 
         "lost": "forward to gone@a.example: 550 5.1.1 No such address here",
         "stopped": "forward to off@a.example: 550 5.2.1 Address is disabled",
     }
+
+
+@pytest.mark.parametrize("state", [Domain.State.PENDING, Domain.State.RELEASED])
+def test_a_claim_that_is_not_verified_breaks_nobody_s_forwards(world: World, state: str) -> None:
+    make.make_alias(world.domain, "away", to_forward("jo@elsewhere.example"))
+    make.make_domain(world.b, "elsewhere.example", state=state)
+    assert found("broken") == {}
 
 
 def test_an_alias_without_a_target_is_found_while_it_is_in_use(world: World) -> None:

@@ -187,6 +187,16 @@ def test_a_claim_that_was_verified_since_is_not_taken_back(client: Client, world
     assert "a.example has been verified: release it first." in page
 
 
+def test_that_a_claim_was_verified_is_not_taken_back(client: Client, world: World) -> None:
+    claim = make.make_domain(world.a, "new.example", state="pending")
+    edit(claim, state="active")
+    url = revert_url(claim, last_edit(claim))
+    for page in (client.get(url), client.post(url)):
+        assert "was verified: release it instead" in page.content.decode()
+    claim.refresh_from_db()
+    assert claim.is_receiving
+
+
 def test_what_was_created_is_deleted_unless_it_is_needed(client: Client, world: World) -> None:
     box = make.make_mailbox(world.a)
     created = edits_of(box)[0]

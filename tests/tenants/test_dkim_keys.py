@@ -9,6 +9,7 @@ from pytest_django import Settings
 from tenants import services
 from tenants.dns.keys import parse_keys
 from tests.dns_server import DnsWorld, run_dns_world
+from tests.tenants.memory_resolver import MemoryResolver
 from tests.world import ACTOR, World
 
 RSA = (
@@ -53,6 +54,24 @@ def test_every_key_of_the_setting_is_asked_for_and_judged(
         ("s1._domainkey.a.example", "present", f"v=DKIM1; k=rsa; p={RSA}"),
         ("s2._domainkey.a.example", "wrong", f"v=DKIM1; k=ed25519; p={ED25519}"),
     ]
+
+
+def test_a_key_that_is_no_longer_in_the_setting_is_forgotten(
+    world: World, settings: Settings
+) -> None:
+    def check(**published: str) -> list[tuple[str, str]]:
+        found = MemoryResolver({(name, "TXT"): (text,) for name, text in published.items()})
+        services.check_domain(world.domain, actor=ACTOR, resolver=found, now=timezone.now())
+        checks = world.domain.checks.filter(kind="dkim")
+        return list(checks.values_list("record_name", "state"))
+
+    settings.DKIM_PUBLIC_KEYS = f"wrong:{RSA}"
+    assert check() == [("wrong._domainkey.a.example", "absent")]
+    settings.DKIM_PUBLIC_KEYS = f"right:{RSA}"
+    name = "right._domainkey.a.example"
+    assert check(**{name: f"v=DKIM1; k=rsa; p={RSA}"}) == [(name, "present")]
+    settings.DKIM_PUBLIC_KEYS = ""
+    assert check() == []
 
 
 def test_without_keys_no_dkim_is_expected(world: World, settings: Settings) -> None:

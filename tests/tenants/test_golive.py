@@ -129,6 +129,12 @@ def test_a_disabled_role_address_is_read_by_nobody(world: World) -> None:
     assert read_facts(world.domain, now=NOW).unread_roles == ("postmaster", "abuse")
 
 
+def test_a_role_address_of_another_claim_is_read_by_nobody_here(world: World) -> None:
+    claim = make.make_domain(world.b, world.domain.name, state=Domain.State.PENDING)
+    make.make_role(claim, "postmaster", holder=make.make_mailbox(world.b))
+    assert read_facts(world.domain, now=NOW).unread_roles == ("postmaster", "abuse")
+
+
 def test_the_page_tells_how_much_is_left(client: Client, world: World) -> None:
     page = client.get(world.domain.get_absolute_url()).content.decode()
     assert "Going live: 7 of 8 left" in page

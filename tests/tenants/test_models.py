@@ -216,6 +216,19 @@ def test_a_verified_domain_that_comes_back_is_proved_anew(world, state):
     assert (back.state, back.verified_at) == ("pending", None)
 
 
+@pytest.mark.parametrize("state", ["pending", "active", "released"])
+def test_a_verified_domain_does_not_become_an_unverified_claim(world, state):
+    """That could be deleted, or left to others, without the quarantine."""
+    domain = world.domain
+    if state == "released":
+        domain.state = state
+        save(domain)
+    domain.state, domain.verified_at = state, None
+
+    with pytest.raises(ValidationError, match="was verified: release it instead"):
+        save(domain)
+
+
 def test_a_released_domain_that_comes_back_begins_no_second_quarantine(world):
     moments = {name: timezone.now() - timedelta(days=40) for name in ("verified_at", "state_since")}
     make_domain(world.a, "q.example", state="released", **moments)
