@@ -77,7 +77,7 @@ class Caller:
         """Take leave; the loop reads the answer to QUIT, if one comes."""
         del self._open[conversation]
         if conversation.is_open:
-            conversation.write([b"QUIT\r\n"])
+            conversation.write([b"QUIT\r\n"], replies=1)
         asyncio.get_running_loop().call_later(IDLE_SECONDS, conversation.drop)
 
 
@@ -89,7 +89,7 @@ async def _transact(conversation: Conversation, mailbox: Address) -> Word:
         return Word(Presence.UNKNOWN, "the server does not take internationalised mail")
     asked = [f"MAIL FROM:<>{parameters}\r\n".encode(), f"RCPT TO:<{address}>\r\n".encode()]
     sender, recipient, *_ = await _hear(conversation, [*asked, RSET])
-    if sender.code != 250:
+    if not sender.is_positive:
         return Word(Presence.UNKNOWN, readable(f"MAIL was answered {sender}"))
     return understand(recipient.code, recipient.text)
 
@@ -98,11 +98,11 @@ async def _hear(conversation: Conversation, commands: list[bytes]) -> list[Reply
     """The replies in order; the last one, to RSET, may be missing where the hop has closed."""
     heard: list[Reply] = []
     if conversation.is_pipelined:
-        conversation.write(commands)
+        conversation.write(commands, replies=len(commands))
     try:
         for command in commands:
             if not conversation.is_pipelined:
-                conversation.write([command])
+                conversation.write([command], replies=1)
             heard.append(await conversation.reply())
     except TROUBLE:
         conversation.drop()

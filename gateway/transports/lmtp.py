@@ -14,5 +14,7 @@ class LmtpTransport(SmtpTransport):
     """One connection to an LMTP server; its hop's protocol makes the greeting LHLO."""
 
     async def _conclude(self, conversation: Conversation, transaction: Transaction) -> None:
-        for place in transaction.taken:
+        taken = transaction.taken
+        conversation.write(transaction.content, replies=len(taken))
+        for place in taken:
             transaction.replies[place] = await conversation.reply()

@@ -24,6 +24,16 @@ class Reply(NamedTuple):
         return f"{self.code} {self.text}"
 
     @property
+    def is_positive(self) -> bool:
+        """Done as asked (2yz, RFC 5321 §4.2.1)."""
+        return 200 <= self.code < 300
+
+    @property
+    def is_intermediate(self) -> bool:
+        """More is waited for (3yz): never the last word on anything."""
+        return 300 <= self.code < 400
+
+    @property
     def is_permanent(self) -> bool:
         return self.code >= 500
 

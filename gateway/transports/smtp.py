@@ -15,7 +15,7 @@ from gateway.transports import transaction as transactions
 from gateway.transports.base import Envelope, Outcome, Result
 from gateway.transports.connection import TROUBLE, converse
 from gateway.transports.conversation import Conversation
-from gateway.transports.reply import Reply
+from gateway.transports.reply import BadReply, Reply
 from gateway.transports.transaction import Transaction
 
 # Too many recipients in this transaction (RFC 5321 §4.5.3.1.10): the others go in the next one.
@@ -92,7 +92,6 @@ class SmtpTransport:
             await self._offer(conversation, transaction)
             if transaction.taken:
                 transaction.is_sent = True
-                conversation.write(transaction.content)
                 await self._conclude(conversation, transaction)
             elif not transaction.awaits_content:
                 await self._reset(conversation, transaction)
@@ -108,18 +107,21 @@ class SmtpTransport:
         is_pipelined = conversation.is_pipelined
         try:
             if is_pipelined:
-                conversation.write(transaction.commands)
+                conversation.write(transaction.commands, replies=len(transaction.commands))
             for command in transaction.commands:
                 if not is_pipelined:
                     if transaction.is_pointless(command):
                         break
-                    conversation.write([command])
+                    conversation.write([command], replies=1)
                 transaction.heard.append(await conversation.reply())
         finally:
             transaction.judge_offer()
+        if transaction.taken and transaction.is_out_of_step:
+            raise BadReply(f"DATA was answered {transaction.heard[-1]}")
 
     async def _conclude(self, conversation: Conversation, transaction: Transaction) -> None:
-        """The reply to the content, which counts for all who were taken."""
+        """The content, and the reply to it, which counts for all who were taken."""
+        conversation.write(transaction.content, replies=1)
         transaction.answer(await conversation.reply())
 
     async def _reset(self, conversation: Conversation, transaction: Transaction) -> None:
@@ -128,7 +130,7 @@ class SmtpTransport:
             await conversation.ask(b"RSET\r\n")
 
     def _outcome(self, reply: Reply, *, is_at_once: bool = False) -> Outcome:
-        if 200 <= reply.code < 300:
+        if reply.is_positive:
             result = Result.DELIVERED
         else:
             result = Result.FAILED if reply.is_permanent else Result.DEFERRED
@@ -138,11 +140,12 @@ class SmtpTransport:
 def _is_reusable(transaction: Transaction) -> bool:
     """Whether another message may follow on the connection.
 
-    Not after 421, nor where the hop waits for content that nobody is to get.
+    Not after 421, nor where the hop waits for content that nobody is to get, or for more of it.
     """
-    replies = [*transaction.heard, *transaction.replies]
-    is_closing = any(reply is not None and reply.code == 421 for reply in replies)
-    return not is_closing and transaction.awaits_content == transaction.is_sent
+    answers = [reply for reply in transaction.replies if reply is not None]
+    is_closing = any(reply.code == 421 for reply in (*transaction.heard, *answers))
+    is_astray = transaction.is_out_of_step or any(reply.is_intermediate for reply in answers)
+    return not (is_closing or is_astray) and transaction.awaits_content == transaction.is_sent
 
 
 def _is_split_off(reply: Reply, transaction: Transaction) -> bool:

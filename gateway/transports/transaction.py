@@ -1,7 +1,8 @@
 """One transaction with a next hop, as values: the commands, and what the replies mean for whom.
 
 RFC 5321 §3.3 and §4.3.2: each recipient has an answer of its own until the content is sent; after
-it there is one for all, in LMTP one for each that was taken (RFC 2033 §4.2).
+it there is one for all, in LMTP one for each that was taken (RFC 2033 §4.2). What is said before
+the content can refuse a recipient, and never means that the message has arrived.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,6 @@ from gateway.transports.content import stuff
 from gateway.transports.reply import Reply
 
 DATA = b"DATA\r\n"
-TAKEN = (250, 251)
 _CONTROLS = bytes([*range(32), 127])
 
 
@@ -34,12 +34,21 @@ class Transaction:
     @property
     def is_begun(self) -> bool:
         """Whether the hop has taken MAIL."""
-        return bool(self.heard) and self.heard[0].code == 250
+        return bool(self.heard) and self.heard[0].is_positive
 
     @property
     def awaits_content(self) -> bool:
         """Whether the hop has said 354: what comes next is content, up to the final dot."""
-        return len(self.heard) == len(self.commands) and self.heard[-1].code == 354
+        return self._is_offered and self.heard[-1].code == 354
+
+    @property
+    def is_out_of_step(self) -> bool:
+        """Whether the hop has taken DATA for something else: neither 354 nor a refusal."""
+        return self._is_offered and self.heard[-1].code < 400 and not self.awaits_content
+
+    @property
+    def _is_offered(self) -> bool:
+        return len(self.heard) == len(self.commands)
 
     @property
     def taken(self) -> list[int]:
@@ -50,7 +59,7 @@ class Transaction:
         """Whether a command cannot help any more, after the replies so far."""
         if not self.heard:
             return False
-        are_refused = all(reply.code not in TAKEN for reply in self.heard[1:])
+        are_refused = not any(reply.is_positive for reply in self.heard[1:])
         return not self.is_begun or (command == DATA and are_refused)
 
     def judge_offer(self) -> None:
@@ -58,9 +67,9 @@ class Transaction:
         if self.heard and not self.is_begun:
             self.answer(self.heard[0])
         for place, reply in enumerate(self.heard[1 : len(self.replies) + 1]):
-            if reply.code not in TAKEN:
+            if not reply.is_positive:
                 self.replies[place] = self.replies[place] or reply
-        if len(self.heard) == len(self.commands) and not self.awaits_content:
+        if self._is_offered and self.heard[-1].code >= 400:
             self.answer(self.heard[-1])
 
     def answer(self, reply: Reply) -> None:

@@ -53,7 +53,7 @@ class Hop:
                 case "RCPT":
                     address = command.split("<")[1].rstrip(">")
                     reply = self.recipients.get(address, "250 2.1.5 ok")
-                    taken += [address] if reply.startswith("250") else []
+                    taken += [address] if reply.startswith("2") else []
                     self._say(opened, reply)
                 case "DATA" if taken:
                     self._say(opened, self.data)
