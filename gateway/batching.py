@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import accumulate, takewhile
 from typing import Generic, NamedTuple, TypeVar
 
 from gateway.pending import Pending
@@ -41,7 +42,8 @@ class Batcher(Generic[Link, Item, Result]):
     """Hands waiting items to `work`, with one batch in flight at most on each link.
 
     Few links make full batches; the `spare` ones serve who has waited for long nevertheless, each
-    once `prepare` has made it ready.
+    once `prepare` has made it ready. A batch is `largest` items at most, or items that `weigh` as
+    much together.
     `work` gets items in arrival order and returns one result for each; an exception instance in
     place of a result is raised to that caller alone. An exception that `work` raises reaches
     every caller of the batch. An item that has no result after `deadline_seconds` gets the error
@@ -56,6 +58,7 @@ class Batcher(Generic[Link, Item, Result]):
         spare: Sequence[Link] = (),
         prepare: Callable[[Link], Awaitable[None]] | None = None,
         largest: int,
+        weigh: Callable[[Item], int] | None = None,
         deadline_seconds: float | None = None,
         late: Callable[[], Exception] = TimeoutError,
     ) -> None:
@@ -65,6 +68,7 @@ class Batcher(Generic[Link, Item, Result]):
         self._unprepared = list(spare)
         self._prepare = prepare
         self._largest = largest
+        self._weigh = weigh
         self._deadline_seconds = deadline_seconds
         self._late = late
         self._waiting: deque[Waiting[Item, Result]] = deque()
@@ -120,12 +124,18 @@ class Batcher(Generic[Link, Item, Result]):
 
     def _run(self, links: list[Link]) -> None:
         """The next batch, on a link of these, which it returns to."""
-        size = min(len(self._waiting), self._largest)
-        batch = [self._waiting.popleft() for _ in range(size)]
+        batch = [self._waiting.popleft() for _ in range(self._size_of_next())]
         link = links.pop()
         task = asyncio.ensure_future(self._work(link, [waiting.item for waiting in batch]))
         self._running[task] = batch
         task.add_done_callback(partial(self._finish, links, link))
+
+    def _size_of_next(self) -> int:
+        """How many of those that wait make the next batch; one in any case."""
+        if self._weigh is None:
+            return min(len(self._waiting), self._largest)
+        weights = accumulate(self._weigh(waiting.item) for waiting in self._waiting)
+        return max(1, sum(1 for _ in takewhile(self._largest.__ge__, weights)))
 
     def _finish(
         self, links: list[Link], link: Link, task: "asyncio.Future[Sequence[Result | Exception]]"

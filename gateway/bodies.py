@@ -1,9 +1,10 @@
 """What stands in messages, for staff: no octets leave here without a row that says who and why."""
 
 from django.db import transaction
-from django.db.models.functions import Now, Substr
+from django.db.models.functions import Now
 
-from gateway.models import Body, BodyReading, Message
+from gateway.models import BodyReading, Message
+from gateway.pieces import octets_of
 from tenants.changes import Actor
 
 # More is not read for a page; a download has all of it.
@@ -25,19 +26,6 @@ def note_reading(message: Message, kind: str, *, actor: Actor, reason: str) -> B
         request_id=actor.request_id,
         reason=reason,
     )
-
-
-def octets_of(message: Message, *, most: int | None = None) -> bytes | None:
-    """The octets as received, with our trace on top, at most so many; None once they are purged.
-
-    By id alone: a purge may have moved them to a later day since the message was looked up.
-    """
-    if message.purged_at is not None:
-        return None
-    bodies = Body.objects.filter(id=message.body_id)
-    column = "octets" if most is None else Substr("octets", 1, most)
-    found = bodies.values_list(column, flat=True).first()
-    return None if found is None else bytes(found)
 
 
 def download(message: Message, *, actor: Actor, reason: str) -> bytes | None:

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 # One batch at a time: a second one would wait for the first one's counters, then fill up less.
 LARGEST_BATCH = 100
-LARGEST_LARGE_BATCH = 8
+LARGEST_LARGE_BATCH_OCTETS = 16 * 1024 * 1024
 # Messages above this have lanes of their own, so that small ones do not wait for them, and their
 # octets are streamed.
 LARGE_OCTETS = 128 * 1024
@@ -69,7 +69,10 @@ class Intake:
             _store, links=[Lane(small, memory)], largest=LARGEST_BATCH
         )
         self._large: Batcher[Lane, Incoming, Reply] = Batcher(
-            _store, links=[Lane(link, memory) for link in large], largest=LARGEST_LARGE_BATCH
+            _store,
+            links=[Lane(link, memory) for link in large],
+            largest=LARGEST_LARGE_BATCH_OCTETS,
+            weigh=_octets,
         )
 
     def store(self, message: Incoming) -> Pending[Reply]:
@@ -78,6 +81,10 @@ class Intake:
         It fails with StoreFailed.
         """
         return (self._large if _is_large(message) else self._small).submit(message)
+
+
+def _octets(message: Incoming) -> int:
+    return message.size_octets
 
 
 def _is_large(message: Incoming) -> bool:

@@ -287,7 +287,7 @@ def array(texts: Sequence[str]) -> str:
     return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
 
 
-def binary_array(values: Sequence[bytes]) -> bytes:
+def binary_array(values: Sequence[bytes | memoryview]) -> bytes:
     """The values as PostgreSQL takes a `bytea[]` in its binary form."""
     head = struct.pack("!iIIii", 1, 0, BYTEA_OID, len(values), 1)
     parts = [part for value in values for part in (struct.pack("!i", len(value)), value)]

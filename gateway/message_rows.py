@@ -4,7 +4,7 @@ Intake writes all of it; refusals share the rows of records.
 """
 
 import struct
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ from gateway.counters import WRITE_BACK, counter_row
 from gateway.ids import uuid7
 from gateway.incoming import Envelope, Incoming, Recipient
 from gateway.link import Parameter, Statement, as_json, binary_array
+from gateway.pieces import cut
 from gateway.repeats import INSERT_RECEIPTS
 from gateway.routing.admission import Tally
 from gateway.routing.decision import Destination
@@ -36,27 +37,29 @@ FROM clock, json_to_recordset({records}::json) AS r(id uuid, message_id uuid, at
     domain_id bigint, address_id bigint, strategy text, rule text, detail text, token text,
     accepted bool, reason text, reply text, declared_octets bigint, trace jsonb)
 """
-# $1 ids, $2 days and $3 octets of the bodies, $4 messages, $5 records, $6 deliveries, $7 counters.
+# $1 ids, $2 days, $3 numbers and $4 octets of the bodies' pieces, $5 messages, $6 records,
+# $7 deliveries, $8 counters.
 STORE = Statement(
     "store",
     f"""
 WITH {CLOCK}, body AS (
-    INSERT INTO gateway_body (id, expires_on, octets)
-    SELECT b.id, (clock.now + b.days * interval '1 day')::date, b.octets
-    FROM clock, unnest($1::uuid[], $2::int[], $3::bytea[]) AS b(id, days, octets)
+    INSERT INTO gateway_body (id, expires_on, number, octets)
+    SELECT b.id, (clock.now + b.days * interval '1 day')::date, b.number, b.octets
+    FROM clock, unnest($1::uuid[], $2::int[], $3::int[], $4::bytea[])
+        AS b(id, days, number, octets)
 ), message AS (
     INSERT INTO gateway_message (id, queue_id, received_at, sender, client, helo, protocol,
         smtputf8, size_octets, message_id, digest, body_id, body_expires_on, dsn)
     SELECT m.id, m.queue_id, clock.now, m.sender, m.client, m.helo, m.protocol, m.smtputf8,
         m.size_octets, m.message_id, decode(m.digest, 'hex'), m.id,
         coalesce(m.expires_on, (clock.now + m.days * interval '1 day')::date), coalesce(m.dsn, '')
-    FROM clock, json_to_recordset($4::json) AS m(id uuid, queue_id text, sender text,
+    FROM clock, json_to_recordset($5::json) AS m(id uuid, queue_id text, sender text,
         client inet, helo text, protocol text, smtputf8 bool, size_octets bigint,
         message_id text, digest text, days int, expires_on date, dsn text)
     RETURNING digest, message_id, queue_id, received_at
 ), receipt AS ({INSERT_RECEIPTS}),
-record AS ({INSERT_RECORDS.format(records="$5")}),
-counter AS ({WRITE_BACK.format(counters="$7")})
+record AS ({INSERT_RECORDS.format(records="$6")}),
+counter AS ({WRITE_BACK.format(counters="$8")})
 INSERT INTO gateway_delivery (id, record_id, message_id, tenant_id, target_id, hop_id, kind,
     recipient, destination, rewrites_sender, null_sender, state, attempts_made, crashes,
     next_attempt_at, fence, last_reply, created_at, mark, dsn)
@@ -64,7 +67,7 @@ SELECT d.id, d.record_id, d.message_id, d.tenant_id, d.target_id, d.hop_id, d.ki
     d.destination, d.rewrites_sender, d.null_sender,
     CASE WHEN d.hold IS NULL THEN 'pending' ELSE 'held' END, 0, 0, clock.now, 0,
     coalesce(d.hold, ''), clock.now, coalesce(d.mark, ''), coalesce(d.dsn, '')
-FROM clock, json_to_recordset($6::json) AS d(id uuid, record_id uuid,
+FROM clock, json_to_recordset($7::json) AS d(id uuid, record_id uuid,
     message_id uuid, tenant_id bigint, target_id bigint, hop_id bigint, kind text,
     recipient text, destination text, rewrites_sender bool, null_sender bool, hold text, mark text,
     dsn text)
@@ -73,7 +76,7 @@ FROM clock, json_to_recordset($6::json) AS d(id uuid, record_id uuid,
 
 # The octets of large messages on their own, ahead of the rest, as `placing` writes them; the day
 # until which they stay is the database's, too. $1 days.
-PLACE = "COPY gateway_body (id, expires_on, octets) FROM STDIN (FORMAT binary)"
+PLACE = "COPY gateway_body (id, expires_on, number, octets) FROM STDIN (FORMAT binary)"
 DAY = Statement("day", "SELECT (clock_timestamp() + $1::int * interval '1 day')::date")
 DISPLACE = Statement(
     "displace_body", "DELETE FROM gateway_body WHERE id = $1::uuid AND expires_on = $2::date"
@@ -81,6 +84,9 @@ DISPLACE = Statement(
 
 # PostgreSQL's binary COPY: a signature without flags, the columns of each row with their sizes, -1.
 _COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_COLUMN = struct.Struct("!iii")
+# Few enough that their octets are allocated without asking the system for memory each time.
+ROWS_AT_ONCE = 8
 _COPY_END = struct.pack("!h", -1)
 _FIRST_DAY = date(2000, 1, 1)
 
@@ -97,7 +103,12 @@ def store_parameters(
 
     `placed` are the days until which octets are kept that are stored already.
     """
-    bodies = [message for message in messages if message.id not in placed]
+    pieces = [
+        (str(message.id), str(days_kept(message)), str(number), octets)
+        for message in messages
+        if message.id not in placed
+        for number, octets in enumerate(cut(message.octets))
+    ]
     records: list[Row] = []
     deliveries: list[Row] = []
     for message in messages:
@@ -115,27 +126,46 @@ def store_parameters(
         [counter_row(key, tally) for key, tally in counters.items()],
     ]
     return (
-        [str(message.id) for message in bodies],
-        [str(days_kept(message)) for message in bodies],
-        binary_array([message.octets for message in bodies]),
+        [body_id for body_id, _, _, _ in pieces],
+        [days for _, days, _, _ in pieces],
+        [number for _, _, number, _ in pieces],
+        binary_array([octets for _, _, _, octets in pieces]),
         *[as_json(each) for each in rows],
     )
 
 
 async def placing(messages: Sequence[Incoming], days: Mapping[UUID, str]) -> AsyncIterator[bytes]:
-    """Bodies as a binary COPY takes them, a piece at a time. Raises psycopg.DataError."""
+    """Bodies as a binary COPY takes them, some pieces at a time. Raises psycopg.DataError."""
     yield _COPY_HEAD
     for message in messages:
         day = (date.fromisoformat(days[message.id]) - _FIRST_DAY).days
-        size = message.size_octets
-        yield struct.pack("!hi16siii", 3, 16, message.id.bytes, 4, day, size)
+        key = struct.pack("!hi16sii", 4, 16, message.id.bytes, 4, day)
         try:
-            async for piece in message.pieces():
-                yield piece
+            async for rows in _copy_rows(key, message):
+                yield rows
         except OSError as error:
             queue_id = message.envelope.queue_id
             raise psycopg.DataError(f"message {queue_id} cannot be read back: {error}") from error
     yield _COPY_END
+
+
+async def _copy_rows(key: bytes, message: Incoming) -> AsyncIterator[bytes]:
+    """The rows of a message's pieces, some at once. Raises OSError."""
+    number, rest = 0, memoryview(b"")
+    async for octets in message.pieces():
+        *whole, rest = cut(b"".join((rest, octets)) if rest else octets)
+        for at in range(0, len(whole), ROWS_AT_ONCE):
+            some = whole[at : at + ROWS_AT_ONCE]
+            yield b"".join(_copied(key, number, some))
+            number += len(some)
+    yield b"".join(_copied(key, number, [rest]))
+
+
+def _copied(key: bytes, first: int, pieces: Sequence[memoryview]) -> Iterator[bytes | memoryview]:
+    for number, octets in enumerate(pieces, first):
+        yield key
+        yield _COPY_COLUMN.pack(4, number, len(octets))
+        yield octets
 
 
 def days_kept(message: Incoming) -> int:

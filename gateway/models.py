@@ -48,7 +48,7 @@ def written_after(to: Any, related_name: str, *, is_optional: bool = False) -> A
 
 
 class Body(models.Model):
-    """The octets of a message as received, with our Received line on top.
+    """A piece of a message as received, with our Received line on top: see gateway.pieces.
 
     The table is partitioned by `expires_on` and its partitions are dropped whole; the octets are
     kept uncompressed (STORAGE EXTERNAL). Migrations make it by hand.
@@ -56,6 +56,7 @@ class Body(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7)
     expires_on = models.DateField()
+    number = models.IntegerField(default=0)
     octets = models.BinaryField()
 
     class Meta:

@@ -23,6 +23,7 @@ from django.db.models.functions import Now
 from psycopg import sql
 
 from gateway.models import BodyReading, Intervention, Message
+from gateway.pieces import TOAST_TUPLE_TARGET
 from tenants import lock
 from tenants.models import Plan, Tenant
 
@@ -49,8 +50,8 @@ WITH needed AS (
     WHERE m.body_expires_on < %(today)s AND m.purged_at IS NULL AND {_OPEN}
     ORDER BY m.id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED
 ), copied AS (
-    INSERT INTO gateway_body (id, expires_on, octets)
-    SELECT b.id, %(until)s, b.octets FROM gateway_body b
+    INSERT INTO gateway_body (id, expires_on, number, octets)
+    SELECT b.id, %(until)s, b.number, b.octets FROM gateway_body b
     JOIN needed n ON b.id = n.body_id AND b.expires_on = n.body_expires_on
     ON CONFLICT DO NOTHING
 )
@@ -257,7 +258,13 @@ def _make_partition(day: date) -> bool:
     """Create a day's partition; not where the default one has its rows, which are deleted later."""
     statement = sql.SQL(
         "CREATE TABLE {} PARTITION OF gateway_body FOR VALUES FROM ({}) TO ({})"
-    ).format(_partition(day), day.isoformat(), (day + timedelta(days=1)).isoformat())
+        " WITH (toast_tuple_target = {})"
+    ).format(
+        _partition(day),
+        day.isoformat(),
+        (day + timedelta(days=1)).isoformat(),
+        TOAST_TUPLE_TARGET,
+    )
 
     def make(cursor: CursorWrapper) -> bool:
         cursor.execute(statement)

@@ -24,7 +24,7 @@ from mailrouting.children import Child, start
 STORED = """
 SELECT count(*) FROM gateway_message message
 JOIN gateway_body body ON body.id = message.body_id
-    AND body.expires_on = message.body_expires_on
+    AND body.expires_on = message.body_expires_on AND body.number = 0
 WHERE EXISTS (SELECT 1 FROM gateway_delivery WHERE message_id = message.id)
 """
 CLEAR = (
@@ -34,7 +34,7 @@ CLEAR = (
 NEWEST = "SELECT id FROM gateway_delivery ORDER BY id DESC LIMIT 1"
 # By the order of the ids, so that no waiting row is read.
 DELIVERED = "SELECT count(*) FROM gateway_delivery WHERE id > %s AND state = 'delivered'"
-MESSAGE = "SELECT octets FROM gateway_body LIMIT 1"
+MESSAGE = "SELECT octets FROM gateway_body WHERE number = 0 LIMIT 1"
 DEMAND = "UPDATE tenants_address SET authentication = %s"
 NIL = UUID(int=0)
 WORKER = (

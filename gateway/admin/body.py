@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from gateway import bodies, reading
 from gateway.models import BodyReading, Message
+from gateway.pieces import octets_of
 from tenants.admin.base import ReadOnlyAdmin, actor_of, reason_of
 
 READ, DOWNLOAD = "gateway.read_body", "gateway.download_body"
@@ -51,7 +52,7 @@ class BodyMixin(ReadOnlyAdmin):
         return self._page(request, message, "body_question", {"reason_error": error})
 
     def _show(self, request: HttpRequest, message: Message, row: BodyReading) -> HttpResponse:
-        octets = bodies.octets_of(message, most=bodies.READ_OCTETS)
+        octets = octets_of(message, most=bodies.READ_OCTETS)
         context = {
             "reading": row,
             "readable": None if octets is None else reading.read(octets),

@@ -16,6 +16,7 @@ from django.conf import settings
 
 from gateway.database import run
 from gateway.models import Delivery
+from gateway.pieces import joined, latest
 from gateway.routing import retry
 from gateway.routing.facts import Hop
 from gateway.transports import Outcome, Result
@@ -180,7 +181,7 @@ WHERE d.id = o.id AND d.fence = o.fence AND d.state = 'sending'
 RETURNING d.id
 """
 
-_BODIES = "SELECT id, octets FROM gateway_body WHERE id = ANY(%s)"
+_BODIES = "SELECT id, expires_on, number, octets FROM gateway_body WHERE id = ANY(%s)"
 _BODIES_OF_DAYS = f"{_BODIES} AND expires_on = ANY(%s)"  # reads their days' partitions alone
 
 _DUE = f"""
@@ -295,11 +296,11 @@ def _claimed(row: tuple[Any, ...]) -> Claimed:
 def read_octets(claimed: Collection[Claimed]) -> dict[UUID, bytes]:
     """The stored octets by body, each read once, in one query; a missing one is left out."""
     days = {each.body_id: each.body_expires_on for each in claimed}
-    found = run(_BODIES_OF_DAYS, (list(days), list(set(days.values()))), binary=True)
-    bodies: dict[UUID, bytes] = dict(found)
+    found = joined(run(_BODIES_OF_DAYS, (list(days), list(set(days.values()))), binary=True))
+    bodies = {key[0]: found[key] for key in days.items() if key in found}
     moved = [body_id for body_id in days if body_id not in bodies]
     if moved:  # purge moved them to a later day since the claim
-        bodies |= dict(run(_BODIES, (moved,), binary=True))
+        bodies |= latest(run(_BODIES, (moved,), binary=True))
     return bodies
 
 

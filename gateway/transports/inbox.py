@@ -6,7 +6,8 @@ of the message: what other transports put on top when they send, `read` puts on 
 
 from collections.abc import Sequence
 
-from gateway.models import Body, Delivery
+from gateway.models import Delivery
+from gateway.pieces import octets_of
 from gateway.transports import trace
 from gateway.transports.base import Envelope, Outcome, Result
 
@@ -37,9 +38,7 @@ def read(delivery: Delivery) -> bytes | None:
     One query where the delivery comes with its message and record.
     """
     message = delivery.message
-    # By id alone: a purge may have moved it to a later day since the message was looked up.
-    bodies = Body.objects.filter(id=message.body_id).values_list("octets", flat=True)
-    octets = None if message.purged_at else bodies.first()
+    octets = octets_of(message)
     if octets is None:
         return None
     envelope = Envelope(
@@ -50,4 +49,4 @@ def read(delivery: Delivery) -> bytes | None:
         smtputf8=message.smtputf8,
         mark=delivery.mark,
     )
-    return trace.header([envelope]) + bytes(octets)
+    return trace.header([envelope]) + octets

@@ -26,10 +26,10 @@ class Work:
         return [ValueError(item) if item < 0 else item * 10 for item in items]
 
 
-async def submit_while_busy(items: Sequence[int], *, largest: int = 10):
+async def submit_while_busy(items: Sequence[int], *, largest: int = 10, weigh=None):
     """Work, and the results of an item that keeps its link busy and of those that come then."""
     work = Work()
-    batcher = Batcher(work, links=["only"], largest=largest)
+    batcher = Batcher(work, links=["only"], largest=largest, weigh=weigh)
     first = batcher.submit(1)
     await work.started.wait()
     rest = [batcher.submit(item) for item in items]
@@ -49,6 +49,12 @@ def test_batch_is_never_larger_than_allowed():
     work, _ = asyncio.run(submit_while_busy([2, 3, 4], largest=2))
 
     assert work.batches == [[1], [2, 3], [4]]
+
+
+def test_batch_is_never_heavier_than_allowed_unless_one_item_alone_is():
+    work, _ = asyncio.run(submit_while_busy([2, 3, 4, 50, 5], largest=9, weigh=int))
+
+    assert work.batches == [[1], [2, 3, 4], [50], [5]]
 
 
 def test_error_of_one_item_reaches_its_caller_alone():

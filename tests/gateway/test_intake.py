@@ -6,15 +6,17 @@ from hashlib import sha256
 
 import psycopg
 import pytest
+from django.db import connection
 from msgspec.structs import replace
 
 from gateway import intake
 from gateway.counters import Memory
 from gateway.ids import queue_id, uuid7
 from gateway.incoming import Envelope, Incoming, Recipient
-from gateway.intake import Lane, StoreFailed
+from gateway.intake import LARGE_OCTETS, Lane, StoreFailed
 from gateway.link import COMMIT, Link, Question, Row
 from gateway.models import Body, Counter, Delivery, Message, RoutingRecord
+from gateway.pieces import PIECE_OCTETS, TOAST_TUPLE_TARGET, octets_of
 from gateway.routing import replies
 from gateway.routing.address import Address
 from gateway.routing.decision import Decision, Destination, Step, Take
@@ -44,6 +46,10 @@ def incoming(*takes: Take) -> Incoming:
         message_id="<x@intake.example>",
         digest=sha256(identifier.bytes).digest(),
     )
+
+
+def stored(message: Incoming) -> bytes | None:
+    return octets_of(Message.objects.get(pk=message.id))
 
 
 def rate(limit: int, name: str = "") -> Take:
@@ -171,7 +177,7 @@ def test_large_and_small_messages_are_both_stored(stage: Stage):
                 link.close()
 
     assert [reply.code for reply in asyncio.run(run())] == [250, 250]
-    assert bytes(Body.objects.get(id=large.id).octets) == large.octets
+    assert stored(large) == large.octets
 
 
 def test_large_message_is_stored_with_its_octets_kept_until_its_day():
@@ -181,10 +187,38 @@ def test_large_message_is_stored_with_its_octets_kept_until_its_day():
     assert store([large]) == [replies.queued(large.envelope.queue_id)]
 
     assert is_stored(large)
-    body = Body.objects.get(id=large.id)
-    assert bytes(body.octets) == large.octets
-    assert body.expires_on == Message.objects.get(pk=large.id).body_expires_on
+    assert stored(large) == large.octets
+    [day] = set(Body.objects.filter(id=large.id).values_list("expires_on", flat=True))
+    assert day == Message.objects.get(pk=large.id).body_expires_on
     assert sum(Counter.objects.get(key=take.counter).counts) == 1
+
+
+@pytest.mark.parametrize(
+    "size", [1, PIECE_OCTETS, PIECE_OCTETS + 1, 3 * PIECE_OCTETS, LARGE_OCTETS + 1]
+)
+def test_octets_are_cut_into_rows_of_a_page_and_put_together_again(size: int):
+    message = replace(incoming(), octets=bytes(at % 251 for at in range(size)))
+
+    assert store([message]) == [replies.queued(message.envelope.queue_id)]
+
+    assert stored(message) == message.octets
+    assert toasted(message) == 0
+    rows = Body.objects.filter(id=message.id)
+    assert rows.count() == -(-size // PIECE_OCTETS)
+
+
+def toasted(message: Incoming) -> int:
+    """How many of a message's rows are cut up by PostgreSQL once more."""
+    kept = "coalesce(pg_column_toast_chunk_id(octets) IS NOT NULL, false)"
+    with connection.cursor() as cursor:
+        statement = f"SELECT count(*) FILTER (WHERE {kept}) FROM gateway_body WHERE id = %s"
+        cursor.execute(statement, [message.id])
+        return cursor.fetchone()[0]
+
+
+def test_whole_pieces_fit_what_stays_whole():
+    head = 24 + 16 + 4 + 4 + 4  # of the row, its key, and the length
+    assert head + PIECE_OCTETS <= TOAST_TUPLE_TARGET
 
 
 def test_large_message_over_a_limit_leaves_nothing():
@@ -230,7 +264,7 @@ def test_large_message_from_a_file_is_stored_or_fails_alone(spool: type[Spool]):
         assert not is_stored(large)
     else:
         assert said == replies.queued(large.envelope.queue_id)
-        assert bytes(Body.objects.get(id=large.id).octets) == large.octets + rest
+        assert stored(large) == large.octets + rest
 
 
 def test_small_message_does_not_wait_for_a_large_one_of_its_tenant():

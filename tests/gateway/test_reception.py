@@ -11,7 +11,8 @@ from hashlib import sha256
 import pytest
 
 from gateway.disk import Room
-from gateway.models import Body, Message
+from gateway.models import Message
+from gateway.pieces import octets_of
 from gateway.routing import replies
 from gateway.smtpd import content as reception
 from gateway.smtpd.content import Content
@@ -29,7 +30,7 @@ SMUGGLED = b"MAIL FROM:<evil@sender.example>\r\nRCPT TO:<hello@x>\r\nDATA\r\nevi
 
 def stored(reply: str) -> bytes:
     message = Message.objects.get(queue_id=reply.rpartition(" ")[2])
-    octets = bytes(Body.objects.get(id=message.body_id).octets)
+    octets = octets_of(message) or b""
     return octets.partition(b"\r\n\t")[2].partition(b"\r\n\t")[2].partition(b"\r\n")[2]
 
 

@@ -8,7 +8,8 @@ import pytest
 from pytest_django import Settings
 
 from gateway.delivery import drain, release
-from gateway.models import Body, Delivery, RoutingRecord
+from gateway.models import Delivery, RoutingRecord
+from gateway.pieces import octets_of
 from tenants.changes import Actor
 from tests.dns_server import DnsWorld, Fault, run_dns_world
 from tests.gateway import signers
@@ -72,7 +73,7 @@ def results_of(octets: bytes) -> list[str]:
 def stored(stage: Stage, local_part: str = "x") -> bytes:
     record = RoutingRecord.objects.filter(key=stage.address(local_part)).latest("id")
     assert record.message is not None
-    return bytes(Body.objects.get(pk=record.message.body_id).octets)
+    return octets_of(record.message) or b""
 
 
 UNSIGNED = signers.content(AUTHOR)

@@ -14,7 +14,8 @@ from email.message import EmailMessage
 
 import pytest
 
-from gateway.models import Body, Message
+from gateway.models import Message
+from gateway.pieces import octets_of
 from tests.gateway.edge import sending_postfix
 from tests.gateway.live import LiveGateway
 from tests.gateway.peers import program
@@ -31,7 +32,7 @@ CONTENT = (
 def stored(stage: Stage) -> list[bytes]:
     """The octets of this domain's messages, oldest first."""
     messages = Message.objects.filter(records__domain=stage.domain).order_by("id")
-    return [bytes(Body.objects.get(id=message.body_id).octets) for message in messages]
+    return [octets_of(message) or b"" for message in messages]
 
 
 # --- what others say -----------------------------------------------------------

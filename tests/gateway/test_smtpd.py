@@ -8,8 +8,9 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
-from gateway.models import Body, Delivery, Message, RefusalCount, RoutingRecord
+from gateway.models import Delivery, Message, RefusalCount, RoutingRecord
 from gateway.pending import Pending
+from gateway.pieces import octets_of
 from gateway.routing import replies
 from gateway.routing.facts import Facts, LookupFailed
 from tenants import changes
@@ -25,7 +26,7 @@ CONTENT = (
 
 
 def stored_octets(message: Message) -> bytes:
-    return bytes(Body.objects.get(id=message.body_id).octets)
+    return octets_of(message) or b""
 
 
 def message_of(reply: str) -> Message:
