@@ -17,7 +17,7 @@ PIECE_OCTETS = 8000
 TOAST_TUPLE_TARGET = 8160
 
 # As read: body, day, number, octets.
-Row = tuple[UUID, date, int, bytes]
+Row = tuple[UUID, date, int, bytes | memoryview]
 
 
 def cut(octets: bytes) -> Iterator[memoryview]:
@@ -29,7 +29,7 @@ def cut(octets: bytes) -> Iterator[memoryview]:
 
 def joined(rows: Iterable[Row]) -> dict[tuple[UUID, date], bytes]:
     """The octets by body and day; a purge may have copied a body to a later day."""
-    found: dict[tuple[UUID, date], list[tuple[int, bytes]]] = defaultdict(list)
+    found: dict[tuple[UUID, date], list[tuple[int, bytes | memoryview]]] = defaultdict(list)
     for body_id, day, number, octets in rows:
         found[body_id, day].append((number, octets))
     return {key: b"".join([octets for _, octets in sorted(each)]) for key, each in found.items()}
