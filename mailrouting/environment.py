@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from gateway.routing.address import parse_domain
+
 SCHEMES = ("postgresql://", "postgres://")
 
 
@@ -132,6 +134,10 @@ class Env(environ.Env):
         value = str(self.str(var, default=default))
         require(var, value, check)
         return value
+
+    def domain(self, var: str, *, default: str) -> str:
+        """A domain as addresses carry it, a lower-case A-label, however it is typed."""
+        return parse_domain(self.text(var, default=default, check=parse_domain))
 
     def db_url(self, var: str, default: str) -> dict[str, Any]:
         """The database that a URL names; the URL holds a password and is not repeated."""

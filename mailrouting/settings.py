@@ -11,7 +11,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 from gateway import smarthost
 from gateway.postfix import configuration
-from gateway.routing.address import parse_domain
 from mailrouting import csp, unfold
 from mailrouting.embedded import data_root, database_url, secret_key
 from mailrouting.environment import (
@@ -228,7 +227,7 @@ DNS_AUTHORITATIVE_PORT = env.port("DNS_AUTHORITATIVE_PORT", default=53)
 DNS_ALLOW_PRIVATE_ADDRESSES = env.bool("DNS_ALLOW_PRIVATE_ADDRESSES", default=False)
 
 # --- gateway --------------------------------------------------------------
-GATEWAY_HOSTNAME = env.str("GATEWAY_HOSTNAME", default="localhost")
+GATEWAY_HOSTNAME = env.domain("GATEWAY_HOSTNAME", default="localhost")
 GATEWAY_HOST = env.str("GATEWAY_HOST", default="127.0.0.1")
 GATEWAY_PORT = env.port("GATEWAY_PORT", default=2525)
 GATEWAY_SHARES_PORT = env.bool("GATEWAY_SHARES_PORT", default=False)
@@ -257,7 +256,7 @@ GATEWAY_REPEAT_SECONDS = env.number("GATEWAY_REPEAT_SECONDS", default=3600, leas
 # Where messages over 1 MiB wait while they come in, as files without a name.
 GATEWAY_SPOOL_DIR = env.text("GATEWAY_SPOOL_DIR", default="", check=folder) or None
 # Our name in Authentication-Results: the same for every gateway of an installation.
-AUTHSERV_ID = env.text("AUTHSERV_ID", default=GATEWAY_HOSTNAME, check=parse_domain)
+AUTHSERV_ID = env.domain("AUTHSERV_ID", default=GATEWAY_HOSTNAME)
 # Whether SPF, DKIM and DMARC are looked up for every message, or only where an address asks.
 AUTHENTICATE_ALL_MAIL = env.bool("AUTHENTICATE_ALL_MAIL", default=False)
 # Less free space than this on its disks, and no mail is begun (452); 0 never refuses.
@@ -272,7 +271,7 @@ MX_HOSTS = env.list("MX_HOSTS", default=[GATEWAY_HOSTNAME])
 DKIM_PUBLIC_KEYS = env.text("DKIM_PUBLIC_KEYS", default="", check=dkim_keys)
 SPF_INCLUDE = env.str("SPF_INCLUDE", default="")
 # Domain of rewritten return paths (SRS) and of <postmaster> without a domain.
-BOUNCE_DOMAIN = env.str("BOUNCE_DOMAIN", default=f"bounce.{GATEWAY_HOSTNAME}")
+BOUNCE_DOMAIN = env.domain("BOUNCE_DOMAIN", default=f"bounce.{GATEWAY_HOSTNAME}")
 # Newest first; older ones are still accepted on the way back.
 SRS_SECRETS = env.list("SRS_SECRETS", default=[]) or [SECRET_KEY]
 # What seals secrets in the database, newest first; older ones still open what they sealed.

@@ -139,6 +139,7 @@ def test_database_may_be_on_either_of_two_servers() -> None:
         ("ALARM_WEBHOOK_SECRET", "secret"),
         ("DELIVERY_LEASE_SECONDS", "-1"),
         ("LOG_LEVEL", "LOUD"),
+        ("BOUNCE_DOMAIN", "bounce_domain"),
         ("LOG_FORMAT", "xml"),
         ("METRICS_NETWORKS", "127.0.0.0/40"),
         ("DNS_RESOLVERS", "resolver.example"),
@@ -158,6 +159,25 @@ def test_broken_setting_is_one_sentence_that_names_it(
         runpy.run_path(str(REPOSITORY / "mailrouting" / "settings.py"))
     [sentence] = str(refused.value).splitlines()
     assert setting in sentence
+
+
+@pytest.mark.parametrize("setting", ["GATEWAY_HOSTNAME", "BOUNCE_DOMAIN", "AUTHSERV_ID"])
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("MX.Provider.Example", "mx.provider.example"),
+        ("mx.provider.example.", "mx.provider.example"),
+        ("mx.Bücher.example", "mx.xn--bcher-kva.example"),
+    ],
+)
+def test_domain_is_read_as_addresses_carry_it(
+    setting: str,
+    typed: str,
+    read: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(setting, typed)
+    assert runpy.run_path(str(REPOSITORY / "mailrouting" / "settings.py"))[setting] == read
 
 
 def test_command_with_a_broken_setting_says_the_sentence_and_nothing_else() -> None:

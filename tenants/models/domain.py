@@ -166,7 +166,7 @@ class Domain(Ruled):
         """Addresses carry the name in their keys: another name is another domain."""
         self.require_kept("name", "A domain keeps its name; claim the other one anew.")
         self.require_kept("tenant", "A domain keeps its tenant; release it and claim anew.")
-        if self.name == settings.BOUNCE_DOMAIN.lower():
+        if self.name == settings.BOUNCE_DOMAIN:
             raise ValidationError({"name": "The installation uses this domain for bounces."})
 
     def check_deletion(self) -> None:
