@@ -3,7 +3,7 @@
 from django.apps import AppConfig
 from django.core.checks import register
 
-from mailrouting.checks import refuse_try_out, require_long_lease, tell_durability
+from mailrouting.checks import refuse_try_out, tell_durability
 
 
 class MailroutingConfig(AppConfig):
@@ -14,6 +14,5 @@ class MailroutingConfig(AppConfig):
         # `shared_task` of the apps finds its broker only once the Celery app exists.
         from mailrouting import celery  # noqa: F401
 
-        register(require_long_lease)
         register(refuse_try_out, deploy=True)
         register(tell_durability, deploy=True)

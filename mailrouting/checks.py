@@ -1,6 +1,6 @@
-"""What `manage.py check` refuses: settings that do not go together, of which each alone is right.
+"""What `manage.py check` refuses and tells of an installation as a whole.
 
-With `--deploy` also the try-out's own means, which are not for production, and with `--database
+With `--deploy` the try-out's own means, which are not for production, and with `--database
 default` what a commit, and so a 250, outlives.
 """
 
@@ -9,25 +9,6 @@ from collections.abc import Collection
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info
 from django.db import connection
-
-# Beyond its one attempt, a claimed delivery waits for its turn and for the outcome to be written.
-LEASE_MARGIN_SECONDS = 30
-
-
-def require_long_lease(**_options: object) -> list[CheckMessage]:
-    """An error where a delivery could be taken by another worker while the first still sends it."""
-    lease, attempt = settings.DELIVERY_LEASE_SECONDS, settings.DELIVERY_ATTEMPT_SECONDS
-    least = attempt + LEASE_MARGIN_SECONDS
-    if lease >= least:
-        return []
-    return [
-        Error(
-            f"DELIVERY_LEASE_SECONDS ({lease}) ends too soon after DELIVERY_ATTEMPT_SECONDS "
-            f"({attempt}): what a worker is still sending would be sent again by another.",
-            hint=f"Set DELIVERY_LEASE_SECONDS to {least} or more, or shorten the attempt.",
-            id="mailrouting.E003",
-        )
-    ]
 
 
 def refuse_try_out(**_options: object) -> list[CheckMessage]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,6 +43,12 @@ def folder(text: str) -> None:
     """A folder that files can be made in; empty is the system's choice."""
     if text and not os.access(text, os.W_OK | os.X_OK):
         raise ValueError(f"{text!r} is not a folder that this account may write to")
+
+
+def watched_folder(text: str) -> None:
+    """A folder whose disk is asked for its room. Raises ValueError."""
+    if not Path(text).is_dir():
+        raise ValueError(f"{text!r} is not a folder that this account can see")
 
 
 def postfix_place(text: str) -> None:
@@ -97,12 +104,15 @@ class Env(environ.Env):
                 f"The setting {var} cannot be {typed!r}: see .env.example for its form."
             ) from None
 
-    def number(self, var: str, *, default: int, least: int = 1, most: int | None = None) -> int:
-        """A whole number from `least` to `most`."""
+    def number(
+        self, var: str, *, default: int, least: int = 1, most: int | None = None, why: str = ""
+    ) -> int:
+        """A whole number from `least` to `most`; `why` says what these limits are for."""
         value = self.int(var, default=default)
         if value < least or (most is not None and value > most):
             limits = f"{least} or more" if most is None else f"from {least} to {most}"
-            raise ImproperlyConfigured(f"The setting {var} is {value}: it has to be {limits}.")
+            told = f"{limits}, {why}" if why else limits
+            raise ImproperlyConfigured(f"The setting {var} is {value}: it has to be {told}.")
         return int(value)
 
     def port(self, var: str, *, default: int) -> int:

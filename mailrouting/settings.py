@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from gateway import smarthost
 from gateway.postfix import configuration
+from gateway.smtpd.content import MOST_IN_MEMORY_OCTETS, SHARE_OCTETS
 from mailrouting import csp, unfold
 from mailrouting.embedded import data_root, database_url, secret_key
 from mailrouting.environment import (
@@ -22,6 +23,7 @@ from mailrouting.environment import (
     header_value,
     mail_server,
     postfix_place,
+    watched_folder,
     webhook_secret,
 )
 from mailrouting.schedule import every
@@ -233,9 +235,25 @@ GATEWAY_PORT = env.port("GATEWAY_PORT", default=2525)
 GATEWAY_SHARES_PORT = env.bool("GATEWAY_SHARES_PORT", default=False)
 GATEWAY_TLS_CERTIFICATE = env.str("GATEWAY_TLS_CERTIFICATE", default="")
 GATEWAY_TLS_KEY = env.str("GATEWAY_TLS_KEY", default="")
-GATEWAY_MAX_MESSAGE_OCTETS = env.number("GATEWAY_MAX_MESSAGE_OCTETS", default=50_000_000)
-GATEWAY_MAX_RECIPIENTS = env.number("GATEWAY_MAX_RECIPIENTS", default=1000)
-GATEWAY_DATA_BUDGET_OCTETS = env.number("GATEWAY_DATA_BUDGET_OCTETS", default=256 * 1024 * 1024)
+GATEWAY_MAX_MESSAGE_OCTETS = env.number(
+    "GATEWAY_MAX_MESSAGE_OCTETS",
+    default=50_000_000,
+    least=64 * 1024,
+    most=1_000_000_000,
+    why="what every server takes (RFC 5321 §4.5.3.1.7) and what the database can store",
+)
+GATEWAY_MAX_RECIPIENTS = env.number(
+    "GATEWAY_MAX_RECIPIENTS",
+    default=1000,
+    least=100,
+    why="as every server takes them (RFC 5321 §4.5.3.1.8)",
+)
+GATEWAY_DATA_BUDGET_OCTETS = env.number(
+    "GATEWAY_DATA_BUDGET_OCTETS",
+    default=256 * 1024 * 1024,
+    least=MOST_IN_MEMORY_OCTETS + SHARE_OCTETS,
+    why="so that one message fits",
+)
 # Connections open at a time in each process; of one client (IPv4 address or IPv6 /64).
 GATEWAY_MAX_CONNECTIONS = env.number("GATEWAY_MAX_CONNECTIONS", default=2000)
 GATEWAY_MAX_CONNECTIONS_PER_CLIENT = env.number("GATEWAY_MAX_CONNECTIONS_PER_CLIENT", default=100)
@@ -263,6 +281,8 @@ AUTHENTICATE_ALL_MAIL = env.bool("AUTHENTICATE_ALL_MAIL", default=False)
 GATEWAY_DISK_RESERVE_OCTETS = env.number(
     "GATEWAY_DISK_RESERVE_OCTETS", default=512 * 1024 * 1024, least=0
 )
+# Further folders whose disks have to have it: PostgreSQL's, where it is on this machine.
+GATEWAY_DISK_FOLDERS = env.words("GATEWAY_DISK_FOLDERS", default=[], check=watched_folder)
 # Environments that this gateway serves; empty means every one.
 GATEWAY_ENVIRONMENTS = env.list("GATEWAY_ENVIRONMENTS", default=[])
 # The names mail hosts publish for this installation; shown on the domain page.
@@ -297,10 +317,15 @@ CALL_AHEAD_POSITIVE_SECONDS = env.number("CALL_AHEAD_POSITIVE_SECONDS", default=
 CALL_AHEAD_NEGATIVE_SECONDS = env.number("CALL_AHEAD_NEGATIVE_SECONDS", default=60)
 CALL_AHEAD_CONNECTIONS_PER_HOP = env.number("CALL_AHEAD_CONNECTIONS_PER_HOP", default=5)
 RETRY_FIRST_SECONDS = env.number("RETRY_FIRST_SECONDS", default=300, least=0)
-# A worker that has not settled within its lease counts as crashed; one try ends well before:
-# `manage.py check` sees to it.
-DELIVERY_LEASE_SECONDS = env.number("DELIVERY_LEASE_SECONDS", default=780)
 DELIVERY_ATTEMPT_SECONDS = env.number("DELIVERY_ATTEMPT_SECONDS", default=720)
+# A worker that has not settled within its lease counts as crashed. Beyond its one try a claimed
+# delivery waits for its turn, and for the outcome to be written.
+DELIVERY_LEASE_SECONDS = env.number(
+    "DELIVERY_LEASE_SECONDS",
+    default=780,
+    least=DELIVERY_ATTEMPT_SECONDS + 30,
+    why="30 seconds more than DELIVERY_ATTEMPT_SECONDS",
+)
 DELIVERY_CONNECTIONS_PER_HOP = env.number("DELIVERY_CONNECTIONS_PER_HOP", default=10)
 # A file of authorities that next hops' certificates may come from, besides the system's.
 DELIVERY_TLS_CA_FILE = env.str("DELIVERY_TLS_CA_FILE", default="")

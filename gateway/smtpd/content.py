@@ -13,6 +13,8 @@ from gateway.spool import Spool
 
 # A body of 1 MiB with its header stays in memory.
 MOST_IN_MEMORY_OCTETS = 1024 * 1024 + 64 * 1024
+# What a message whose size nobody declared takes of the budget, and takes again when it is more.
+SHARE_OCTETS = 64 * 1024
 # A message in a file is written in pieces of this size.
 WRITE_OCTETS = 256 * 1024
 # Smaller pieces are gathered up to this size: each of their own would take 40 octets besides.

@@ -38,7 +38,7 @@ from gateway.routing.resolve import resolve, resolve_postmaster
 from gateway.routing.split import conflicts
 from gateway.smtpd import trace
 from gateway.smtpd.command import CommandError, Mail, Rcpt, parse_bdat, parse_mail, parse_rcpt
-from gateway.smtpd.content import MOST_IN_MEMORY_OCTETS, Content
+from gateway.smtpd.content import MOST_IN_MEMORY_OCTETS, SHARE_OCTETS, Content
 from gateway.smtpd.foresight import Foresight
 from gateway.smtpd.refusal import refuse_content
 from gateway.smtpd.strangers import Guest
@@ -47,8 +47,6 @@ from gateway.smtpd.transaction import Chunk, Client, Services, Transaction
 log = structlog.get_logger("gateway")
 
 Answer = Reply | Pending[Reply]
-# What a message whose size nobody declared takes of the budget, and takes again when it is more.
-SHARE_OCTETS = 64 * 1024
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 

@@ -4,10 +4,12 @@ import asyncio
 
 import psycopg
 import pytest
+from pytest_django import Settings
 
 from gateway.disk import DiskWatch
 from gateway.link import Link, Question, Row
 from gateway.routing import replies
+from mailrouting.management.commands.gateway import watched_folders
 from tests.gateway.live import LiveGateway
 from tests.gateway.stage import Stage
 from tests.gateway.test_intake import incoming, store
@@ -31,6 +33,13 @@ def test_fullest_disk_decides_and_room_is_noticed():
 @pytest.mark.enable_socket
 def test_disk_that_cannot_be_asked_counts_as_low():
     assert look(DiskWatch(["/nowhere/at/all"], reserve_octets=1))
+
+
+def test_gateway_watches_the_spool_s_disk_and_those_of_the_setting(settings: Settings):
+    settings.GATEWAY_SPOOL_DIR, settings.GATEWAY_DISK_FOLDERS = "/spool", ["/pg", "/pg_wal"]
+    settings.EMBEDDED = False
+
+    assert watched_folders() == ["/spool", "/pg", "/pg_wal"]
 
 
 def test_low_disk_is_said_at_mail_and_at_data(gateway: LiveGateway, stage: Stage):

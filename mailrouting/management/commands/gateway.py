@@ -84,13 +84,13 @@ async def _serve(host: str, port: int, context: ssl.SSLContext | None) -> None:
 
 
 def _room() -> Room:
-    disk = DiskWatch(_folders(), reserve_octets=settings.GATEWAY_DISK_RESERVE_OCTETS)
+    disk = DiskWatch(watched_folders(), reserve_octets=settings.GATEWAY_DISK_RESERVE_OCTETS)
     return Room(settings.GATEWAY_SPOOL_DIR, disk)
 
 
-def _folders() -> list[str]:
+def watched_folders() -> list[str]:
     """The spool, and the disks that accepted mail is written to as far as this machine has them."""
-    folders = [settings.GATEWAY_SPOOL_DIR or tempfile.gettempdir()]
+    folders = [settings.GATEWAY_SPOOL_DIR or tempfile.gettempdir(), *settings.GATEWAY_DISK_FOLDERS]
     return [*folders, str(settings.DATA_DIR)] if settings.EMBEDDED else folders
 
 
@@ -99,7 +99,7 @@ def _heart(port: int) -> Heart:
     return Heart(
         name_of("gateway", port),
         "gateway",
-        folders=_folders(),
+        folders=watched_folders(),
         reserve_octets=settings.GATEWAY_DISK_RESERVE_OCTETS,
     )
 
