@@ -6,7 +6,7 @@ and of those the ones that others forward to first.
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from tenants.imports.rows import Kind, Refusal, Refused, Row
+from tenants.imports.rows import Kind, Refusal, Refused, Row, ref_to
 
 NEEDED = 200
 
@@ -29,16 +29,41 @@ def plan(rows: Iterable[Row | Refused]) -> list[Row | Refused]:
     return [*_in_order(first), *sorted(refused, key=lambda each: each.number)]
 
 
-def needed_by(row: Row, rows: Mapping[str, Row]) -> list[Row]:
-    """What a row needs of the same import, directly or by way of others; at most NEEDED of them."""
-    found: dict[str, Row] = {}
-    waiting = list(row.needs())
-    while waiting and len(found) < NEEDED:
-        need = waiting.pop(0)
-        if need in rows and need not in found and need != row.ref:
-            found[need] = rows[need]
-            waiting += rows[need].needs()
-    return list(found.values())
+class Held:
+    """The rows of one import by their refs, and which of them others need."""
+
+    def __init__(self, rows: Mapping[str, Row]) -> None:
+        self._rows = rows
+        self._addresses: dict[str, list[str]] = {}  # refs by key, whoever's they are
+        for ref, row in rows.items():
+            if row.kind.group == "address":
+                self._addresses.setdefault(row.key, []).append(ref)
+
+    def needed_by(self, row: Row) -> list[Row]:
+        """What a row needs, directly or by way of others; at most NEEDED of them."""
+        found: dict[str, Row] = {}
+        waiting = self.refs_of(row)
+        while waiting and len(found) < NEEDED:
+            need = waiting.pop(0)
+            if need not in found and need != row.ref:
+                found[need] = self._rows[need]
+                waiting += self.refs_of(found[need])
+        return list(found.values())
+
+    def refs_of(self, row: Row) -> list[str]:
+        """The rows that a row points at: its tenant's own, or else a next hop of everyone's, or an
+        address of another tenant.
+        """
+        found = [ref for pair in row.points_at() for ref in self._refs(*pair, row.tenant)]
+        return [ref for ref in dict.fromkeys(found) if ref != row.ref]
+
+    def _refs(self, group: str, key: str, tenant: str) -> list[str]:
+        if (own := ref_to(group, tenant, key)) in self._rows:
+            return [own]
+        if group == "address":
+            return self._addresses.get(key, [])
+        shared = ref_to(group, "", key)
+        return [shared] if group == Kind.HOP.group and shared in self._rows else []
 
 
 def _in_order(rows: dict[str, Row]) -> Iterator[Row]:
@@ -73,11 +98,12 @@ def _forwards(rows: dict[str, Row]) -> tuple[dict[str, set[str]], dict[str, list
     """Of each address those of the import that it forwards to, and of those the reverse."""
     behind: dict[str, set[str]] = {}
     before: dict[str, list[str]] = {}
+    held = Held(rows)
     for ref, row in rows.items():
         if row.kind.group != "address":
             continue
-        for need in row.needs():
-            if need.startswith("address|") and need in rows:
+        for need in held.refs_of(row):
+            if need.startswith("address|"):
                 behind.setdefault(ref, set()).add(need)
                 before.setdefault(need, []).append(ref)
     return behind, before

@@ -198,11 +198,10 @@ class Row:
         """The key among everything in one import."""
         return ref_to(self.kind.group, self.tenant, self.key)
 
-    def needs(self) -> tuple[str, ...]:
-        """The refs of what this row points at, if the same import holds it."""
-        found = [ref_to("tenant", self.tenant, self.tenant)] if self.kind != Kind.TENANT else []
-        found += [ref_to(group, self.tenant, key) for group, key in _pointed_at(self)]
-        return tuple(dict.fromkeys(ref for ref in found if ref != self.ref))
+    def points_at(self) -> tuple[tuple[str, str], ...]:
+        """Group and key of what this row names, its tenant first."""
+        found = [("tenant", self.tenant)] if self.kind != Kind.TENANT else []
+        return tuple(dict.fromkeys([*found, *_pointed_at(self)]))
 
 
 def ref_to(group: str, tenant: str, key: str) -> str:

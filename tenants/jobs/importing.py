@@ -19,7 +19,7 @@ from tenants import changes, permissions
 from tenants.belonging import require_bare
 from tenants.changes import Actor
 from tenants.imports.diff import compare, is_unchanged
-from tenants.imports.plan import needed_by, plan
+from tenants.imports.plan import Held, plan
 from tenants.imports.rows import Kind, Refusal, Refused, Row
 from tenants.imports.stored import MODELS, find, row_of, values_of
 from tenants.imports.writing import refusals_of, write
@@ -90,13 +90,14 @@ def _leading_model(rows: Iterable[Row | Refused]) -> type[Model]:
 
 def _items(planned: Sequence[Row | Refused]) -> Iterator[JobItem]:
     rows = {row.ref: row for row in planned if isinstance(row, Row)}
+    held = Held(rows)
     places = {ref: place for place, ref in enumerate(rows)}
     for row in planned:
         if isinstance(row, Refused):
             refusals = [asdict(refusal) for refusal in row.refusals]
             yield JobItem(label=row.name, payload={"number": row.number, "refusals": refusals})
             continue
-        needed = sorted(needed_by(row, rows), key=lambda each: places[each.ref])
+        needed = sorted(held.needed_by(row), key=lambda each: places[each.ref])
         payload = _to_json(row) | {"needed": [_to_json(each) for each in needed]}
         yield JobItem(label=row.name[:320], payload=payload)
 
@@ -218,8 +219,9 @@ class _Chunk(RowByRow):
 
 
 def _tenants_named(items: Iterable[JobItem]) -> set[int]:
-    """The tenants that rows are of, as far as they are there; what rows need is of the same."""
-    named = {item.payload.get("tenant") for item in items}
+    """The tenants that rows are of, and what they need, as far as they are there."""
+    payloads = [each for item in items for each in (item.payload, *item.payload.get("needed", ()))]
+    named = {payload.get("tenant") for payload in payloads}
     return set(Tenant.objects.filter(external_id__in=named - {None}).values_list("pk", flat=True))
 
 

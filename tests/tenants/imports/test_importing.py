@@ -192,6 +192,25 @@ def test_what_a_rule_refuses_is_told_at_the_row_s_field(
     assert job.items.get().note.startswith(sentence)
 
 
+def test_a_later_chunk_knows_what_is_everyone_s_and_another_tenant_s(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A next hop without a tenant, and an address that takes forwards from the row's domain."""
+    kind = importing.Importing(importing.IMPORT, chunk_rows=1, undone_by=importing.UNDO)
+    monkeypatch.setitem(jobs.kind._register.kinds, importing.IMPORT, kind)
+    text = """\
+type,tenant,address,name,host,next_hop,targets,accepts_forwards_from
+next hop,,,store,mail.example,,,
+mailbox,a,box@store.example,,,store,,
+alias,b,x@b.example,,,,inbox,a.example
+alias,a,x@a.example,,,,"forward x@b.example, mailbox box@store.example",
+"""
+
+    job = checked(text, None)
+
+    assert counts(job) == (4, 0, 0), told(job)
+
+
 def test_a_row_has_to_say_whose_it_is(world: World) -> None:
     text = "tenant,address,targets\na,x@a.example,inbox\n,y@a.example,inbox\nz,z@a.example,inbox"
 
