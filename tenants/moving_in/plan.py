@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import count
 
-from tenants.imports.rows import Kind, Refusal, Refused, Row, make_row
+from tenants.imports.rows import NAMED_BY, Kind, Refusal, Refused, Row, RowError, make_row
 from tenants.moving_in.inventory import (
     DISCARD,
     DomainKind,
@@ -42,9 +42,18 @@ def rows_of(
     planner = _Planner(inventory, next_hop, now)
     numbers = count(1)
     for kind, cells in planner.cells():
-        yield make_row(next(numbers), kind, cells, tenant=tenant)
+        yield _row(next(numbers), kind, cells, tenant)
     for each in (*inventory.left, *planner.left):
         yield Refused(next(numbers), (Refusal("", each.why),), each.what)
+
+
+def _row(number: int, kind: Kind, cells: dict[str, object], tenant: str) -> Row | Refused:
+    """What another product allows may be more than fits here: that row alone stays behind."""
+    try:
+        return make_row(number, kind, cells, tenant=tenant)
+    except RowError as error:
+        name = str(cells[NAMED_BY[kind]])
+        return Refused(number, error.refusals, f"{kind} {name}")
 
 
 Cells = tuple[Kind, dict[str, object]]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tenants.imports.rows import Kind, Row
-from tenants.moving_in.inventory import Inventory, OldHop
+from tenants.moving_in.inventory import Inventory, OldDomain, OldHop
 from tenants.moving_in.plan import rows_of
 from tenants.moving_in.reading import UnreadableSource, read_dump, read_maps, shown
 from tenants.moving_in.sources.values import epoch, is_true, moment, transport
@@ -285,3 +285,22 @@ def test_a_large_alias_domain_is_planned_in_one_pass(monkeypatch: pytest.MonkeyP
     taken, _ = planned(inventory)
     assert len([name for name in taken if name.endswith("@b.example")]) == 50
     assert len(gathered) < 5
+
+
+def test_what_does_not_fit_here_stays_behind_alone() -> None:
+    long = alias("long@old.example", "x@far.example", note="n" * 70_000)
+    wide = alias("wide@old.example", *(f"{n}@far.example" for n in range(1_001)))
+    inventory = Inventory(
+        domains={"old.example": OldDomain("old.example")},
+        aliases={
+            each.key: each for each in (long, wide, alias("fits@old.example", "x@far.example"))
+        },
+    )
+
+    taken, left = planned(inventory)
+
+    assert "alias fits@old.example" in taken
+    assert left == {
+        "alias long@old.example": "note: This is 70,000 characters long; 65,536 are the most.",
+        "alias wide@old.example": "targets: These are 1,001 values; 1,000 are the most.",
+    }
