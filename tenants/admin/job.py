@@ -5,7 +5,7 @@ the job was drafted with. The page works by being loaded again; a script only do
 """
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from django.apps import apps
@@ -23,8 +23,11 @@ from unfold.decorators import display
 from tenants import jobs, permissions
 from tenants.admin.base import ReadOnlyAdmin, actor_of, reason_of
 from tenants.admin.deeds import DEEDS, Deed, DeedForm
+from tenants.admin.exports import as_file
 from tenants.admin.imports import differences_of
 from tenants.imports.csv_rows import guard
+from tenants.imports.exporting import Printer, hand_out
+from tenants.imports.reading import Format
 from tenants.jobs import importing, reading
 from tenants.jobs.ending import FORWARDED
 from tenants.jobs.kind import find
@@ -45,6 +48,7 @@ STATES = {
 COLUMNS = ("row", "foretold", "outcome", "note")
 JOBS = "admin:tenants_job_changelist"
 OVER = "Nothing was done: the job is {state} meanwhile."
+ANEW = "Nothing was done: the job was checked anew meanwhile. See below what it comes to now."
 NOT_PLANNED = "Nothing was checked: say first what the job is to do."
 
 
@@ -150,6 +154,7 @@ class JobAdmin(ReadOnlyAdmin):
             "may_undo": is_applied and job.changed and not job.is_open and _has_inverse(job),
             "undone_by": job.undone_by.exclude(state__in=(Job.State.DRAFT, Job.State.READY)),
             "back": None if _list_of(job) == JOBS else _list_of(job),
+            "checked": _checked(job),
             "start_label": f"{Truncator(job.title).chars(60)} ({job.changed:,})",
         }
         if job.kind == importing.IMPORT:
@@ -167,11 +172,11 @@ class JobAdmin(ReadOnlyAdmin):
         job = self._visible(request, pk)
         if not request.user.has_perm(EXPORT_ROWS):
             raise PermissionDenied
-        items = job.items.filter(_refused(job)) if "refused" in request.GET else job.items.all()
-        name = f"job-{job.pk}{'-refused' if 'refused' in request.GET else ''}.csv"
-        response = StreamingHttpResponse(_lines(items), content_type="text/csv; charset=utf-8")
-        response["Content-Disposition"] = f'attachment; filename="{name}"'
-        return response
+        is_whole = "refused" not in request.GET
+        items = job.items.all() if is_whole else job.items.filter(_refused(job))
+        what = f"{'rows' if is_whole else 'refused rows'} of job {job.pk}, {job.title}"
+        pieces = hand_out(items.iterator(), LINES, Format.CSV, what=what, actor=actor_of(request))
+        return as_file(pieces, Format.CSV, f"job-{job.pk}{'' if is_whole else '-refused'}")
 
     # --- what one can do
 
@@ -189,9 +194,11 @@ class JobAdmin(ReadOnlyAdmin):
         return redirect(job.get_absolute_url())
 
     def start(self, request: HttpRequest, job: Job) -> HttpResponse:
-        """Do what was foretold."""
+        """Do what was foretold, and what the page that asks for it showed."""
         if job.state != Job.State.READY:
             messages.error(request, OVER.format(state=_state_of(job)))
+        elif request.POST.get("checked") != _checked(job):
+            messages.error(request, ANEW)
         else:
             reason = reason_of(request) or job.reason
             jobs.apply(jobs.take_over(job, actor=actor_of(request), reason=reason))
@@ -215,8 +222,8 @@ class JobAdmin(ReadOnlyAdmin):
         return redirect(inverse.get_absolute_url())
 
     def go_on(self, request: HttpRequest, job: Job) -> HttpResponse:
-        """Try a job that failed again, from where it broke off."""
-        jobs.go_on(job)
+        """Try a job that failed again, from where it broke off, in one's own name."""
+        jobs.go_on(job, actor=actor_of(request))
         return redirect(job.get_absolute_url())
 
     def _acting(
@@ -263,6 +270,11 @@ def _has_inverse(job: Job) -> bool:
 
 def _page_of(job: Job) -> str:
     return job.get_absolute_url()
+
+
+def _checked(job: Job) -> str:
+    """Which preview it is: when that was made."""
+    return job.finished_at.isoformat() if job.finished_at else ""
 
 
 def _state_of(job: Job) -> str:
@@ -348,9 +360,10 @@ class _Echo:
         return value
 
 
-def _lines(items: "QuerySet[JobItem]") -> Iterator[str]:
-    writer = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)
-    for item in items.iterator():
-        row = (item.label, item.forecast, item.outcome, item.note)
-        yield writer.writerow(map(guard, row))
+def _line(item: JobItem) -> str:
+    row = (item.label, item.forecast, item.outcome, item.note)
+    return str(_writer.writerow(map(guard, row)))
+
+
+_writer = csv.writer(_Echo())
+LINES = Printer(begin=str(_writer.writerow(COLUMNS)), row=_line)

@@ -32,7 +32,7 @@ class Printer:
     """How rows are printed: what stands before, between and behind them."""
 
     begin: str
-    row: Callable[[Row], str]
+    row: Callable[[Any], str]
     between: str = ""
     end: str = ""
 
@@ -80,9 +80,23 @@ def export(
     has_tenant: bool,
     tenant_id: int | None = None,
 ) -> Iterator[str]:
-    """The pieces of the file. The export is noted at once, its rows as they are taken.
+    """The pieces of the file. `tenant_id` is whose rows are asked for, where that is one tenant."""
+    printer = printer_of(written, kinds, has_tenant=has_tenant, now=timezone.now())
+    return hand_out(rows, printer, written, what=what, actor=actor, tenant_id=tenant_id)
 
-    `what` says it in words; `tenant_id` is whose rows are asked for, where that is one tenant.
+
+def hand_out(
+    rows: Iterable[Any],
+    printer: Printer,
+    written: Format,
+    *,
+    what: str,
+    actor: Actor,
+    tenant_id: int | None = None,
+) -> Iterator[str]:
+    """Rows of any kind, as the pieces of a file. It is noted at once, its rows as they are taken.
+
+    `what` says it in words.
     """
     note = Export.objects.create(
         user_id=actor.user.pk if actor.user else None,
@@ -93,11 +107,10 @@ def export(
         tenant_id=tenant_id,
         written=written.value,
     )
-    printer = printer_of(written, kinds, has_tenant=has_tenant, now=timezone.now())
     return _pieces(rows, printer, note)
 
 
-def _pieces(rows: Iterable[Row], printer: Printer, note: Export) -> Iterator[str]:
+def _pieces(rows: Iterable[Any], printer: Printer, note: Export) -> Iterator[str]:
     yield printer.begin
     count = 0
     rest = iter(rows)

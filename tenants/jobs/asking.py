@@ -11,12 +11,12 @@ from tenants.models import Job
 
 PANEL = "admin"
 GONE = (
-    "The account of {who}, who asked for it, was deleted: nothing more was done. Whoever wants the "
-    "rest done chooses the rows again."
+    "The account of {who}, who asked for it, was deleted: nothing more was done. Whoever may do "
+    "this can go on with it."
 )
 MAY_NOT = (
-    "{who}, who asked for it, may not do this any more: nothing more was done. Whoever wants the "
-    "rest done chooses the rows again."
+    "{who}, who asked for it, may not do this any more: nothing more was done. Whoever may do "
+    "this can go on with it."
 )
 
 

@@ -130,12 +130,20 @@ def queue(job: Job, phase: str, *, origins: Sequence[str]) -> bool:
     return bool(is_mine)
 
 
-def go_on(job: Job) -> bool:
-    """Queue a failed job again, from where it broke off; false where it is not failed."""
+def go_on(job: Job, *, actor: Actor) -> bool:
+    """Queue a failed job again, from where it broke off; false where it is not failed.
+
+    Whoever does that answers for the rest of it, as who starts one does.
+    """
     rows = Job.objects.filter(pk=job.pk, state=State.FAILED)
-    is_mine = rows.update(state=State.QUEUED, crashes=0, finished_at=None)
+    fresh = {"crashes": 0, "finished_at": None, "result": _without_error(job.result)}
+    is_mine = rows.update(state=State.QUEUED, **fresh, **_asked_by(actor))
     job.refresh_from_db()
     return bool(is_mine)
+
+
+def _without_error(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: result[name] for name in result if name != "error"}
 
 
 def is_any_due() -> bool:

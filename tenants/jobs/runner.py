@@ -41,9 +41,9 @@ def apply(job: Job) -> Job:
     return _soon(job)
 
 
-def go_on(job: Job) -> Job:
-    """Try a failed job again, from where it broke off."""
-    ledger.go_on(job)
+def go_on(job: Job, *, actor: Actor) -> Job:
+    """Try a failed job again, from where it broke off, in the name of whoever asks for that."""
+    ledger.go_on(job, actor=actor)
     return _soon(job)
 
 

@@ -1,6 +1,7 @@
 """Bulk actions and jobs in the panel: what is shown before, while and after, and to whom."""
 
 import csv
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.utils import timezone
 
 from tenants import jobs
 from tenants.admin.deeds import MoveForm
-from tenants.models import Alias, Job, Mailbox, RoleAddress, SendAsIdentity
+from tenants.models import Alias, Export, Job, Mailbox, RoleAddress, SendAsIdentity
 from tenants.roles import Role
 from tests import world as make
 from tests.pages import url_of
@@ -32,6 +33,9 @@ def choose(client: Client, action: str, rows: Any, **more: Any) -> Job:
 
 
 def act(client: Client, job: Job, what: str, **data: Any) -> Any:
+    """What its page sends; a start says which preview it is of."""
+    if what == "start" and (checked := Job.objects.get(pk=job.pk).finished_at):
+        data.setdefault("checked", checked.isoformat())
     response = client.post(url_of(Job, what, job.pk), data)
     job.refresh_from_db()
     return response
@@ -306,6 +310,10 @@ def test_refused_rows_are_a_file_without_formulas(client: Client, world: World) 
     assert row[:2] == ["'=1+1@a.example", "refused"]
     everything = b"".join(client.get(csv_of(job)).streaming_content).decode()  # type: ignore[attr-defined]
     assert len(everything.splitlines()) == 3
+    taken = list(Export.objects.order_by("pk").values_list("actor_name", "what", "rows"))
+    told = f"job {job.pk}, Enable aliases"
+    assert taken == [("ops", f"refused rows of {told}", 1), ("ops", f"rows of {told}", 2)]
+    assert Export.objects.filter(ended_at=None).count() == 0
 
 
 def csv_of(job: Job) -> str:
@@ -368,6 +376,35 @@ def test_a_job_that_failed_says_why_and_goes_on(world: World, client: Client) ->
     Job.objects.filter(pk=job.pk).update(kind="addresses.disable")
     act(client, job, "go-on")
     assert job.state == Job.State.DONE
+
+
+def test_whoever_goes_on_with_what_another_asked_for_answers_for_it(
+    client: Client, world: World
+) -> None:
+    alias = make.make_alias(world.domain, "x")
+    job = choose(client_of(asker := make_staff("asker")), "disable", [alias])
+    asker.delete()
+    jobs.apply(job)
+    assert "The account of asker" in page_of(client, job)
+    act(client, job, "go-on")
+    assert (job.state, job.asked_by, last_context(alias)["actor"]) == ("done", "ops", "ops")
+    assert "The account of asker" not in page_of(client, job)
+
+
+def test_what_was_planned_anew_in_another_tab_is_not_started(client: Client, world: World) -> None:
+    alias = make.make_alias(world.domain, "x")
+    job = choose(client, "retarget", [alias])
+    act(client, job, "plan", kind="discard")
+    seen = re.search(r'name="checked" value="([^"]+)"', page_of(client, job))
+    assert seen is not None
+    act(client, job, "plan", kind="forward", forward_to="jo@far.example")
+    for stale in ({"checked": seen[1]}, {"checked": ""}):
+        act(client, job, "start", **stale)
+        assert job.state == Job.State.READY
+        assert "checked anew meanwhile" in page_of(client, job)
+    assert alias.targets.get().kind == "inbox"
+    act(client, job, "start")
+    assert alias.targets.get().kind == "forward"
 
 
 def test_an_empty_list_of_jobs_says_what_they_are(client: Client) -> None:

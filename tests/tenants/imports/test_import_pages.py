@@ -14,7 +14,7 @@ from tenants.roles import Role
 from tests import world as make
 from tests.staff import client_of, make_member_of_staff
 from tests.tenants.events import last_context
-from tests.world import World
+from tests.world import ACTOR, World
 
 URL = "/admin/import/"
 TEXT = (
@@ -26,6 +26,14 @@ TEXT = (
 def send(client: Client, body: str = TEXT, **more: Any) -> Any:
     file = SimpleUploadedFile("list.csv", body.encode())
     return client.post(URL, {"file": file, "tenant": "a"} | more)
+
+
+def start(client: Client, job: Job, **data: Any) -> None:
+    """What the page of a job that was checked sends."""
+    job.refresh_from_db()
+    assert job.finished_at is not None
+    checked = job.finished_at.isoformat()
+    client.post(f"/admin/tenants/job/{job.pk}/start/", {"checked": checked} | data)
 
 
 def test_a_file_is_shown_row_by_row_and_its_good_rows_are_taken(
@@ -49,7 +57,7 @@ def test_a_file_is_shown_row_by_row_and_its_good_rows_are_taken(
     assert "old note" not in refused
 
     job = Job.objects.get()
-    client.post(f"/admin/tenants/job/{job.pk}/start/", {"change_reason": "ticket 7"})
+    start(client, job, change_reason="ticket 7")
 
     alias = Alias.objects.get(key="x@a.example")
     assert alias.note == "=1+1"
@@ -58,7 +66,7 @@ def test_a_file_is_shown_row_by_row_and_its_good_rows_are_taken(
     assert "1 new" in page
     assert "Undo" in page
     client.post(f"/admin/tenants/job/{job.pk}/undo/")
-    client.post(f"/admin/tenants/job/{Job.objects.first().pk}/start/")
+    start(client, Job.objects.latest("pk"))
     assert set(Alias.objects.values_list("note", flat=True)) == {"old note", ""}
 
 
@@ -183,7 +191,7 @@ def test_a_file_that_nobody_reads_any_more_is_not_kept(client: Client, world: Wo
     assert JobItem.objects.get().payload == {}
     Job.objects.update(state=Job.State.FAILED)
     job.refresh_from_db()
-    jobs.go_on(job)
+    jobs.go_on(job, actor=ACTOR)
     jobs.work_off(lambda: True)
     assert JobItem.objects.get().note == reading.FORGOTTEN
 
