@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tenants.imports.rows import Kind, Row
-from tenants.moving_in.inventory import Inventory, OldDomain, OldHop
+from tenants.moving_in.inventory import Inventory, OldAlias, OldDomain, OldHop
 from tenants.moving_in.plan import rows_of
 from tenants.moving_in.reading import UnreadableSource, read_dump, read_maps, shown
 from tenants.moving_in.sources.values import epoch, is_true, moment, transport
@@ -288,13 +288,13 @@ def test_a_large_alias_domain_is_planned_in_one_pass(monkeypatch: pytest.MonkeyP
 
 
 def test_what_does_not_fit_here_stays_behind_alone() -> None:
-    long = alias("long@old.example", "x@far.example", note="n" * 70_000)
-    wide = alias("wide@old.example", *(f"{n}@far.example" for n in range(1_001)))
+    away = ("x@far.example",)
+    long = OldAlias("long@old.example", away, note="n" * 70_000)
+    wide = OldAlias("wide@old.example", tuple(f"{n}@far.example" for n in range(1_001)))
+    fits = OldAlias("fits@old.example", away)
     inventory = Inventory(
         domains={"old.example": OldDomain("old.example")},
-        aliases={
-            each.key: each for each in (long, wide, alias("fits@old.example", "x@far.example"))
-        },
+        aliases={each.key: each for each in (long, wide, fits)},
     )
 
     taken, left = planned(inventory)
