@@ -119,11 +119,13 @@ def erase(part: Part, address: Address, pseudonym: str) -> int:
 
 def _erase_packed(address: Address, pseudonym: str) -> int:
     """As erase, in what sources to move in from hold, which no statement can look into."""
-    wanted = re.compile(_pattern(address, _BORDERS_IN_PYTHON), re.IGNORECASE)
+    swaps = _swaps(address, pseudonym, _BORDERS_IN_PYTHON)
     count = 0
     for pk, packed in Source.objects.select_for_update().values_list("pk", "inventory"):
-        text, found = wanted.subn(pseudonym, zlib.decompress(packed).decode())
-        if found:
+        text = before = zlib.decompress(packed).decode()
+        for pattern, in_its_place in swaps:
+            text = re.sub(pattern, in_its_place, text, flags=re.IGNORECASE)
+        if text != before:
             Source.objects.filter(pk=pk).update(inventory=zlib.compress(text.encode()))
             count += 1
     return count
@@ -135,14 +137,18 @@ def _replacement(
     """One UPDATE of all columns of text; what a row's key is of goes where the key goes."""
     columns, pattern = _columns(part.table), _pattern(address)
     of_key = {"local_part": pseudonym.partition("@")[0], "recipient": pseudonym}
+    swaps = _swaps(address, pseudonym)
+    swapped = "{0}::text"
+    for _ in swaps:
+        swapped = f"regexp_replace({swapped}, %s, %s, 'gi')"
     changes: list[sql.Composable] = []
     values: list[str] = []
     for name, kind in columns.items():
-        change = "regexp_replace({0}::text, %s, %s, 'gi')::{1}"
+        change = f"{swapped}::{{1}}"
         if name in of_key and "key" in columns:
             change = f"CASE WHEN key ~* %s THEN %s ELSE {change} END"
             values += [pattern, of_key[name]]
-        values += [pattern, pseudonym]
+        values += [text for swap in swaps for text in swap]
         changes.append(sql.SQL(f"{{0}} = {change}").format(sql.Identifier(name), sql.SQL(kind)))
     query = sql.SQL("UPDATE {} SET {} WHERE {}{}").format(
         sql.Identifier(part.table), sql.SQL(", ").join(changes), _naming(columns), _within(part)
@@ -277,17 +283,43 @@ def _append_only() -> list[str]:
 
 def _pattern(address: Address, borders: tuple[str, str] = _BORDERS) -> str:
     """Where a text names the address, as a regular expression; case does not count."""
+    return _any_of(_forms(address) + _forms_in_paths(address), borders)
+
+
+def _swaps(
+    address: Address, pseudonym: str, borders: tuple[str, str] = _BORDERS
+) -> list[tuple[str, str]]:
+    """What is put in which place, in order: a return path stays one that can be read."""
+    name, _, domain = pseudonym.partition("@")
+    return [
+        (_any_of(_forms_in_paths(address), borders), f"{domain}={name}"),
+        (_any_of(_forms(address), borders), pseudonym),
+    ]
+
+
+def _any_of(forms: Iterable[str], borders: tuple[str, str]) -> str:
     before, after = borders
-    return f"{before}(?:{'|'.join(map(re.escape, _forms(address)))}){after}"
+    return f"{before}(?:{'|'.join(map(re.escape, forms))}){after}"
 
 
 def _likes(address: Address) -> list[str]:
-    escaped = [re.sub(r"([\\%_])", r"\\\1", form) for form in _forms(address)]
+    forms = _forms(address) + _forms_in_paths(address)
+    escaped = [re.sub(r"([\\%_])", r"\\\1", form) for form in forms]
     return [f"%{form}%" for form in escaped]
 
 
 def _forms(address: Address) -> list[str]:
-    """How the address is written: as such, and within a rewritten return path (SRS).
+    """How the address is written as such."""
+    return [f"{local_part}@{domain}" for local_part, domain in _spelled(address)]
+
+
+def _forms_in_paths(address: Address) -> list[str]:
+    """How it is written within a rewritten return path (SRS)."""
+    return [f"{domain}={local_part}" for local_part, domain in _spelled(address)]
+
+
+def _spelled(address: Address) -> list[tuple[str, str]]:
+    """How local part and domain are written.
 
     The local part folded too, as keys have it, and in quotes that it does not need, as a recipient
     may be typed; the domain as an A-label and as people read it.
@@ -297,8 +329,7 @@ def _forms(address: Address) -> list[str]:
     in_texts = list(map(_escaped, quoted))
     local_parts = [*bare, *quoted, *in_texts]
     domains = dict.fromkeys((address.domain, to_u_label(address.domain)))
-    pairs = [(local_part, domain) for local_part in local_parts for domain in domains]
-    return [form for local, domain in pairs for form in (f"{local}@{domain}", f"{domain}={local}")]
+    return [(local_part, domain) for local_part in local_parts for domain in domains]
 
 
 def _escaped(text: str) -> str:

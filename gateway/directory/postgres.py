@@ -65,16 +65,16 @@ class PostgresDirectory:
     ) -> Sequence[Facts | Exception]:
         """One Facts for many questions, each of which gets it.
 
-        A row that only a newer version can read fails the question that it answers alone.
+        A row that cannot be read, or by a newer version alone, fails only what it answers.
         """
         try:
             facts = await _read_on(link, [each for addresses in asked for each in addresses])
         except psycopg.Error as error:
             self._has_failed = True
             raise LookupFailed(str(error)) from error
-        except ValidationError as error:
+        except (ValidationError, ValueError) as error:
             if len(asked) == 1:
-                return [LookupFailed(f"a row says what this version does not know: {error}")]
+                return [LookupFailed(f"a row says what this version cannot read: {error}")]
             middle = len(asked) // 2
             halves = asked[:middle], asked[middle:]
             return [each for half in halves for each in await self._read_together(link, half)]

@@ -18,7 +18,7 @@ from gateway.directory import rows
 from gateway.directory.statements import READ, READ_DETAILS, READ_SENDERS
 from gateway.link import Question
 from gateway.routing import policy, srs
-from gateway.routing.address import Address
+from gateway.routing.address import Address, AddressError
 from gateway.routing.authentication import OnFailure
 from gateway.routing.facts import (
     AddressKind,
@@ -132,11 +132,10 @@ def rounds(
             break
     if paths := _opaque_return_paths(recipients):
         answer = yield Question(READ_SENDERS, ([str(delivery_id) for delivery_id in paths],))
-        reading.return_paths = {
-            paths[UUID((delivery_id or b"").decode())].key: Address.parse(sender.decode())
-            for delivery_id, sender in answer
-            if sender
-        }
+        for delivery_id, sender in answer:
+            with suppress(AddressError):  # of a message to which nothing goes back
+                path = paths[UUID((delivery_id or b"").decode())]
+                reading.return_paths[path.key] = Address.parse((sender or b"").decode())
     return _facts(reading)
 
 

@@ -294,6 +294,19 @@ def test_every_spelling_is_erased(stage: Stage) -> None:
     assert set(found) == {(pseudonym, pseudonym)}
 
 
+def test_sender_within_a_return_path_stays_an_address(stage: Stage) -> None:
+    """Bounces to the delivery's own return path read it again."""
+    outbox.empty()
+    [delivery] = outbox.put(sender="SRS0=HHHH=TT=person.example=jane.doe@bounces.example")
+    type(delivery).objects.update(state="delivered")
+
+    name = erase().title.rpartition(" ")[2].partition("@")[0]
+
+    sender = Message.objects.get(pk=delivery.message_id).sender
+    assert sender == f"SRS0=HHHH=TT=erased.invalid={name}@bounces.example"
+    assert str(Address.parse(sender)) == sender
+
+
 def test_local_part_that_needs_quotes_is_erased(stage: Stage) -> None:
     alias = stage.alias('"Juno Doe"')
     changes.delete(alias, actor=ACTOR, reason=f'"Juno Doe"@{stage.domain.name} has left')

@@ -67,6 +67,14 @@ def test_long_sender_gets_an_opaque_return_path(relay: Sink) -> None:
     assert [str(each.recipient) for each in bounce.destinations] == [sender]
 
 
+def test_return_path_of_a_sender_that_cannot_be_read_is_unknown(settings: Settings) -> None:
+    settings.SRS_SECRETS, settings.BOUNCE_DOMAIN = ["newest"], "bounce.example"
+    [delivery] = outbox.put(sender="SRS0=x=x=jane@erased.invalid@bounces.example", **FORWARD)
+    path = srs.opaque(delivery.id, bounce_domain="bounce.example", secret=SECRET)
+
+    assert resolve(path, Session(None), read_facts([path])).reply == replies.UNKNOWN_ADDRESS
+
+
 @pytest.mark.parametrize("path", ["R0=aaaaaaaa=bbbb", "R0=", "R0=ü=x", "R0=aaaaaaaa"])
 def test_forged_opaque_return_path_is_refused(path: str) -> None:
     with pytest.raises(srs.SrsError):

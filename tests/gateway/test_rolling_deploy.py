@@ -103,6 +103,18 @@ def test_row_of_a_newer_version_defers_its_own_recipient_alone(
         assert wire.command(f"RCPT TO:<{known}>").startswith("250")
 
 
+def test_target_that_cannot_be_read_defers_its_own_recipient_alone(
+    gateway: LiveGateway, stage: Stage
+) -> None:
+    stage.alias("hello")
+    broken = stage.alias("broken", Target(kind="forward", forward_to="carl@elsewhere.example"))
+    Target.objects.filter(address=broken).update(forward_to="carl @elsewhere.example")
+
+    found = facts_of(gateway, [stage.address("hello"), broken.key, stage.address("hello")])
+
+    assert [isinstance(each, LookupFailed) for each in found] == [False, True, False]
+
+
 def facts_of(gateway: LiveGateway, texts: list[str]) -> list[Facts | BaseException]:
     """What look-ups that share one question get."""
 
