@@ -1,7 +1,8 @@
 """A drain: claims what is due, sends it over many lanes at once, settles in batches, until done.
 
-Everything waits on one event loop but the database, which has two threads: one to claim and read,
-one to settle. What finishes while one settlement is written shares the next.
+Everything waits on one event loop but the database, which has three threads: one to claim and read
+small bodies, one to read large ones, one to settle. What finishes while one settlement is written
+shares the next.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ import uvloop
 from django.conf import settings
 from django.db import connection
 from psycopg import Error
+from psycopg.errors import QueryCanceled
 
 from gateway.database import AWAY, DatabaseThreads
 from gateway.delivery import metrics, outages, queue
@@ -28,6 +30,7 @@ from gateway.delivery.lane import Job, Lane, Owner
 from gateway.delivery.outages import News
 from gateway.delivery.queue import Claimed, Settlement, Turn
 from gateway.delivery.routes import parcels
+from gateway.link import COPY_SECONDS
 from gateway.transports import Outcome
 
 BATCH = 200
@@ -91,6 +94,7 @@ class Drain:
         self._loop: asyncio.AbstractEventLoop | None = None
         # A claim that is lost with the server was never made: it need not wait for the disk.
         self._reader = DatabaseThreads(1, synchronous_commit="off")
+        self._body_reader = DatabaseThreads(1, statement_timeout=COPY_SECONDS * 1000)
         self._writer = DatabaseThreads(1)
 
     def run(self) -> int:
@@ -101,6 +105,7 @@ class Drain:
         finally:
             self._loop = None
             self._reader.close()
+            self._body_reader.close()
             self._writer.close()
 
     def wake(self) -> None:
@@ -221,7 +226,7 @@ class Drain:
         return lane
 
     async def _read(self, claimed: Claimed) -> bytes | None:
-        bodies = await self._call(self._reader, lambda: queue.read_octets([claimed]))
+        bodies = await self._call(self._body_reader, lambda: queue.read_octets([claimed]))
         return bodies.get(claimed.body_id)
 
     def _finish(self, job: Job, outcomes: list[Outcome] | None, began: float) -> None:
@@ -248,11 +253,13 @@ class Drain:
         """Write a batch, again and again while the database is away and leases last.
 
         What it refuses is written once more with plainer words: outcomes are never lost for those.
+        A batch that takes too long is written in parts.
         """
         gives_up_at = time.monotonic() + settings.DELIVERY_LEASE_SECONDS
+        locked: list[Finished] = []
         while True:
             try:
-                await self._call(self._writer, partial(_write, batch, news))
+                locked = await self._call(self._writer, partial(_write, batch, news))
                 break
             except Exception as error:  # noqa: BLE001 - the outer shell: all that is sent is settled
                 log.warning("deliveries cannot be settled", error=repr(error), count=len(batch))
@@ -260,13 +267,30 @@ class Drain:
                     break  # their leases run out, and they are sent again
                 if isinstance(error, AWAY):
                     self._may_send.clear()
+                    if isinstance(error, QueryCanceled):
+                        batch = self._first_half(batch)
                 else:
                     batch, news = [_plainly(each) for each in batch], []
                 await asyncio.sleep(SETTLE_AGAIN_SECONDS)
         self._may_send.set()
-        self._tried += sum(each.outcome is not None for each in batch)
-        self._in_flight -= len(batch)
+        self._tried += _count_tried(batch) - _count_tried(locked)
+        self._in_flight -= len(batch) - len(locked)
         self._changed.set()
+        if locked and not self._is_over:
+            await self._put_off(locked)
+
+    def _first_half(self, batch: Sequence[Finished]) -> Sequence[Finished]:
+        """What to write now of a batch that takes too long; the rest goes with the next."""
+        middle = (len(batch) + 1) // 2
+        self._finished[:0] = batch[middle:]
+        self._has_finished.set()
+        return batch[:middle]
+
+    async def _put_off(self, locked: Sequence[Finished]) -> None:
+        """Write these again, with what has finished by then."""
+        self._finished += locked
+        self._has_finished.set()
+        await asyncio.sleep(SETTLE_AGAIN_SECONDS)
 
     async def _call(self, thread: Executor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(thread, _with_connection, work)
@@ -289,20 +313,40 @@ def _take(
         for each in claimed
         if each.size_octets <= SMALL_OCTETS and each.kind not in WITHOUT_OCTETS
     ]
-    return claimed, queue.read_octets(small) if small else {}
+    return claimed, _read_ahead(small) if small else {}
 
 
-def _write(batch: Sequence[Finished], news: Sequence[News]) -> None:
-    """Settle what was tried, give back what was not, and tell of both and of the hops."""
+def _read_ahead(claimed: Sequence[Claimed]) -> dict[UUID, bytes]:
+    """Bodies by id; none in trouble: each is read when it is sent, as these are claimed already."""
+    try:
+        return _with_connection(partial(queue.read_octets, claimed))
+    except Error as error:
+        log.warning("bodies cannot be read together", error=str(error), count=len(claimed))
+        return {}
+
+
+def _write(batch: Sequence[Finished], news: Sequence[News]) -> list[Finished]:
+    """Settle what was tried, give back what was not, and tell of both and of the hops.
+
+    Returns those that are still to be written, since somebody else has locked their rows.
+    """
     if news:
         outages.report(news)
     untried = [each.claimed for each in batch if each.outcome is None]
-    if untried:
-        queue.give_back(untried)
-    if settlements := list(_settlements(batch)):
-        states = queue.settle(settlements)
-        for each in settlements:
+    given_back = queue.give_back(untried) if untried else set()
+    settlements = list(_settlements(batch))
+    states = queue.settle(settlements) if settlements else {}
+    written = given_back | states.keys()
+    rest = [each for each in batch if each.claimed.id not in written]
+    locked = queue.still_claimed([each.claimed for each in rest]) if rest else set()
+    for each in settlements:
+        if each.claimed.id not in locked:
             _tell(each, states.get(each.claimed.id))
+    return [each for each in rest if each.claimed.id in locked]
+
+
+def _count_tried(batch: Sequence[Finished]) -> int:
+    return sum(each.outcome is not None for each in batch)
 
 
 def _plainly(finished: Finished) -> Finished:

@@ -149,7 +149,7 @@ WITH outcome AS (
     ) AS o(id, fence, number, result, state, delay, remote, reply, started, finished)
 ), held AS (
     SELECT d.id FROM gateway_delivery d JOIN outcome o ON o.id = d.id AND o.fence = d.fence
-    WHERE d.state = 'sending' ORDER BY d.id FOR UPDATE OF d
+    WHERE d.state = 'sending' ORDER BY d.id FOR UPDATE OF d SKIP LOCKED
 ), settled AS (
     UPDATE gateway_delivery d SET
         state = CASE
@@ -173,13 +173,19 @@ WITH outcome AS (
 SELECT id, state FROM settled
 """
 
-_GIVE_BACK = """
+_STILL_CLAIMED = """
+SELECT d.id FROM gateway_delivery d
+JOIN unnest(%s::uuid[], %s::bigint[]) AS o(id, fence) ON o.id = d.id AND o.fence = d.fence
+WHERE d.state = 'sending'
+"""
+
+_GIVE_BACK = f"""
+WITH held AS ({_STILL_CLAIMED} ORDER BY d.id FOR UPDATE OF d SKIP LOCKED)
 UPDATE gateway_delivery d
 SET state = 'deferred', attempts_made = d.attempts_made - 1, lease_until = NULL
-FROM unnest(%s::uuid[], %s::bigint[]) AS o(id, fence)
-WHERE d.id = o.id AND d.fence = o.fence AND d.state = 'sending'
+FROM held WHERE d.id = held.id
 RETURNING d.id
-"""
+"""  # noqa: S608 - made of constants
 
 _BODIES = "SELECT id, expires_on, number, octets FROM gateway_body WHERE id = ANY(%s)"
 _BODIES_OF_DAYS = f"{_BODIES} AND expires_on = ANY(%s)"  # reads their days' partitions alone
@@ -307,15 +313,18 @@ def read_octets(claimed: Collection[Claimed]) -> dict[UUID, bytes]:
 def judge(claimed: Claimed, outcome: Outcome, *, spread: float) -> tuple[str, timedelta]:
     """The state that follows from an outcome, and how long to wait where that is deferred.
 
-    `spread` in 0..1 is the jitter.
+    Mail is given up for what its hop said, however old, and not for what befell its worker: a crash
+    is counted by `settle`. `spread` in 0..1 is the jitter.
     """
     if outcome.result is Result.DELIVERED:
         return Delivery.State.DELIVERED, timedelta()
-    is_over = retry.is_given_up(claimed.claimed_at - claimed.tried_since)
-    if outcome.result is Result.FAILED or is_over:
+    if outcome.result is Result.FAILED:
         return Delivery.State.FAILED, timedelta()
     if outcome.is_at_once:
         return Delivery.State.DEFERRED, timedelta()
+    is_over = retry.is_given_up(claimed.claimed_at - claimed.tried_since)
+    if is_over and outcome.result is not Result.CRASHED:
+        return Delivery.State.FAILED, timedelta()
     first = timedelta(seconds=settings.RETRY_FIRST_SECONDS)
     return Delivery.State.DEFERRED, retry.delay(claimed.attempt, first=first, spread=spread)
 
@@ -323,8 +332,9 @@ def judge(claimed: Claimed, outcome: Outcome, *, spread: float) -> tuple[str, ti
 def settle(settlements: Collection[Settlement]) -> dict[UUID, str]:
     """Write outcomes and attempts in one statement and return the new states by delivery.
 
-    A delivery that is not in the result had been claimed by somebody else meanwhile, or an operator
-    decided about it: nothing is written for it.
+    Nothing is written for a delivery that is not in the result: it had been claimed by somebody
+    else meanwhile, an operator decided about it, or somebody's lock on it is not waited for
+    (`still_claimed` tells).
     """
     return dict(run(_SETTLE, _columns(settlements) | {"allowed": CRASHES_ALLOWED}))
 
@@ -344,9 +354,21 @@ def _columns(settlements: Collection[Settlement]) -> dict[str, Any]:
     }
 
 
-def give_back(claimed: Collection[Claimed]) -> None:
-    """Return deliveries that were claimed and not tried: they are due as before."""
-    run(_GIVE_BACK, ([each.id for each in claimed], [each.fence for each in claimed]))
+def give_back(claimed: Collection[Claimed]) -> set[UUID]:
+    """Return deliveries that were claimed and not tried: they are due as before.
+
+    The result lacks those that `settle` would leave out.
+    """
+    return {row[0] for row in run(_GIVE_BACK, _fenced(claimed))}
+
+
+def still_claimed(claimed: Collection[Claimed]) -> set[UUID]:
+    """Which of these deliveries are still to be settled by who claimed them."""
+    return {row[0] for row in run(_STILL_CLAIMED, _fenced(claimed))}
+
+
+def _fenced(claimed: Collection[Claimed]) -> tuple[list[UUID], list[int]]:
+    return [each.id for each in claimed], [each.fence for each in claimed]
 
 
 def is_anything_due() -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 from django.conf import settings
 
+from gateway.database import AWAY
 from gateway.delivery.routes import NoRoute, Route, envelope, route
 from gateway.transports import Outcome, Result, Transport
 
@@ -71,10 +72,17 @@ class Server:
             stopped = Outcome(Result.DEFERRED, "The worker was stopped.", is_at_once=True)
             self._lane.owner.finish(job, self._break_off(job, stopped), began)
             raise
+        except AWAY as error:
+            log.warning("a body cannot be read", delivery=str(job.first.id), error=str(error))
+            self._lane.owner.finish(job, None, began)
+            return True
         return self._lane.finish(self, job, outcomes, began)
 
     async def _attempt(self, job: "Job") -> list[Outcome]:
-        """One try within its deadline; whatever goes wrong inside is an outcome."""
+        """One try within its deadline; whatever goes wrong inside is an outcome.
+
+        Raises psycopg's errors of a database that is away: nothing was tried then.
+        """
         seconds = settings.DELIVERY_ATTEMPT_SECONDS
         try:
             async with asyncio.timeout(seconds):
@@ -85,6 +93,8 @@ class Server:
             return self._break_off(job, outcome)
         except NoRoute as error:
             return [Outcome(Result.DEFERRED, str(error))] * len(job.claimed)
+        except AWAY:
+            raise
         except Exception:  # the worker's outer shell: counted towards quarantine
             log.exception("delivery crashed", delivery=str(job.first.id))
             crashed = Outcome(Result.CRASHED, "An internal error, see the worker's log.")

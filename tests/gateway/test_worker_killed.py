@@ -57,8 +57,8 @@ def test_killed_between_the_reply_and_settling_others_are_not_repeated(
     sink.script.hangs = True
     with worker.draining(tmp_path) as running:
         assert sink.got_message.wait(20)
-        with transaction.atomic():
-            Delivery.objects.select_for_update().get(pk=delivery.pk)
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE gateway_attempt IN SHARE ROW EXCLUSIVE MODE")
             sink.go_on.set()
             wait_until(_is_somebody_waiting)
             running.kill()
