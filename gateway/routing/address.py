@@ -172,6 +172,34 @@ def to_u_label(domain: str) -> str:
         return domain
 
 
+def begin_key(text: str) -> str:
+    """A beginning of an address as keys have it: what is of the domain already is an A-label.
+
+    Empty where the local part is.
+    """
+    local_text, at, domain = text.rpartition("@")
+    if not at:
+        return fold(text)
+    if not local_text:
+        return ""
+    try:
+        local_part = parse_local_part(local_text)
+    except AddressError:
+        local_part = local_text
+    return f"{fold(local_part)}@{begin_domain(domain)}"
+
+
+def begin_domain(text: str) -> str:
+    """A beginning of a domain as A-label, with its last dot; folded as it stands where it is none.
+
+    Half a label that needs encoding is encoded too, and then begins no longer one.
+    """
+    try:
+        return parse_domain(text) + ("." if text.endswith(".") else "")
+    except AddressError:
+        return fold(text)
+
+
 @lru_cache(maxsize=4096)
 def fold(text: str) -> str:
     """Case and composition folded for look-ups: NFC of the casefolded text."""

@@ -88,7 +88,9 @@ def _domains(question: Question, sight: Sight) -> list[Domain]:
     if len(question.domain) < SHORTEST:
         return []
     rows = sight.rows(Domain).select_related("tenant")
-    return _first(rows.filter(begins("name", question.domain)), "name")
+    named = _first(rows.filter(begins("name", question.domain)), "name")
+    read = _first(rows.filter(begins("u_label", question.u_label)), "u_label")
+    return list({domain.pk: domain for domain in [*named, *read]}.values())[:MOST]
 
 
 def _tenants(question: Question, sight: Sight) -> list[Tenant]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 from uuid import UUID
 
-from gateway.routing.address import Address, AddressError, fold, parse_domain
+from gateway.routing.address import Address, AddressError, begin_domain, begin_key, fold
 
 LONGEST = 1_000  # characters; a Message-ID has at most 998 (RFC 5322 §2.1.1)
 
@@ -30,14 +30,16 @@ _AROUND = {"'": "'", '"': '"', "“": "”", "‘": "’", "„": "“", "«": "
 class Question:
     """A text as it was meant, and what it can be; empty or None where it cannot be that.
 
-    `beginning` is of an address's key, `domain` the beginning of an A-label, `name` of a tenant's
-    name in lower case, `word` a queue id or another reference.
+    `beginning` is of an address's key, `domain` the beginning of an A-label, `u_label` of a domain
+    as people read it, `name` of a tenant's name in lower case, `word` a queue id or another
+    reference.
     """
 
     text: str
     address: Address | None = None
     beginning: str = ""
     domain: str = ""
+    u_label: str = ""
     name: str = ""
     word: str = ""
     identifier: UUID | None = None
@@ -54,8 +56,9 @@ def read(pasted: str) -> Question:
     return Question(
         text=text,
         address=_address(compact),
-        beginning=_beginning(compact),
+        beginning=begin_key(compact),
         domain=_domain(compact) if is_word else "",
+        u_label=_u_label(compact) if is_word else "",
         name=text.lower() if "@" not in text else "",
         word=text if is_word else "",
         identifier=_identifier(text),
@@ -96,25 +99,14 @@ def _address(text: str) -> Address | None:
         return None
 
 
-def _beginning(text: str) -> str:
-    """A beginning as keys have it: what is of the domain already is an A-label there."""
-    local_part, at, domain = text.rpartition("@")
-    if not at:
-        return fold(text)
-    return f"{fold(local_part)}@{_a_label(domain)}" if local_part else ""
-
-
 def _domain(text: str) -> str:
     name = text.removeprefix("@")
-    return "" if "@" in name else _a_label(name)
+    return "" if "@" in name else begin_domain(name)
 
 
-def _a_label(domain: str) -> str:
-    """As A-label, also where the last label is typed by half; as it stands where it is none."""
-    try:
-        return parse_domain(domain) + ("." if domain.endswith(".") else "")
-    except AddressError:
-        return fold(domain)
+def _u_label(text: str) -> str:
+    name = text.removeprefix("@")
+    return "" if "@" in name else fold(name)
 
 
 def _identifier(text: str) -> UUID | None:

@@ -6,6 +6,7 @@ tenants.changes, in one transaction with one reason.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 from django.contrib import messages
@@ -23,7 +24,7 @@ from django.utils.timezone import localtime
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from gateway.routing.address import fold
+from gateway.routing.address import begin_key, fold
 from tenants import changes, history, needing, reverting
 from tenants.admin import attribution
 from tenants.admin.bulk import delete_rows
@@ -171,11 +172,12 @@ class PanelAdmin(AttributedAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
     ) -> tuple[QuerySet, bool]:
-        """From the beginning of an indexed column, folded as it is stored."""
-        term = search_term.strip()
+        """From the beginning of an indexed column, folded as it is stored; of a key as keys are."""
+        typed = search_term.strip()
+        terms = dict.fromkeys(filter(None, (typed, fold(typed), begin_key(typed))))
         found = models.Q()
-        for lookup in self.search_fields if term else ():
-            found |= _begins(lookup, term) | _begins(lookup, fold(term))
+        for lookup, term in product(self.search_fields, terms):
+            found |= _begins(lookup, term)
         return queryset.filter(found), False
 
     def get_list_display(self, request: HttpRequest) -> list[str]:

@@ -19,7 +19,9 @@ from unfold.widgets import (
 )
 
 from tenants.clock import database_now
+from tenants.imports.rows import Kind, key_of
 from tenants.models import Domain, Mailbox, Membership, NextHop
+from tenants.models.fields import parse_address
 
 OFFERED = 200
 NOBODY = "Leave it empty for nobody."
@@ -93,7 +95,7 @@ class MailboxField(NamedField):
         return Mailbox.objects.filter(tenant__in=self.tenants)
 
     def named(self, text: str) -> Q:
-        return Q(address__iexact=text) | Q(key=text.lower())
+        return Q(address__iexact=text) | Q(key=key_of(Kind.MAILBOX, text))
 
     def offered(self) -> list[str]:
         return list(self.rows().values_list("address", flat=True)[:OFFERED])
@@ -107,6 +109,13 @@ class HopField(NamedField):
 
     def named(self, text: str) -> Q:
         return Q(name__iexact=text)
+
+    def meant(self, text: str) -> list[Any]:
+        """The one tenant's own before everyone's, as in an import, and as it is written first."""
+        rows = self.rows().filter(self.named(text))
+        own = rows.filter(tenant__in=self.tenants) if len(self.tenants) == 1 else rows.none()
+        asked = (own.filter(name=text), own, rows.filter(name=text), rows)
+        return next((found for each in asked if (found := list(each[:2]))), [])
 
     def offered(self) -> list[str]:
         return list(self.rows().values_list("name", flat=True)[:OFFERED])
@@ -216,13 +225,23 @@ class RetargetForm(DeedForm):
         kind = data.get("kind")
         if kind == "mailbox" and "mailbox" in data and not data["mailbox"]:
             self.add_error("mailbox", "Write the mailbox's address.")
-        if kind == "forward" and not data.get("forward_to"):
-            self.add_error("forward_to", "Write the address to forward to.")
+        if kind == "forward":
+            data["forward_to"] = self._parse_forward(data.get("forward_to", ""))
         return {
             "kind": kind,
             "mailbox": data.get("mailbox") if kind == "mailbox" else None,
             "forward_to": data.get("forward_to", "") if kind == "forward" else "",
         }
+
+    def _parse_forward(self, text: str) -> str:
+        """The address as a target has it; what is none is told here, not once for each row."""
+        try:
+            if text:
+                return str(parse_address(text, "forward_to"))
+            self.add_error("forward_to", "Write the address to forward to.")
+        except ValidationError as error:
+            self.add_error(None, error)
+        return ""
 
     @property
     def told(self) -> str:

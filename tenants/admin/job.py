@@ -35,7 +35,6 @@ from tenants.models import Address, Domain, Job, JobItem, Mailbox
 from tenants.roles import EXPORT_ROWS
 
 SHOWN = 50
-TENANTS_AT_ONCE = 100
 STATES = {
     Job.State.DRAFT: "default",
     Job.State.QUEUED: "info",
@@ -342,7 +341,7 @@ def _form(deed: Deed | None, job: Job, data: Any = None) -> DeedForm | None:
 
 
 def _tenants(job: Job) -> list[int]:
-    """The tenants of the rows, at most so many."""
+    """The tenants of the rows."""
     rows = job.items.values("row_pk")
     model = _model_of(job)
     concrete = model._meta.concrete_model if model else None
@@ -350,7 +349,7 @@ def _tenants(job: Job) -> list[int]:
     if concrete not in ways:
         return []
     found = concrete._base_manager.filter(pk__in=rows).order_by()
-    return list(found.values_list(ways[concrete], flat=True).distinct()[:TENANTS_AT_ONCE])
+    return list(found.values_list(ways[concrete], flat=True).distinct())
 
 
 class _Echo:

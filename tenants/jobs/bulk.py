@@ -26,6 +26,7 @@ from tenants.jobs.kind import (
 )
 from tenants.jobs.kind import register as registered
 from tenants.models import Address, Domain, Mailbox, Target
+from tenants.models.fields import parse_address
 from tenants.models.job import JobItem
 
 GONE = "It has been deleted meanwhile."
@@ -146,7 +147,8 @@ def retarget(address: Address, wanted: dict[str, Any], work: Work) -> Outcome:
     first, *others = [*address.targets.all()] or [Target(address=address)]
     was = None if first._state.adding else (first.kind, first.mailbox_id, first.forward_to)
     first.kind, first.mailbox_id = wanted["kind"], wanted["mailbox"]
-    first.forward_to = wanted["forward_to"] or ""
+    to = wanted["forward_to"]
+    first.forward_to = str(parse_address(to, "forward_to")) if to else ""
     if was == (first.kind, first.mailbox_id, first.forward_to) and not others:
         return Outcome(UNCHANGED)
     changes.save(first, actor=work.actor)

@@ -125,7 +125,10 @@ class Domain(Ruled):
 
     class Meta:
         ordering = ("name", "id")
-        indexes = [models.Index(by_code_point("name"), "id", name="domain_by_name")]
+        indexes = [
+            models.Index(by_code_point("name"), "id", name="domain_by_name"),
+            models.Index(by_code_point("u_label"), "id", name="domain_by_u_label"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["name"],

@@ -128,13 +128,23 @@ def test_an_empty_list_says_what_to_do(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("term", "found"),
-    [("hel", 1), ("HELLO@A.ex", 1), ("ello", 0), ("hello@a.example ", 1), ("", 2)],
+    [
+        ("hel", 1),
+        ("HELLO@A.ex", 1),
+        ("ello", 0),
+        ("hello@a.example ", 1),
+        ("Jo@Bücher.example", 1),
+        ("jo@bücher.exa", 1),
+        ('"jo"@xn--bcher-kva.example', 1),
+        ("", 3),
+    ],
 )
 def test_search_finds_the_beginning_of_an_address(
     client: Client, world: World, term: str, found: int
 ) -> None:
     make.make_alias(world.domain, "hello")
     make.make_alias(world.domain, "other")
+    make.make_alias(make.make_domain(world.a, "bücher.example"), "jo")
     response = client.get(url_of(Alias, "changelist"), {"q": term})
     assert response.context_data["cl"].result_count == found
 

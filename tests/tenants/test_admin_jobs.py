@@ -12,8 +12,17 @@ from django.test import Client
 from django.utils import timezone
 
 from tenants import jobs
-from tenants.admin.deeds import MoveForm
-from tenants.models import Alias, Export, Job, Mailbox, RoleAddress, SendAsIdentity
+from tenants.admin.deeds import ExchangeForm, HopForm, MoveForm
+from tenants.models import (
+    Alias,
+    Export,
+    Job,
+    Mailbox,
+    NextHop,
+    RoleAddress,
+    SendAsIdentity,
+    Tenant,
+)
 from tenants.roles import Role
 from tests import world as make
 from tests.pages import url_of
@@ -169,6 +178,7 @@ def test_what_needs_to_be_told_is_asked_for_and_checked_before(
         ({"kind": "mailbox", "mailbox": ""}, "Write the mailbox&#x27;s address."),
         ({"kind": "forward", "forward_to": ""}, "Write the address to forward to."),
         ({"kind": "mailbox", "mailbox": "b@store.example"}, "No tenant of these rows has this"),
+        ({"kind": "forward", "forward_to": "jo@"}, "form local-part@domain"),
     ],
 )
 def test_a_target_that_is_none_is_told_at_its_field(
@@ -227,6 +237,28 @@ def test_a_domain_that_several_claim_is_their_own_and_else_the_verified_one(
     assert form.is_valid(), form.errors
     expected = claims[0] if meant == "own" else claims[-1]
     assert form.cleaned_data["domain"] == expected.pk
+
+
+def test_a_next_hop_is_the_tenant_s_own_before_everyone_s(world: World) -> None:
+    own, _ = make.make_hop(world.a, name="store"), make.make_hop(name="Store")
+    make.make_hop(world.b, name="STORE")
+
+    def found(text: str, *tenants: Tenant) -> Any:
+        form = HopForm({"value": text}, tenants=[each.pk for each in tenants])
+        return form.cleaned_data["value"] if form.is_valid() else form.errors["value"][0]
+
+    assert found("STORE", world.a) == own.pk
+    assert found("Store", world.a) == own.pk
+    assert found("Store", make.make_tenant()) == NextHop.objects.get(tenant=None).pk
+    assert "Several tenants" in found("stORE", world.a, world.b)
+
+
+@pytest.mark.parametrize("typed", ["Jo@BÜCHER.example", "jo@xn--bcher-kva.example"])
+def test_a_mailbox_is_named_by_its_address_in_any_spelling(world: World, typed: str) -> None:
+    box = make.make_mailbox(world.a, "jo@bücher.example")
+    form = ExchangeForm({"old": typed, "new": typed}, tenants=[world.a.pk])
+    assert form.is_valid(), form.errors
+    assert form.cleaned_data["new"] == box.pk
 
 
 @pytest.mark.parametrize("name", ["expire", "retarget", "exchange", "move", "own"])

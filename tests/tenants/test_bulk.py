@@ -136,6 +136,16 @@ def test_what_is_so_already_is_left_alone(
     assert start(f"addresses.{kind}", Alias.objects.all(), **parameters).unchanged == 1
 
 
+def test_a_forward_that_is_so_already_is_known_in_any_spelling(world: World) -> None:
+    make.make_alias(world.domain, "a", to_forward("Sales@xn--bcher-kva.example"))
+
+    job = start(
+        "addresses.retarget", Alias.objects.all(), kind="forward", forward_to="Sales@BÜCHER.Example"
+    )
+
+    assert (job.changed, job.unchanged) == (0, 1)
+
+
 def test_enabling_says_why_a_row_stays_off(world: World) -> None:
     past = timezone.now() - timedelta(hours=1)
     make.make_alias(world.domain, "fit", enabled=False)
