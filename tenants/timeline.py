@@ -18,15 +18,18 @@ from tenants import history
 from tenants.history import Edit, Source
 from tenants.models import (
     Address,
+    Alias,
     Domain,
     Mailbox,
     Membership,
     NextHop,
+    RoleAddress,
     SendAsIdentity,
     SubaddressRule,
     Target,
     Tenant,
 )
+from tenants.querysets import may_view
 
 EVENTS_A_PAGE = 50
 OUTSIDE = "outside"
@@ -37,6 +40,9 @@ MODELS: dict[str, type[Model]] = {
         *(Address, SubaddressRule, Target, SendAsIdentity),
     )
 }
+
+
+KINDS: dict[str, type[Model]] = {Address.Kind.ALIAS: Alias, Address.Kind.ROLE: RoleAddress}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +93,11 @@ class Page:
     next: Place | None
 
 
-def sources_of_tenant(tenant_id: int) -> dict[str, Source]:
-    """The events of everything that is or was the tenant's, by the model's name. One query."""
+def sources_of_tenant(tenant_id: int, user: Any = None) -> dict[str, Source]:
+    """The events of everything that is or was the tenant's, by the model's name. One query.
+
+    With a user, of what its pages would show to that user.
+    """
     domains = list(
         _events(Domain).filter(tenant_id=tenant_id).values_list("pgh_obj_id", flat=True).distinct()
     )
@@ -105,7 +114,20 @@ def sources_of_tenant(tenant_id: int) -> dict[str, Source]:
         Target: Q(Exists(addresses)) | ruled,
         SendAsIdentity: Q(Exists(boxes)),
     }
-    return {name: Source(_events(model).model, belongs[model]) for name, model in MODELS.items()}
+    seen = belongs if user is None else _seen_by(user, belongs)
+    return {
+        name: Source(_events(model).model, seen[model])
+        for name, model in MODELS.items()
+        if model in seen
+    }
+
+
+def _seen_by(user: Any, belongs: Mapping[type[Model], Q]) -> dict[type[Model], Q]:
+    """Without the models that the user may not view; of addresses, the kinds that may be."""
+    seen = {model: where for model, where in belongs.items() if may_view(user, model)}
+    kinds = [kind for kind, model in KINDS.items() if may_view(user, model)]
+    seen.pop(Address, None)
+    return seen | ({Address: belongs[Address] & Q(kind__in=kinds)} if kinds else {})
 
 
 def _domain_of_rule() -> Any:
@@ -120,10 +142,13 @@ def _domain_of_rule() -> Any:
     return rules.annotate(domain=domain).values("domain")[:1]
 
 
-def read(tenant_id: int, wanted: Wanted, after: Place | None = None) -> Page:
-    """One page of what happened to a tenant. A query a table and one for each change shown."""
-    sources = sources_of_tenant(tenant_id)
-    names = [wanted.model] if wanted.model in sources else list(sources)
+def read(tenant_id: int, wanted: Wanted, after: Place | None = None, *, user: Any = None) -> Page:
+    """One page of what happened to a tenant, as far as the user may see it; None sees all.
+
+    A query a table and one for each change shown.
+    """
+    sources = sources_of_tenant(tenant_id, user)
+    names = [name for name in sources if wanted.model in ("", name)]
     ids = dict(after.ids) if after else {}
     found = [
         (moment, event.pgh_id, name, event)
@@ -150,9 +175,9 @@ def _told_at(events: list[Any]) -> Iterator[tuple[datetime, Any]]:
     return zip(reversed(list(moments)), events, strict=True)
 
 
-def latest(tenant_id: int, most: int) -> list[Edit]:
+def latest(tenant_id: int, most: int, *, user: Any = None) -> list[Edit]:
     """The edits of the last so many events, without the fields they changed. A query a table."""
-    sources = sources_of_tenant(tenant_id).values()
+    sources = sources_of_tenant(tenant_id, user).values()
     found = [event for source in sources for event in _newest(source, Wanted(), most)]
     found.sort(key=lambda event: (event.pgh_created_at, event.pgh_id), reverse=True)
     return history.gather([(event, None) for event in found[:most]])

@@ -70,7 +70,7 @@ class TimelineMixin(PanelAdmin):
         if not object_id.isdecimal() or not self.has_view_or_change_permission(request, row):
             raise Http404
         form = WantedForm(request.GET)
-        page = timeline.read(int(object_id), form.wanted, _place(request))
+        page = timeline.read(int(object_id), form.wanted, _place(request), user=request.user)
         context = {
             **self.admin_site.each_context(request),
             "title": f"History of {row or 'a tenant'} and all that is its own",

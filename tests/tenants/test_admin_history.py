@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pgtrigger
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -18,7 +19,7 @@ from tenants.roles import Role
 from tenants.timeline import Wanted
 from tests import world as make
 from tests.pages import url_of
-from tests.staff import client_of, make_member_of_staff
+from tests.staff import client_of, make_member_of_staff, make_staff
 from tests.tenants.events import last_context
 from tests.world import ACTOR, World, as_user, to_inbox, to_mailbox
 
@@ -255,6 +256,29 @@ def test_a_tenant_s_history_tells_of_all_that_is_its_own(client: Client, world: 
     for told in ("alias mine@a.example deleted", "domain a.example created", "detail spam"):
         assert told.replace("detail", "subaddress rule") in page, told
     assert "b.example" not in page
+
+
+def test_a_tenant_s_history_tells_nobody_more_than_its_pages_would(world: World) -> None:
+    alias = make.make_alias(world.domain, "mine", to_inbox())
+    make.make_role(world.domain, "sales")
+    make.make_rule(alias, "spam", SubaddressRule.Action.REFUSE)
+    clerk = make_staff("clerk", is_superuser=False)
+
+    def told(*models: str, **wanted: str) -> set[str]:
+        names = [f"view_{model}" for model in models]
+        clerk.user_permissions.set(Permission.objects.filter(codename__in=names))
+        user = User.objects.get(pk=clerk.pk)
+        edits = timeline.read(world.a.pk, Wanted(**wanted), user=user).edits
+        return {row.subject.rpartition(" ")[0] for edit in edits for row in edit.rows}
+
+    assert told("tenant", "alias", "target") == {"tenant", "alias", "target"}
+    assert told("roleaddress", "subaddressrule") == {"role address", "subaddress rule"}
+    assert told("tenant", model="target") == set()
+    signed_in = client_of(clerk)
+    for page in ("history", "change"):
+        shown = signed_in.get(url_of(Tenant, page, world.a.pk)).content.decode()
+        assert "tenant A created" in shown
+        assert "mine@a.example" not in shown
 
 
 def test_filters_narrow_a_tenant_s_history(client: Client, world: World) -> None:

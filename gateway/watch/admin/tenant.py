@@ -96,7 +96,7 @@ def everything_of(tenant: Tenant, request: HttpRequest) -> dict[str, Any]:
         "groups": [*_holdings(tenant, user), *_mail(tenant, user, now)],
         "worrying": _worrying(tenant, user, now),
         "alarms": _alarms(tenant) if may_view(user, Alarm) else None,
-        "edits": in_time(partial(_edits, tenant)),
+        "edits": in_time(partial(_edits, tenant, user)),
         "jobs": in_time(partial(works.jobs_about, tenant))
         if _may(user, "tenants.view_job")
         else None,
@@ -254,8 +254,8 @@ def _alarms(tenant: Tenant) -> list[Alarm]:
     return list(rows.order_by("-severity", "-opened_at")[:SHOWN])
 
 
-def _edits(tenant: Tenant) -> list[Any]:
-    return timeline.latest(tenant.pk, SHOWN)
+def _edits(tenant: Tenant, user: Any) -> list[Any]:
+    return timeline.latest(tenant.pk, SHOWN, user=user)
 
 
 def _may(user: Any, permission: str) -> bool:

@@ -234,7 +234,7 @@ def test_the_page_asks_as_often_for_a_large_tenant_as_for_a_small_one(
     client: Client, busy: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What edits name is looked up by kind, so they ask as often as they name kinds of rows.
-    monkeypatch.setattr(timeline, "latest", lambda *_given: [])
+    monkeypatch.setattr(timeline, "latest", lambda *_given, **_more: [])
 
     def asked(tenant: Tenant) -> int:
         page_of(client, tenant)
