@@ -46,6 +46,7 @@ class FieldChange:
 class RowChange:
     """What an edit did to one row."""
 
+    model: type[models.Model]
     verb: str
     subject: str
     fields: tuple[FieldChange, ...]
@@ -234,10 +235,11 @@ def edit_of(event: Any) -> Edit:
 
 def _row_change(event: Any, before: Any, names: "_Names") -> RowChange:
     verb = VERBS.get(event.pgh_label, event.pgh_label)
-    subject = f"{noun_of(event, event.pgh_tracked_model)} {names.subject(event)}"
+    model = event.pgh_tracked_model
+    subject = f"{noun_of(event, model)} {names.subject(event)}"
     if event.pgh_label == "delete":
-        return RowChange(verb, subject, ())
-    return RowChange(verb, subject, tuple(_diff(event, before, names)))
+        return RowChange(model, verb, subject, ())
+    return RowChange(model, verb, subject, tuple(_diff(event, before, names)))
 
 
 def _diff(event: Any, before: Any, names: "_Names") -> Iterable[FieldChange]:

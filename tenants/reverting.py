@@ -89,6 +89,11 @@ def can_revert(model: type[models.Model]) -> bool:
     return model._meta.concrete_model in ORDER
 
 
+def revertible(edits: Iterable[history.Edit]) -> set[str]:
+    """The keys of the edits that changed a row of these: a notice that was sent stays sent."""
+    return {each.key for each in edits if any(can_revert(row.model) for row in each.rows)}
+
+
 def net_changes(sources: Iterable[history.Source], edit: str) -> list[Net]:
     """What the edit of this key made of each row, parents first; at most two queries a row.
 

@@ -127,10 +127,15 @@ class AttributedAdmin(RowAdmin):
             "object": row,
             "object_id": object_id,
             "opts": self.opts,
-            "may_revert": reverting.can_revert(self.model) and self.has_change_permission(request),
+            "revertible": self.revertible(request, edits),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/panel/history.html", context)
+
+    def revertible(self, request: HttpRequest, edits: list[history.Edit]) -> set[str]:
+        """The keys of those that the user is offered to take back."""
+        may = reverting.can_revert(self.model) and self.has_change_permission(request)
+        return reverting.revertible(edits) if may else set()
 
     def history_sources(self, object_id: str) -> list[history.Source]:
         """The events that the history of this row tells of."""

@@ -83,7 +83,7 @@ class TimelineMixin(PanelAdmin):
             "object": row,
             "object_id": object_id,
             "opts": self.opts,
-            "may_revert": self.has_change_permission(request),
+            "revertible": self.revertible(request, page.edits),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/panel/history.html", context)

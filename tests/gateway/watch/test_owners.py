@@ -93,6 +93,9 @@ def test_notices_cannot_be_taken_back(world: World, smtp: Sink) -> None:
     url = f"{url_of(Domain, 'revert', world.domain.pk)}?edit={event.pgh_context_id}"
     client.post(url)
     assert Forewarning.objects.count() == 2
+    offered = client.get(url_of(Domain, "history", world.domain.pk)).content.decode()
+    assert str(event.pgh_context_id) not in offered
+    assert offered.count("Take it back") == 1  # that the domain was made
 
 
 def page_of(client: Client, domain: Domain) -> str:
