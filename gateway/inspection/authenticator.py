@@ -15,8 +15,9 @@ from gateway.incoming import Envelope, Recipient
 from gateway.inspection import authentication_results
 from gateway.inspection.alignment import align
 from gateway.inspection.author import author_of
-from gateway.inspection.dkim.verify import Content, verify
-from gateway.inspection.inspector import Examined, Finding, Inspection
+from gateway.inspection.dkim.canonical import Field, split_fields
+from gateway.inspection.dkim.verify import Prepared, prepare, verify
+from gateway.inspection.inspector import Examined, Finding, Inspection, NoTurn
 from gateway.inspection.resolver import Resolver
 from gateway.inspection.spf.check import check_host
 from gateway.routing import authentication
@@ -36,6 +37,7 @@ from gateway.routing.replies import Reply
 # RFC 7208 §4.6.4 asks for at least twenty seconds.
 DEADLINE_SECONDS = 20.0
 LATE = "not known in time"
+UNKNOWN = Signature(Result.TEMPERROR, note=LATE, is_aligned=None)
 
 Found = TypeVar("Found")
 
@@ -63,7 +65,7 @@ class Authenticator:
     async def inspect(self, examined: Examined) -> Inspection:
         """See Inspector."""
         started = time.perf_counter()
-        found = await self.authenticate(examined.envelope, examined.octets)
+        found = await self.authenticate(examined)
         metrics.AUTHENTICATION_SECONDS.observe(time.perf_counter() - started)
         failed = {
             each.key: authentication.failures(each.decision.asks, found)
@@ -83,18 +85,34 @@ class Authenticator:
         """See Inspector."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    async def authenticate(self, envelope: Envelope, octets: bytes) -> Findings:
+    async def authenticate(self, examined: Examined) -> Findings:
         """What SPF, DKIM and DMARC say of a message."""
-        deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
-        content = Content.of(octets)
-        signed = verify(content, self._resolver, executor=self._executor, now=int(time.time()))
-        late = (Signature(Result.TEMPERROR, note=LATE, is_aligned=None),)
-        spf, signatures = await asyncio.gather(
-            self._spf(envelope, deadline), _until(deadline, signed, late)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + DEADLINE_SECONDS
+        fields = split_fields(examined.header.removesuffix(b"\r\n"))
+        prepared = prepare(fields, self._resolver, now=int(time.time()))
+        spf, signed = await asyncio.gather(
+            self._spf(examined.envelope, deadline), _until(deadline, prepared, (UNKNOWN,))
         )
-        author = author_of(content.fields)
+        has_keys_at = clock()
+        signatures = await self._verify(examined, fields, signed)
+        deadline += clock() - has_keys_at  # waiting for the message is not waiting for DNS
+        author = author_of(fields)
         unknown = Findings(author, spf, signatures, Dmarc(Result.TEMPERROR, note=LATE))
         return await _until(deadline, align(author, spf, signatures, self._resolver), unknown)
+
+    async def _verify(
+        self, examined: Examined, fields: Sequence[Field], prepared: Prepared
+    ) -> tuple[Signature, ...]:
+        """The signatures' results; where none has a key, the message is not asked for."""
+        settled = [each for each in prepared if isinstance(each, Signature)]
+        if len(settled) == len(prepared):
+            return tuple(settled)
+        try:
+            async with examined.whole() as octets:
+                return await verify(fields, octets, prepared, executor=self._executor)
+        except NoTurn:
+            return (UNKNOWN,)
 
     async def _screen(self, envelope: Envelope, asks: Sequence[Ask]) -> Reply | None:
         spf = await self._spf(envelope, asyncio.get_running_loop().time() + DEADLINE_SECONDS)

@@ -7,7 +7,8 @@ some messages says so in `is_wanted`, which runs for each message and has to be 
 
 import asyncio
 import re
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from msgspec import Struct
@@ -18,12 +19,22 @@ from gateway.routing.decision import Decision, Step
 from gateway.routing.replies import Reply
 
 
+class NoTurn(Exception):
+    """A large message could not be had in memory in time: too many others are looked at."""
+
+
 class Examined(Struct, frozen=True):
-    """A message as it came, without our trace; the recipients that were accepted for it."""
+    """A message as it came, without our trace; the recipients that were accepted for it.
+
+    `header` is its header section. `whole` gives all of its octets for as long as they are used;
+    those of a large one wait for their turn, so nothing else is waited for meanwhile that can be
+    before. It raises NoTurn, OSError.
+    """
 
     envelope: Envelope
-    octets: bytes
+    header: bytes
     recipients: tuple[Recipient, ...]
+    whole: Callable[[], AbstractAsyncContextManager[bytes]]
 
 
 class Finding(Struct, frozen=True):

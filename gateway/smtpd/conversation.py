@@ -9,6 +9,7 @@ import errno
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -35,7 +36,6 @@ from gateway.routing.decision import Decision
 from gateway.routing.facts import Facts, LookupFailed, Session
 from gateway.routing.replies import Reply
 from gateway.routing.resolve import resolve, resolve_postmaster
-from gateway.routing.split import conflicts
 from gateway.smtpd import trace
 from gateway.smtpd.command import CommandError, Mail, Rcpt, parse_bdat, parse_mail, parse_rcpt
 from gateway.smtpd.content import MOST_IN_MEMORY_OCTETS, SHARE_OCTETS, Content
@@ -81,7 +81,9 @@ class Conversation:
 
     def abandon(self) -> None:
         """The client is gone: forget the transaction, unless its message is being stored."""
-        if self.transaction is None or not self.transaction.is_being_stored:
+        if self.transaction is not None and self.transaction.is_being_stored:
+            self.transaction.is_abandoned = True
+        else:
             self.reset()
 
     def mail(self, argument: str) -> Answer:
@@ -259,7 +261,7 @@ class Conversation:
         """Keep an accepted recipient, note a refused one, log either in one line."""
         reply = decision.reply
         recipient = Recipient(rcpt.text, rcpt.key, decision, dsn=rcpt.dsn)
-        if reply.is_accepted and _conflicts(transaction, decision):
+        if reply.is_accepted and transaction.conflicts_with(decision):
             reply = replies.TOO_MANY_RECIPIENTS
         elif reply.is_accepted:
             transaction.accepted += 1
@@ -316,7 +318,7 @@ class Conversation:
             metrics.message(replies.NO_SPACE.reason)
             return replies.NO_SPACE
         transaction.content = Content(
-            _seed(transaction),
+            transaction.seed,
             normalises=services.terms.normalises_line_ends,
             spool_folder=services.room.spool_folder,
         )
@@ -381,6 +383,10 @@ class Conversation:
             transaction.heed(found)
             if reply := first_reply(found):
                 self._refuse(transaction, reply)
+        if transaction.is_abandoned:  # it will come again, and would be there twice
+            log.info("message abandoned", queue_id=transaction.envelope.queue_id)
+            self.reset()
+            return replies.TROUBLE
         if transaction.refusal is not None:
             return self._finish(transaction, content.size_octets, transaction.refusal)
         return await self._store(transaction, content)
@@ -388,17 +394,11 @@ class Conversation:
     async def _inspect(
         self, transaction: Transaction, content: Content, inspectors: list[Inspector]
     ) -> list[Inspection]:
-        """What inspectors say; of messages from files only a few are in memory at a time."""
+        """What inspectors say."""
+        whole = partial(self.services.looking.at, content, self.guest.key)
         recipients = tuple(transaction.recipients.values())
-
-        async def look() -> list[Inspection]:
-            octets = await content.whole()
-            return await inspect_all(inspectors, Examined(transaction.envelope, octets, recipients))
-
-        if content.spool is None:
-            return await look()
-        async with self.services.looking_at_large:
-            return await look()
+        examined = Examined(transaction.envelope, content.header, recipients, whole)
+        return await inspect_all(inspectors, examined)
 
     def _store(self, transaction: Transaction, content: Content) -> Pending[Reply]:
         started = time.perf_counter()
@@ -477,19 +477,6 @@ class Conversation:
             declared_octets=mail.declared_octets,
             dsn=mail.dsn,
         )
-
-
-def _conflicts(transaction: Transaction, decision: Decision) -> bool:
-    """Whether one answer to DATA could not be true for this recipient too."""
-    first = next(iter(transaction.recipients.values()), None)
-    is_declared = transaction.mail.declared_octets is not None
-    return first is not None and conflicts(first.decision, decision, is_size_declared=is_declared)
-
-
-def _seed(transaction: Transaction) -> bytes:
-    """What two deliveries of the same message by the same sender share besides its octets."""
-    sender, keys = transaction.envelope.sender, sorted(transaction.recipients)
-    return "\0".join([sender, *keys, ""]).encode()
 
 
 def _reply_to(error: BaseException) -> Reply:

@@ -160,6 +160,11 @@ class Guest:
             self._is_in = False
 
     @property
+    def key(self) -> bytes | None:
+        """What its client is counted under; None for one that is not."""
+        return self._key
+
+    @property
     def errors(self) -> int:
         """Errors of this session since its last stored message."""
         return self._conduct.errors

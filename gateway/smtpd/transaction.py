@@ -1,6 +1,5 @@
 """What a session knows: what its process shares, who is speaking, and the message on its way."""
 
-import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,12 +14,14 @@ from gateway.incoming import Envelope, Recipient
 from gateway.inspection.inspector import Inspection, Inspector, apply_findings
 from gateway.intake import Intake
 from gateway.refusals import RefusalLog
+from gateway.routing.decision import Decision
 from gateway.routing.facts import Platform
 from gateway.routing.replies import Reply
-from gateway.routing.split import smallest_limit
+from gateway.routing.split import conflicts, smallest_limit
 from gateway.smtpd.command import Mail
 from gateway.smtpd.content import Content
 from gateway.smtpd.limits import IpAddress
+from gateway.smtpd.looking import Looking
 from gateway.smtpd.turns import Turns
 
 
@@ -46,8 +47,7 @@ class Services:
     inspectors: tuple[Inspector, ...] = ()
     room: Room = field(default_factory=Room)
     data_in_flight: int = 0
-    # Messages from a file that are looked at, each of them in memory for so long.
-    looking_at_large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    looking: Looking = field(default_factory=Looking)
     turns: Turns = field(default_factory=Turns)
 
     def reserve(self, octets: int) -> bool:
@@ -89,11 +89,25 @@ class Transaction(Struct):
     said: dict[str, str] = {}  # what the log line says of them
     reserved_octets: int = 0
     is_being_stored: bool = False
+    is_abandoned: bool = False  # its client went before it was answered
 
     @property
     def max_octets(self) -> int | None:
         """The smallest limit of all recipients; None without one."""
         return smallest_limit(recipient.decision for recipient in self.recipients.values())
+
+    @property
+    def seed(self) -> bytes:
+        """What two deliveries of the same message by the same sender share besides its octets."""
+        return "\0".join([self.envelope.sender, *sorted(self.recipients), ""]).encode()
+
+    def conflicts_with(self, decision: Decision) -> bool:
+        """Whether one answer to DATA could not be true for this recipient too."""
+        first = next(iter(self.recipients.values()), None)
+        is_declared = self.mail.declared_octets is not None
+        return first is not None and conflicts(
+            first.decision, decision, is_size_declared=is_declared
+        )
 
     def heed(self, found: Sequence[Inspection]) -> None:
         """Keep what inspections found: for each recipient, for the header, for the log line."""

@@ -12,7 +12,6 @@ from gateway.inspection import claims, dmarc
 from gateway.inspection.author import author_of
 from gateway.inspection.dkim import canonical
 from gateway.inspection.dkim.signature import DkimError, parse_signature
-from gateway.inspection.dkim.verify import Content
 from gateway.inspection.spf import record as spf
 from gateway.inspection.spf.macros import Macros
 from gateway.routing.address import AddressError, parse_domain
@@ -85,7 +84,7 @@ WORKS: dict[str, tuple[Work, int]] = {
     "DKIM: tags": (signature(b"a=b;"), 60_000),
     "DKIM: names": (signature(b"v=1;h=from:from:"), 60_000),
     "DKIM: blanks": (signature(b" \t"), 60_000),
-    "DKIM: fields": (lambda size: lambda: Content.of(b"a:\r\n" * size), 5_000),
+    "DKIM: fields": (lambda size: lambda: canonical.split_fields(b"a:\r\n" * size), 5_000),
     "DKIM: a blank value": (
         lambda size: lambda: canonical.relaxed_field((b"a", b" \t" * size)),
         50_000,

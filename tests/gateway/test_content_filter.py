@@ -1,5 +1,8 @@
 """The content filter on the wire: Debian's Rspamd, and a filter that misbehaves by a script."""
 
+import socket
+import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -445,6 +448,29 @@ def test_dead_filter_does_not_cost_each_message_its_deadline(
     inspector._rspamd._deadline_seconds = 10
     scripted.script = lambda _: answer()
     assert gateway.send(filtered.address("x")).startswith(QUEUED)
+
+
+def test_message_of_a_client_that_left_meanwhile_is_not_stored(
+    start: Gateways, filtered: Stage, scripted: ScriptedFilter
+) -> None:
+    """It gets no answer, so it sends the message again."""
+    gateway = start(scripted.url)
+    filtered.alias("x")
+    has_left = threading.Event()
+    scripted.script = lambda _: answer() if has_left.wait(10) else None
+    wire = gateway.connect()
+    for command in ("MAIL FROM:<>", f"RCPT TO:<{filtered.address('x')}>", "DATA"):
+        wire.command(command)
+    wire.write(PLAIN + b".\r\n")
+    wait_until(lambda: scripted.asked)
+    wire.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wire.close()
+    wait_until(lambda: not gateway.server.sessions)
+
+    has_left.set()
+
+    wait_until(lambda: not gateway.server.services.data_in_flight)
+    assert not records(filtered.address("x"))
 
 
 def test_breaker_lets_one_through_each_rest_until_it_succeeds() -> None:

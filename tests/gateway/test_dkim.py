@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.inspection.dkim import canonical
 from gateway.inspection.dkim.signature import DkimError, parse_key, parse_signature
-from gateway.inspection.dkim.verify import MOST_SIGNATURES, Content, verify
+from gateway.inspection.dkim.verify import MOST_SIGNATURES, prepare, verify
 from gateway.routing.authentication import Result, Signature
 from tests.gateway import signers
 from tests.gateway.memory_dns import MemoryDns
@@ -33,9 +33,17 @@ METHODS = [(h, b) for h in (b"simple", b"relaxed") for b in (b"simple", b"relaxe
 def check(octets: bytes, now: int | None = None, **records: str) -> list[Signature]:
     zone = {NAME: (signers.rsa_signer().record(),)}
     dns = MemoryDns(zone | {key.replace("__", " "): (text,) for key, text in records.items()})
+    return verified(octets, dns, now=now or int(time.time()))
+
+
+def verified(octets: bytes, dns: MemoryDns, *, now: int) -> list[Signature]:
+    async def verify_all() -> list[Signature]:
+        fields = canonical.split_fields(octets.partition(b"\r\n\r\n")[0].removesuffix(b"\r\n"))
+        prepared = await prepare(fields, dns, now=now)
+        return list(await verify(fields, octets, prepared, executor=executor))
+
     with ThreadPoolExecutor(1) as executor:
-        work = verify(Content.of(octets), dns, executor=executor, now=now or int(time.time()))
-        return list(asyncio.run(work))
+        return asyncio.run(verify_all())
 
 
 def results(octets: bytes, **records: str) -> list[str]:
@@ -154,9 +162,7 @@ def test_absent_key_and_lost_key_stay_apart() -> None:
     elsewhere = signers.sign(HEADER + LINES, "b.example")
     assert results(elsewhere) == ["permerror"]
     dns = MemoryDns({}, broken=["s._domainkey.b.example"])
-    with ThreadPoolExecutor(1) as executor:
-        work = verify(Content.of(elsewhere), dns, executor=executor, now=0)
-        assert [each.result for each in asyncio.run(work)] == [Result.TEMPERROR]
+    assert [each.result for each in verified(elsewhere, dns, now=0)] == [Result.TEMPERROR]
 
 
 def test_expired_signature_does_not_pass() -> None:

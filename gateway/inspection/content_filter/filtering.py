@@ -14,7 +14,7 @@ from gateway.incoming import Envelope, Recipient
 from gateway.inspection.claims import fields_named
 from gateway.inspection.content_filter.breaker import Breaker
 from gateway.inspection.content_filter.rspamd import FilterFailed, Report, Rspamd
-from gateway.inspection.inspector import Examined, Finding, Inspection
+from gateway.inspection.inspector import Examined, Finding, Inspection, NoTurn
 from gateway.routing.authentication import OnFailure
 from gateway.routing.content_filter import Verdict, reply_to, treat
 from gateway.routing.decision import Decision, Step
@@ -82,9 +82,12 @@ class ContentFilter:
             return Report(Verdict.UNKNOWN, note="not asked, as it did not answer before")
         started = time.perf_counter()
         try:
-            report = await self._rspamd.check(
-                examined.envelope, [each.text for each in examined.recipients], examined.octets
-            )
+            async with examined.whole() as octets:
+                report = await self._rspamd.check(
+                    examined.envelope, [each.text for each in examined.recipients], octets
+                )
+        except NoTurn:
+            return Report(Verdict.UNKNOWN, note="too many large messages are looked at")
         except FilterFailed as error:
             return self._fail(str(error))
         finally:

@@ -24,7 +24,6 @@ from gateway.inspection.dkim.canonical import (
     name_of,
     relaxed_field,
     simple_field,
-    split_fields,
     without_signature,
 )
 from gateway.inspection.dkim.signature import (
@@ -58,15 +57,6 @@ class Content(Struct, frozen=True):
     octets: bytes
     body_start: int
 
-    @classmethod
-    def of(cls, octets: bytes) -> "Content":
-        """Header and body part at the first empty line (RFC 5322 §2.1)."""
-        if octets.startswith(b"\r\n"):
-            return cls((), octets, 2)
-        end = octets.find(b"\r\n\r\n")
-        header_end, body_start = (len(octets),) * 2 if end < 0 else (end, end + 4)
-        return cls(split_fields(octets[:header_end].removesuffix(b"\r\n")), octets, body_start)
-
 
 class UnacceptableKey(DkimError):
     """A key that would verify, if it did not cost too much."""
@@ -80,16 +70,24 @@ class Candidate(Struct, frozen=True):
     key: PublicKey
 
 
+Prepared = tuple[Candidate | Signature, ...]
+
+
+async def prepare(fields: Sequence[Field], resolver: Resolver, *, now: int) -> Prepared:
+    """Each signature of a header with its key, or what stands without looking at the message."""
+    positions = [index for index, field in enumerate(fields) if name_of(field) == b"dkim-signature"]
+    return tuple(
+        await asyncio.gather(
+            *(_prepare(fields, index, resolver, now) for index in positions[:MOST_SIGNATURES])
+        )
+    )
+
+
 async def verify(
-    content: Content, resolver: Resolver, *, executor: Executor, now: int
+    fields: Sequence[Field], octets: bytes, prepared: Prepared, *, executor: Executor
 ) -> tuple[Signature, ...]:
     """The result of each signature in the order of the fields, `none` where there is none."""
-    positions = [
-        index for index, field in enumerate(content.fields) if name_of(field) == b"dkim-signature"
-    ]
-    prepared = await asyncio.gather(
-        *(_prepare(content, index, resolver, now) for index in positions[:MOST_SIGNATURES])
-    )
+    content = Content(fields, octets, _body_start(octets))
 
     def check_all() -> tuple[Signature, ...]:
         digest = _body_digests(content)
@@ -98,19 +96,24 @@ async def verify(
             for each in prepared
         )
 
-    if len(content.octets) <= INLINE_OCTETS or not any(
-        isinstance(each, Candidate) for each in prepared
-    ):
+    if len(octets) <= INLINE_OCTETS:
         return check_all()
     return await asyncio.get_running_loop().run_in_executor(executor, check_all)
 
 
+def _body_start(octets: bytes) -> int:
+    """Header and body part at the first empty line (RFC 5322 §2.1)."""
+    if octets.startswith(b"\r\n"):
+        return 2
+    end = octets.find(b"\r\n\r\n")
+    return len(octets) if end < 0 else end + 4
+
+
 async def _prepare(
-    content: Content, position: int, resolver: Resolver, now: int
+    fields: Sequence[Field], position: int, resolver: Resolver, now: int
 ) -> Candidate | Signature:
-    """The signature with its key, or the result that stands without looking at the message."""
     try:
-        field = parse_signature(content.fields[position][1])
+        field = parse_signature(fields[position][1])
     except DkimError as error:
         return Signature(Result.NEUTRAL, note=as_note(str(error)))
     try:
