@@ -22,8 +22,11 @@ RSET = b"RSET\r\n"
 class Caller:
     """One hop, asked over at most `connections` at a time; `is_idle` when it can be forgotten."""
 
-    def __init__(self, hop: Hop, *, hostname: str, connections: int) -> None:
+    def __init__(
+        self, hop: Hop, *, hostname: str, connections: int, connect_seconds: float
+    ) -> None:
         self._hop = hop
+        self._connect_seconds = connect_seconds
         self._hostname = hostname
         self._turns = asyncio.Semaphore(connections)
         self._open: dict[Conversation, asyncio.TimerHandle] = {}
@@ -42,8 +45,7 @@ class Caller:
                 if (conversation := self._reuse()) is not None:
                     with suppress(*TROUBLE):  # it was closed just now: ask over a new one
                         return await self._ask_over(conversation, mailbox)
-                fresh = await converse(self._hop, hostname=self._hostname)
-                return await self._ask_over(fresh, mailbox)
+                return await self._ask_over(await self._opened(), mailbox)
         finally:
             self._asking -= 1
 
@@ -53,6 +55,11 @@ class Caller:
             conversation, timer = self._open.popitem()
             timer.cancel()
             conversation.drop()
+
+    async def _opened(self) -> Conversation:
+        return await converse(
+            self._hop, hostname=self._hostname, connect_seconds=self._connect_seconds
+        )
 
     def _reuse(self) -> Conversation | None:
         while self._open:

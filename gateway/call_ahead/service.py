@@ -117,8 +117,12 @@ class CallAhead:
         caller = self._callers.get(hop)
         if caller is None:
             self._forget_idle()
-            caller = Caller(hop, hostname=self._hostname, connections=self._connections_per_hop)
-            self._callers[hop] = caller
+            caller = self._callers[hop] = Caller(
+                hop,
+                hostname=self._hostname,
+                connections=self._connections_per_hop,
+                connect_seconds=self._deadline_seconds,
+            )
         return caller
 
     def _forget_idle(self) -> None:

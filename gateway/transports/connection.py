@@ -1,4 +1,4 @@
-"""Opens a conversation with a next hop: greeting, EHLO or LHLO, TLS by its setting, AUTH.
+"""Opens a conversation with a next hop: connection, greeting, EHLO or LHLO, TLS, AUTH.
 
 aiosmtplib does this once a connection; `conversation.py` does what is done for each message.
 
@@ -7,6 +7,7 @@ where it fails (RFC 7435). A password is sent only inside TLS, unless the hop's 
 """
 
 import asyncio
+import socket
 import ssl
 from functools import cache
 from typing import cast
@@ -17,6 +18,7 @@ from django.conf import settings
 from gateway.routing.facts import Hop
 from gateway.smarthost import Login
 from gateway.transports.conversation import Conversation
+from gateway.transports.reaching import reach
 
 CONNECT_SECONDS = 30.0
 REPLY_SECONDS = 120.0
@@ -34,7 +36,6 @@ class Connection(aiosmtplib.SMTP):
     def __init__(self, hop: Hop, *, hostname: str) -> None:
         super().__init__(
             hostname=hop.host,
-            port=hop.port,
             local_hostname=hostname,
             use_tls=hop.tls == "implicit",
             start_tls=False,
@@ -43,11 +44,31 @@ class Connection(aiosmtplib.SMTP):
             ),
             timeout=REPLY_SECONDS,
         )
-        self._is_lmtp = hop.protocol == "lmtp"
+        self.hop = hop
+
+    async def open(self, *, seconds: float) -> None:
+        """Connect and read the greeting, each within so many seconds. Raises what TROUBLE names."""
+        host, port = self.hop.host, self.hop.port
+        try:
+            await self._connect_over(await reach(host, port, seconds=seconds), seconds=seconds)
+        except aiosmtplib.SMTPConnectResponseError:
+            raise
+        except OSError as error:  # aiosmtplib's own words would name no port
+            reason = str(error.__cause__ or error) or "no answer in time"
+            raise aiosmtplib.SMTPConnectError(
+                f"Error connecting to {host} on port {port}: {reason}"
+            ) from error
+
+    async def _connect_over(self, sock: socket.socket, *, seconds: float) -> None:
+        try:
+            await self.connect(sock=sock, timeout=seconds)
+        except BaseException:
+            sock.close()
+            raise
 
     async def greet(self) -> None:
         """EHLO, or HELO where that is refused; LHLO for LMTP. Raises what TROUBLE names."""
-        if self._is_lmtp:
+        if self.hop.protocol == "lmtp":
             answer = await self.execute_command(b"LHLO", str(self.local_hostname).encode())
             if answer.code != 250:
                 raise aiosmtplib.SMTPHeloError(answer.code, answer.message)
@@ -82,38 +103,44 @@ class Connection(aiosmtplib.SMTP):
         return str(name[0]) if name else ""
 
 
-async def converse(hop: Hop, *, hostname: str, login: Login | None = None) -> Conversation:
+async def converse(
+    hop: Hop, *, hostname: str, login: Login | None = None, connect_seconds: float
+) -> Conversation:
     """A conversation that is ready for MAIL. Raises what TROUBLE names."""
-    opened = await connect(hop, hostname=hostname, login=login)
+    opened = await _connect(hop, hostname, login, connect_seconds)
     if not opened.is_connected:
         raise aiosmtplib.SMTPServerDisconnected("Connection lost")
     transport = cast("asyncio.Transport", opened.transport)
     return Conversation(transport, extensions=opened.esmtp_extensions, peer=opened.peer)
 
 
-async def connect(hop: Hop, *, hostname: str, login: Login | None = None) -> Connection:
+async def _connect(
+    hop: Hop, hostname: str, login: Login | None, connect_seconds: float
+) -> Connection:
     """A connection that has greeted, is secured and logged in. Raises what TROUBLE names."""
     may_use_tls = hop.tls in ("opportunistic", "required")
+    client = Connection(hop, hostname=hostname)
     try:
-        return await _connect(hop, hostname, login, may_use_tls=may_use_tls)
+        return await _ready(client, login, connect_seconds, may_use_tls=may_use_tls)
     except TlsFailed:
         if hop.tls != "opportunistic" or login is not None:
             raise
-    return await _connect(hop, hostname, login, may_use_tls=False)
-
-
-async def _connect(
-    hop: Hop, hostname: str, login: Login | None, *, may_use_tls: bool
-) -> Connection:
     client = Connection(hop, hostname=hostname)
-    await client.connect(timeout=CONNECT_SECONDS)
+    return await _ready(client, login, connect_seconds, may_use_tls=False)
+
+
+async def _ready(
+    client: Connection, login: Login | None, connect_seconds: float, *, may_use_tls: bool
+) -> Connection:
+    tls = client.hop.tls
+    await client.open(seconds=connect_seconds)
     try:
         await client.greet()
-        if may_use_tls and (hop.tls == "required" or client.supports_extension("starttls")):
+        if may_use_tls and (tls == "required" or client.supports_extension("starttls")):
             await client.secure()
             await client.greet()
         if login is not None:
-            if not client.is_secure and hop.tls != "none":
+            if not client.is_secure and tls != "none":
                 raise aiosmtplib.SMTPException("It offers no TLS, so the password is not sent.")
             await client.login(login.username, login.password)
     except BaseException:  # a cancelled attempt leaves no socket behind either

@@ -13,7 +13,7 @@ from gateway.routing.facts import Hop
 from gateway.smarthost import Login
 from gateway.transports import transaction as transactions
 from gateway.transports.base import Envelope, Outcome, Result
-from gateway.transports.connection import TROUBLE, converse
+from gateway.transports.connection import CONNECT_SECONDS, TROUBLE, converse
 from gateway.transports.conversation import Conversation
 from gateway.transports.reply import BadReply, Reply
 from gateway.transports.transaction import Transaction
@@ -81,7 +81,10 @@ class SmtpTransport:
         if self._conversation is None or not self._conversation.is_open:
             self.abort()
             self._conversation = await converse(
-                self._hop, hostname=self._hostname, login=self._login
+                self._hop,
+                hostname=self._hostname,
+                login=self._login,
+                connect_seconds=CONNECT_SECONDS,
             )
             self._remote = f"{self._hop.host}[{self._conversation.peer}]:{self._hop.port}"
         return self._conversation

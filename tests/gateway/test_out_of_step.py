@@ -103,7 +103,7 @@ def test_refusal_stands_where_the_rest_fell_out_of_step(hop: Hop) -> None:
 
 def test_replies_that_nothing_asked_for_are_not_kept(hop: Hop) -> None:
     async def flooded() -> Conversation:
-        conversation = await converse(place(hop), hostname="gateway.example")
+        conversation = await converse(place(hop), hostname="g.example", connect_seconds=5)
         conversation.data_received(b"250 ok\r\n" * 1000)
         with pytest.raises(BadReply):
             await conversation.reply()
@@ -114,7 +114,7 @@ def test_replies_that_nothing_asked_for_are_not_kept(hop: Hop) -> None:
 
 def test_reply_that_was_asked_for_is_heard_before_a_flood(hop: Hop) -> None:
     async def flooded() -> int:
-        conversation = await converse(place(hop), hostname="gateway.example")
+        conversation = await converse(place(hop), hostname="g.example", connect_seconds=5)
         conversation.write([b"NOOP\r\n"], replies=1)
         conversation.data_received(b"250 ok\r\n" * 1000)
         return (await conversation.reply()).code

@@ -1,6 +1,7 @@
 """SMTP and LMTP over real sockets: what is said, and what comes of the answers."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -34,11 +35,12 @@ def send(
     tls: str = "none",
     login: Login | None = None,
     kind: type[SmtpTransport] = SmtpTransport,
+    host: str = "127.0.0.1",
 ) -> Outcome:
     """One message over a fresh connection."""
     port = sink_or_port if isinstance(sink_or_port, int) else sink_or_port.port
     protocol = "lmtp" if kind is LmtpTransport else "smtp"
-    hop = Hop(1, protocol, "127.0.0.1", port, tls)
+    hop = Hop(1, protocol, host, port, tls)
 
     async def talk() -> Outcome:
         transport = kind(hop, hostname="gateway.example", login=login)
@@ -242,6 +244,57 @@ def test_name_that_cannot_be_found_is_unreachable() -> None:
         return (await transport.send([ASCII], CONTENT))[0]
 
     assert asyncio.run(talk()).is_unreachable
+
+
+@pytest.fixture
+def dead() -> Iterator[tuple[str, int]]:
+    """Where connecting takes for ever: a listener whose queue is full."""
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for each in (first, second):
+            each.setblocking(False)
+            each.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+
+
+@pytest.fixture
+def known_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Gives every host these addresses."""
+
+    def set_addresses(*places: tuple[str, int]) -> None:
+        async def find(*_arguments: object, **_options: object) -> list[tuple[object, ...]]:
+            kind = socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, ""
+            return [(*kind, place) for place in places]
+
+        monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", find)
+
+    return set_addresses
+
+
+def test_hop_with_a_dead_first_address_is_reached_at_the_next(
+    listen: Callable[..., Sink],
+    dead: tuple[str, int],
+    known_at: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.transports.smtp.CONNECT_SECONDS", 0.4)
+    sink = listen()
+    known_at(dead, ("127.0.0.1", sink.port))
+    assert send(sink, host="mx.store.example").result == Result.DELIVERED
+
+
+def test_hop_that_no_address_reaches_says_why_of_each(
+    dead: tuple[str, int], known_at: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.transports.smtp.CONNECT_SECONDS", 0.2)
+    known_at(("127.0.0.1", free_port()), dead)
+    outcome = send(25, host="mx.store.example")
+    assert (outcome.result, outcome.is_unreachable) == (Result.DEFERRED, True)
+    assert outcome.reply == (
+        "Error connecting to mx.store.example on port 25: 127.0.0.1: Connection refused; "
+        "127.0.0.1: no answer in time"
+    )
 
 
 def test_long_reply_is_cut() -> None:
