@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import models
 
 from tenants.changes import Actor
-from tenants.models import Address, Alias, RoleAddress, Target
+from tenants.models import Address, Alias, RoleAddress, SubaddressRule, Target
 
 CHANGE_TARGETS = "tenants.change_target"
 
@@ -36,3 +36,8 @@ def require(actor: Actor, verb: str, model: type[models.Model]) -> None:
 def require_targets(actor: Actor) -> None:
     """Raises PermissionDenied where a user may not say where mail goes."""
     require(actor, "change", Target)
+
+
+def require_rules(actor: Actor) -> None:
+    """Raises PermissionDenied where a user may not say what becomes of subaddresses."""
+    require(actor, "change", SubaddressRule)

@@ -22,6 +22,7 @@ from tenants.imports.diff import compare, is_unchanged
 from tenants.imports.plan import Held, plan
 from tenants.imports.rows import Kind, Refusal, Refused, Row
 from tenants.imports.stored import MODELS, find, row_of, values_of
+from tenants.imports.values import split_rule
 from tenants.imports.writing import refusals_of, write
 from tenants.jobs import ledger
 from tenants.jobs.ending import told as told_of_end
@@ -194,7 +195,9 @@ class _Chunk(RowByRow):
             raise RefusedError(_sentence(refusals_of(error))) from error
         if isinstance(touched[0], Tenant):
             self.tenants[row.name] = touched[0]
-        return touched, values_of(touched[0], row.kind)
+        after = values_of(touched[0], row.kind)
+        _require_parts(work.actor, before or {}, after)
+        return touched, after
 
     def write_needed(self, row: Row, work: Work) -> None:
         """Write what others need, as far as it can be; what cannot is told with its own row."""
@@ -216,6 +219,18 @@ class _Chunk(RowByRow):
         what = "domains" if row.kind == Kind.DOMAIN else "addresses"
         if told := tenant.beyond_plan(what, _held(row.kind, tenant) + beyond):
             raise RefusedError(_sentence([Refusal("tenant", told)]))
+
+
+def _require_parts(actor: Actor, before: Payload, after: Payload) -> None:
+    """What targets and rules of an address take by hand, where these become others."""
+    targets, rules = (
+        (before.get(name) or (), after.get(name) or ()) for name in ("targets", "rules")
+    )
+    goes_elsewhere = any(split_rule(rule)[2] for held in rules for rule in held)
+    if rules[0] != rules[1]:
+        permissions.require_rules(actor)
+    if targets[0] != targets[1] or (rules[0] != rules[1] and goes_elsewhere):
+        permissions.require_targets(actor)
 
 
 def _tenants_named(items: Iterable[JobItem]) -> set[int]:
@@ -290,7 +305,7 @@ class TakingBack(RowByRow):
             _require_as_made(chunk.there[row.ref], item.payload["edit"])
             _delete(chunk.there[row.ref], row.kind, work.actor)
             return Outcome(CHANGED)
-        touched, _ = chunk.write(replace(row, values=before), before, work)
+        touched, _ = chunk.write(replace(row, values=before), now, work)
         return Outcome(CHANGED, touched=tuple(touched))
 
 

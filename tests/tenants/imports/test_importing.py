@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
+from django.db.models import Q
 
 from tenants import changes, jobs
 from tenants.imports.reading import Format, Hints, read
@@ -27,6 +29,7 @@ from tests.tenants.events import last_context
 from tests.world import ACTOR, World, as_user
 
 NEW = "new.example"
+NO_TARGETS, NO_RULES = "You may not change targets.", "You may not change subaddress rules."
 WHOLE = """\
 type,address,domain,name,host,next_hop,environment,targets,rules,holder
 alias,list@new.example,,,,,,"forward jo@new.example, inbox",,
@@ -360,10 +363,9 @@ def test_what_the_file_does_not_name_counts_as_changed_too(world: World) -> None
 
 
 def test_nobody_imports_what_they_may_not_add(world: World) -> None:
-    from django.contrib.auth.models import Permission
-
     user = make_staff("clerk", is_superuser=False)
     seen = ("view_tenant", "view_domain", "view_alias", "view_target", "change_alias")
+    seen += ("change_target",)
     user.user_permissions.set(Permission.objects.filter(codename__in=seen))
     make.make_alias(world.domain, "x")
     text = "type,address,targets\nalias,x@a.example,discard\nalias,y@a.example,inbox\n"
@@ -374,6 +376,42 @@ def test_nobody_imports_what_they_may_not_add(world: World) -> None:
         "changed targets inbox→discard",
         "You may not add aliases.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "line", "held", "refused"),
+    [
+        ("targets", "x@a.example,discard", "", NO_TARGETS),
+        ("targets", "x@a.example,discard", "change_target", ""),
+        ("targets", "new@a.example,inbox", "", NO_TARGETS),
+        ("rules", "x@a.example,spam: refuse", "change_target", NO_RULES),
+        ("rules", "x@a.example,spam: refuse", "change_subaddressrule", ""),
+        ("rules", "x@a.example,spam: inbox", "change_subaddressrule", NO_TARGETS),
+        ("targets,note", "x@a.example,inbox,they stand there already", "", ""),
+    ],
+)
+def test_who_may_not_change_targets_or_rules_by_hand_imports_none(
+    world: World, fields: str, line: str, held: str, refused: str
+) -> None:
+    user = make_staff("clerk", is_superuser=False)
+    every = Q(codename__startswith="view_") | Q(codename__in=["add_alias", "change_alias", held])
+    user.user_permissions.set(Permission.objects.filter(every))
+    make.make_alias(world.domain, "x")
+
+    job = checked(f"address,{fields}\n{line}\n", world.a, actor=as_user(user, "admin"))
+    jobs.apply(job)
+
+    assert job.items.get().note == refused
+    if held and not refused:
+        clerk = as_user(make_less_of(user, held), "admin")
+        undone = jobs.apply(jobs.undo(job, actor=clerk))
+        assert undone.items.get().note in (NO_TARGETS, NO_RULES)
+
+
+def make_less_of(user: Any, codename: str) -> Any:
+    """The user without a permission."""
+    user.user_permissions.remove(Permission.objects.get(codename=codename))
+    return type(user).objects.get(pk=user.pk)
 
 
 def test_the_plan_s_limit_holds_over_all_rows(world: World, monkeypatch: Any) -> None:
