@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailrouting.settings")
+# Celery would run Django's checks and tell nobody what they found; they load every page's code.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 from celery import Celery, signals
 from django.conf import settings

@@ -2,15 +2,15 @@
 
 The first process of a run starts one private PostgreSQL, unless DATABASE_URL names a
 server; the workers of pytest-xdist find its address in their environment. A test marked
-`needs("postfix")` is left out where that program is missing, which is said at the end
-and forbidden by REQUIRE_ALL=1.
+`needs("postfix")` is left out where that program is missing, one that `needs("root")` for
+everybody else: which is said at the end and forbidden by REQUIRE_ALL=1, as any skip is.
 """
 
 import os
 import resource
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ PROGRAMS = {
     "redis": ("redis-server",),
     "swaks": ("swaks",),
 }
+ROOT = "root"  # starts a whole Postfix
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 resources = pytest.StashKey[ExitStack]()
 
@@ -83,8 +84,8 @@ def _draw_plainly(django_test_environment: None) -> None:
 
 
 def _prepare_run(config: pytest.Config, stack: ExitStack) -> None:
-    if os.environ.get("REQUIRE_ALL") == "1" and (missing := _missing_programs()):
-        raise pytest.UsageError(f"REQUIRE_ALL=1, but not installed: {', '.join(missing)}.")
+    if _requires_all() and (missing := _missing()):
+        raise pytest.UsageError(f"REQUIRE_ALL=1, but not here: {', '.join(missing)}.")
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailrouting-tests-")))
     os.environ["DATA_DIR"] = str(folder)
     if url := os.environ.get("DATABASE_URL"):
@@ -122,11 +123,20 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    missing = set(_missing_programs())
+    missing = set(_missing())
     left_out = [item for item in items if not missing.isdisjoint(_needs(item))]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and _requires_all():
+        report.outcome = "failed"
+        report.longrepr = f"REQUIRE_ALL=1, but this was skipped: {report.longrepr}"
+    return report
 
 
 class Scheduling(LoadScopeScheduling):
@@ -148,10 +158,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if missing := _missing_programs():
+    if missing := _missing():
         terminalreporter.write_line(
-            f"Deselected: tests that need {', '.join(missing)}, not installed here "
-            "(.ci/run installs all)."
+            f"Deselected: tests that need {', '.join(missing)}, not here (.ci/run has all)."
         )
 
 
@@ -159,12 +168,18 @@ def _needs(item: pytest.Item) -> set[str]:
     return {program for marker in item.iter_markers("needs") for program in marker.args}
 
 
-def _missing_programs() -> list[str]:
-    return [
+def _requires_all() -> bool:
+    return os.environ.get("REQUIRE_ALL") == "1"
+
+
+def _missing() -> list[str]:
+    """What tests may need and is not here."""
+    absent = [
         program
         for program, names in PROGRAMS.items()
         if not any(shutil.which(name, path=SEARCH_PATH) for name in names)
     ]
+    return absent if os.geteuid() == 0 else [*absent, ROOT]
 
 
 def _needs_django(config: pytest.Config) -> bool:

@@ -19,7 +19,6 @@ from urllib.parse import SplitResult, urlsplit
 
 from gateway.routing.address import AddressError, parse_domain
 from gateway.watch.outcome import Undelivered
-from tenants.dns.resolver import is_public
 
 DEADLINE_SECONDS = 10.0
 SHOWN_OCTETS = 300
@@ -172,6 +171,8 @@ async def _beginning(response: object) -> str:
 
 async def _judged_address(parts: SplitResult, *, allows_private: bool) -> str:
     """An address of the host that may be connected to. Raises Undelivered."""
+    from tenants.dns.resolver import is_public  # all of DNS, which models need not know
+
     port = parts.port or PORTS[parts.scheme]
     loop = asyncio.get_running_loop()
     try:

@@ -1,6 +1,5 @@
 """Debian's Postfix in front, with the lines that operators are given: it answers as the gateway."""
 
-import os
 import re
 import socket
 from collections.abc import Iterator
@@ -24,9 +23,8 @@ from tests.gateway.stage import ACTOR, Stage
 from tests.waiting import wait_until
 
 pytestmark = [
-    pytest.mark.needs("postfix"),
+    pytest.mark.needs("postfix", "root"),
     pytest.mark.usefixtures("socket_enabled"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="Postfix can be started by root alone"),
 ]
 CONTENT = b"From: ann@sender.example\r\nSubject: x\r\n\r\nhello\r\n"
 

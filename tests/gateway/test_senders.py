@@ -4,7 +4,6 @@ Real programs where Debian has them beside one another; Exim, sendmail, qmail, E
 dialogues of what they say.
 """
 
-import os
 import smtplib
 import socket
 import ssl
@@ -200,8 +199,7 @@ def test_generator_of_postfix(gateway: LiveGateway, stage: Stage):
     assert len(stored(stage)) == 6
 
 
-@pytest.mark.needs("postfix")
-@pytest.mark.skipif(os.geteuid() != 0, reason="Postfix is started by root")
+@pytest.mark.needs("postfix", "root")
 def test_postfix_relays_small_and_large_mail(gateway: LiveGateway, stage: Stage):
     stage.alias("hello")
     large = b"Subject: large\r\n\r\n" + b"x" * 900 + b"\r\n"

@@ -124,7 +124,7 @@ def looked_up(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> Iterator[
 
     with monkeypatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", look_up)
-        patch.setattr(webhook, "is_public", lambda address: address == "127.0.0.1")
+        patch.setattr("tenants.dns.resolver.is_public", lambda address: address == "127.0.0.1")
         yield asked
 
 
