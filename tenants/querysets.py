@@ -147,6 +147,11 @@ class AddressQuerySet(TenantQuerySet):
         """Enabled and not expired."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), enabled=True)
 
+    def switched_off(self) -> Self:
+        """Disabled by hand, and not expired."""
+        is_over = Q(expires_at__lte=Now())
+        return self.filter(~is_over, enabled=False, expired_at=None)
+
     def overdue(self, now: datetime) -> Self:
         """Enabled, though the time they were bound to is over."""
         return self.filter(enabled=True, expires_at__lte=now)

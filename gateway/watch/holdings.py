@@ -89,12 +89,7 @@ def _addresses(model: type[Model]) -> Iterable[Holding]:
     """As the filter of their list calls their states."""
     return (
         Holding(model, "enabled", "state=enabled", lambda rows: rows.alive()),
-        Holding(
-            model,
-            "disabled",
-            "state=disabled",
-            lambda rows: rows.filter(enabled=False, expired_at=None),
-        ),
+        Holding(model, "disabled", "state=disabled", lambda rows: rows.switched_off()),
         Holding(
             model,
             "expired",

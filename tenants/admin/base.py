@@ -138,8 +138,11 @@ class AttributedAdmin(RowAdmin):
         return reverting.revertible(edits) if may else set()
 
     def history_sources(self, object_id: str) -> list[history.Source]:
-        """The events that the history of this row tells of."""
-        return history.sources_of(self.model, object_id)
+        """The events that the history of this row tells of. Raises Http404 for what is no id."""
+        try:
+            return history.sources_of(self.model, self.opts.pk.to_python(object_id))
+        except ValidationError:
+            raise Http404 from None
 
 
 class PanelAdmin(AttributedAdmin):

@@ -48,7 +48,7 @@ class StateFilter(DropdownFilter):
         if self.value() == "enabled":
             return queryset.alive()  # type: ignore[attr-defined]
         if self.value() == "disabled":
-            return queryset.filter(enabled=False, expired_at=None)
+            return queryset.switched_off()  # type: ignore[attr-defined]
         if self.value() == "expired":
             return queryset.filter(expires_at__lte=Now())
         return queryset

@@ -1,6 +1,6 @@
 """The history of a tenant: every edit of all that is or was its own, by filters, in pages."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -51,8 +51,13 @@ class WantedForm(forms.Form):
             actor=typed.get("actor", "").strip(),
             surface=typed.get("surface", ""),
             since=datetime.combine(since, time(), UTC) if since else None,
-            until=datetime.combine(until, time(), UTC) + timedelta(days=1) if until else None,
+            until=_end_of(until) if until else None,
         )
+
+
+def _end_of(day: date) -> datetime | None:
+    """The moment at which the day after begins; None where there is none."""
+    return None if day == date.max else datetime.combine(day, time(), UTC) + timedelta(days=1)
 
 
 class TimelineMixin(PanelAdmin):

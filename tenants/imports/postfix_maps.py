@@ -265,7 +265,15 @@ def _left_out(row: Row) -> str:
         if (value := row.values.get(name))
         for each in (value if isinstance(value, tuple) and name == "rules" else [_plain(value)])
     ]
-    return f"# {row.name}, not done by this line: {'; '.join(rest)}\n" if rest else ""
+    said = "; ".join(rest)
+    return f"# {row.name}, not done by this line: {_on_one_line(said)}\n" if rest else ""
+
+
+def _on_one_line(text: str) -> str:
+    """The text with what could end the comment's line written out, as in \\n."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
 
 
 def _plain(value: Value) -> str:

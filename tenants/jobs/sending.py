@@ -6,6 +6,9 @@ They are taken over by themselves, since an identity needs its domain verified.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
 from tenants import changes
 from tenants.changes import Actor
 from tenants.jobs import ledger
@@ -40,7 +43,7 @@ def _items(permissions: Iterable[SendAs]) -> Iterable[JobItem]:
 
 @dataclass(frozen=True)
 class Sending(RowByRow):
-    """A mailbox may send as an address; whoever asks grants it where the rules want an owner."""
+    """A mailbox may send as an address."""
 
     def apply_one(self, item: JobItem, work: Work) -> Outcome:
         tenant, key = work.parameters["tenant"], item.payload["mailbox"]
@@ -50,11 +53,22 @@ class Sending(RowByRow):
         address = item.payload["address"]
         if SendAsIdentity.objects.filter(mailbox=mailbox, key=address).exists():
             return Outcome(UNCHANGED)
-        identity = SendAsIdentity(mailbox=mailbox, address=address)
-        identity.granted_by_id = work.actor.user.pk if work.actor.user else None
-        identity.state = SendAsIdentity.State.VERIFIED
-        changes.save(identity, actor=work.actor)
-        return Outcome(CHANGED, touched=(identity,))
+        return Outcome(CHANGED, touched=(_let_send(mailbox, address, work.actor),))
+
+
+def _let_send(mailbox: Mailbox, address: str, actor: Actor) -> SendAsIdentity:
+    """Whoever asks grants it where the rules want an owner, and only there: a grant keeps the
+    account of whoever gave it.
+    """
+    verified = {"address": address, "state": SendAsIdentity.State.VERIFIED}
+    try:
+        with transaction.atomic():
+            return changes.save(SendAsIdentity(mailbox=mailbox, **verified), actor=actor)
+    except ValidationError:
+        if actor.user is None:
+            raise
+    granted = SendAsIdentity(mailbox=mailbox, granted_by_id=actor.user.pk, **verified)
+    return changes.save(granted, actor=actor)
 
 
 register(Sending(SEND_AS))

@@ -4,6 +4,7 @@ Both kinds stand in one table, so that one unique key per domain serves both and
 finds either in one look-up.
 """
 
+import re
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +25,7 @@ from tenants.models.history import tracked, tracked_by
 from tenants.models.tenant import FOR_VIRUSES, TREATMENTS
 from tenants.querysets import AddressQuerySet, TenantQuerySet, by_code_point
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # no address holds one
 # RFC 2142 §2-§6, with noreply for the sender that nobody reads.
 ROLE_NAMES = (
     "abuse",
@@ -446,4 +448,6 @@ class SubaddressRule(Ruled):
     def clean(self) -> None:
         super().clean()
         self.detail = fold(self.detail.strip())
+        if _CONTROL.search(self.detail):
+            raise ValidationError({"detail": "Take out line breaks and other control characters."})
         self.require_kept("address", "A rule keeps its address; make a new one there.")

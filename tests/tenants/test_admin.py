@@ -153,8 +153,10 @@ def test_search_finds_the_beginning_of_an_address(
     ("query", "found"),
     [
         ({"expiry": "week"}, ["soon"]),
-        ({"expiry": "past"}, ["past"]),
-        ({"enabled__exact": "0"}, ["off"]),
+        ({"expiry": "past"}, ["both", "past"]),
+        ({"enabled__exact": "0"}, ["both", "off"]),
+        ({"state": "disabled"}, ["off"]),
+        ({"state": "expired"}, ["both", "past"]),
         ({"target": "forward"}, ["fwd"]),
         ({"environment": "staging"}, ["staged"]),
     ],
@@ -166,6 +168,7 @@ def test_filters_find_what_they_name(
     make.make_alias(world.domain, "soon", expires_at=now + timedelta(days=3))
     make.make_alias(world.domain, "past", expires_at=now - timedelta(days=3))
     make.make_alias(world.domain, "off", enabled=False)
+    make.make_alias(world.domain, "both", enabled=False, expires_at=now - timedelta(days=3))
     make.make_alias(world.domain, "fwd", to_forward("x@far.example"))
     make.make_alias(make.make_domain(world.a, environment="staging"), "staged")
     rows = client.get(url_of(Alias, "changelist"), query).context_data["cl"].result_list

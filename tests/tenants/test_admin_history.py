@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tenants import changes, history, timeline
-from tenants.models import Address, Alias, Mailbox, SubaddressRule, Tenant
+from tenants.models import Address, Alias, Domain, Mailbox, SubaddressRule, Tenant
 from tenants.roles import Role
 from tenants.timeline import Wanted
 from tests import world as make
@@ -299,6 +299,14 @@ def test_filters_narrow_a_tenant_s_history(client: Client, world: World) -> None
     early = client.get(url, {"until": "2001-01-01"}).content.decode()
     assert "x@a.example" not in early
     assert "Take a filter off" in client.get(url, {"actor": "nobody"}).content.decode()
+    assert "x@a.example" in client.get(url, {"until": "9999-12-31"}).content.decode()
+
+
+@pytest.mark.parametrize("model", [Alias, Domain, Tenant])
+@pytest.mark.parametrize("page", ["history", "revert"])
+def test_what_is_no_id_has_no_history(client: Client, model: type[Any], page: str) -> None:
+    assert client.get(url_of(model, page, "abc"), {"edit": "x"}).status_code == 404
+    assert client.get(url_of(model, page, "9" * 30), {"edit": "x"}).status_code < 500
 
 
 def test_a_tenant_s_history_is_read_page_by_page_without_a_gap(

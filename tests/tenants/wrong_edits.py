@@ -244,6 +244,9 @@ ADDRESSES = [
     new("role held by another tenant", RoleAddress,
         lambda w: alias(w, "sales", holder=make.make_mailbox(w.b)),
         "holder", "Choose a mailbox of the same tenant."),
+    new("line break", SubaddressRule,
+        lambda w: {"address": make.make_alias(w.domain, "x"), "detail": "a\nroot@a.example b"},
+        "detail", "Take out line breaks and other control characters."),
     new("second rule", SubaddressRule, second_rule,
         "detail", "The address has a rule for this detail already."),
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from tenants.imports import exporting, stored
 from tenants.imports.exporting import OF_TENANT, export, formats_for, rows_of_tenant
 from tenants.imports.postfix_maps import print_recipient, print_virtual
 from tenants.imports.reading import Format, read
-from tenants.imports.rows import Kind
+from tenants.imports.rows import Kind, Row
 from tenants.imports.stored import stream
 from tenants.imports.values import print_moment
 from tenants.jobs import importing
@@ -98,6 +98,17 @@ def test_a_map_says_what_postfix_can_do(world: World) -> None:
         "Plain@a.example Jo@store.example\n"
         '# "quo ted"@a.example: inbox\n'
     )
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r", "\x85", "\u2028"])
+def test_a_comment_of_a_map_ends_on_its_line(ending: str) -> None:
+    rules = (f'"x{ending}root@a.example evil@far.test": refuse',)
+    values = {"targets": ("forward y@far.test",), "enabled": True, "rules": rules}
+    row = Row(1, Kind.ALIAS, "x@a.example", values)
+
+    lines = print_virtual(row, now=timezone.now()).splitlines()
+
+    assert [line[:13] for line in lines] == ["# x@a.example", "x@a.example y"]
 
 
 def test_a_map_says_what_postfix_leaves_out(world: World) -> None:
