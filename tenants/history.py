@@ -21,6 +21,7 @@ from tenants.models import (
     AccountGroup,
     Address,
     Domain,
+    DomainCheck,
     Forewarning,
     SubaddressRule,
     Target,
@@ -81,8 +82,8 @@ class Source:
 def sources_of(model: type[models.Model], pk: Any) -> list[Source]:
     """The events of one row; of an address also those of its targets and subaddress rules.
 
-    Of a domain, those of notices to its owners. Of a user, what opens the panel: flags and groups,
-    a role among them.
+    Of a domain, those of notices to its owners and of its records in DNS. Of a user, what opens the
+    panel: flags and groups, a role among them.
     """
     concrete: Any = model._meta.concrete_model
     if concrete is User:
@@ -99,8 +100,8 @@ def sources_of(model: type[models.Model], pk: Any) -> list[Source]:
         rule_ids = rules.objects.filter(address_id=pk).values_list("pgh_obj_id", flat=True)
         sources.append(Source(targets, Q(rule_id__in=set(rule_ids))))
     if concrete is Domain:
-        told: Any = Forewarning.pgh_event_model  # type: ignore[attr-defined]
-        sources.append(Source(told, Q(domain_id=pk)))
+        seen: tuple[Any, ...] = (Forewarning, DomainCheck)
+        sources += [Source(each.pgh_event_model, Q(domain_id=pk)) for each in seen]
     if concrete is SubaddressRule:
         sources.append(Source(Target.pgh_event_model, Q(rule_id=pk)))  # type: ignore[attr-defined]
     return sources
@@ -295,6 +296,8 @@ class _Names:
         """A few words for the row an event is about."""
         if group_id := getattr(event, "group_id", None):
             return str(self._rows[Group].get(group_id, f"#{group_id}"))
+        if record := getattr(event, "record_name", ""):
+            return f"{event.get_kind_display()} of {record}"
         for name in ("key", "name", "username", "detail", "forward_to", "kind"):
             if value := getattr(event, name, ""):
                 return str(value)

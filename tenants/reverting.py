@@ -256,6 +256,8 @@ def _later_belonging(net: Net, edit: UUID) -> Any:
     """The last edit, but this one, of what belongs to a row."""
     for source in history.sources_of(net.model, net.pk)[1:]:
         rows: Any = source.events._default_manager.exclude(pgh_context=edit)
+        if not can_revert(rows.model.pgh_tracked_model):  # what was observed is nobody's work
+            continue
         later = rows.filter(source.belongs, pgh_created_at__gt=net.last.pgh_created_at)
         if event := later.select_related("pgh_context").order_by("-pgh_id").first():
             return event

@@ -365,6 +365,8 @@ def _standing(check: DomainCheck) -> Standing:
 def _note(check: DomainCheck, finding: Finding, standing: Standing, now: datetime) -> None:
     check.record_type, check.expected = finding.expected.rdtype, finding.expected.value
     check.state, check.found = finding.state, list(finding.found)
+    if finding.state is not State.UNKNOWN:
+        check.last_known = finding.state
     check.evidence = list(finding.evidence)
     check.advice, check.note = finding.advice, finding.note
     check.standing, check.since = standing.state, standing.since

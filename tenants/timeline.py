@@ -29,6 +29,7 @@ from tenants.models import (
     Target,
     Tenant,
 )
+from tenants.models.source import Source as MovedFrom
 from tenants.querysets import may_view
 
 EVENTS_A_PAGE = 50
@@ -37,7 +38,7 @@ MODELS: dict[str, type[Model]] = {
     model._meta.model_name or "": model
     for model in (
         *(Tenant, Membership, Domain, NextHop, Mailbox),
-        *(Address, SubaddressRule, Target, SendAsIdentity),
+        *(Address, SubaddressRule, Target, SendAsIdentity, MovedFrom),
     )
 }
 
@@ -108,7 +109,7 @@ def sources_of_tenant(tenant_id: int, user: Any = None) -> dict[str, Source]:
     own = Q(tenant_id=tenant_id)
     belongs: dict[type[Model], Q] = {
         Tenant: Q(pgh_obj_id=tenant_id),
-        **dict.fromkeys((Membership, Domain, NextHop, Mailbox), own),
+        **dict.fromkeys((Membership, Domain, NextHop, Mailbox, MovedFrom), own),
         Address: Q(**of_address),
         SubaddressRule: Q(Exists(addresses)),
         Target: Q(Exists(addresses)) | ruled,

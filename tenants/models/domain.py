@@ -4,6 +4,7 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
+import pgtrigger
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
@@ -17,7 +18,7 @@ from gateway.routing.address import DELIMITER_ALPHABET, to_u_label
 from gateway.routing.facts import DomainState
 from tenants.clock import database_now
 from tenants.models.fields import Ruled, normalise_domain, validate_pattern
-from tenants.models.history import tracked
+from tenants.models.history import tracked, tracked_in
 from tenants.models.tenant import Tenant
 from tenants.querysets import RECEIVING, DomainQuerySet, TenantQuerySet, by_code_point
 
@@ -234,8 +235,24 @@ class Domain(Ruled):
             raise ValidationError({"smarthost": "Choose a next hop of the same tenant."})
 
 
+# What cannot be told changes nothing, and is no event: nor is what is found the same after it.
+WAS_KNOWN = ~pgtrigger.Q(old__state="unknown")
+FOUND_ANEW = ~pgtrigger.Q(new__state="unknown") & (
+    (WAS_KNOWN & pgtrigger.Q(new__state__df=pgtrigger.F("old__state")))
+    | (~WAS_KNOWN & pgtrigger.Q(new__state__df=pgtrigger.F("old__last_known")))
+)
+EXPECTED_ANEW = pgtrigger.Q(new__expected__df=pgtrigger.F("old__expected"))
+
+
+@tracked_in(
+    *("domain", "kind", "record_name", "record_type", "expected", "state", "found"),
+    when=FOUND_ANEW | EXPECTED_ANEW,
+)
 class DomainCheck(Ruled):
-    """What DNS said about one kind of record of a domain, and since when it has said so."""
+    """What DNS said about one record of a domain, and since when it has said so.
+
+    Its history holds what was found or expected otherwise than before, not each look.
+    """
 
     class Kind(models.TextChoices):
         OWNERSHIP = "ownership", "ownership TXT"
@@ -279,6 +296,14 @@ class DomainCheck(Ruled):
         default=State.UNKNOWN,
         editable=False,
         help_text="The last state that was not unknown; since and times in row are about it.",
+    )
+    last_known = models.CharField(
+        max_length=16,
+        choices=State,
+        default=State.UNKNOWN,
+        db_default=State.UNKNOWN,
+        editable=False,
+        help_text="The last state of this very record that was not unknown.",
     )
     unknown_times = models.PositiveIntegerField(
         default=0, help_text="Checks since then that could not tell."

@@ -30,6 +30,26 @@ def tracked_by(*indexes: models.Index) -> Callable[[Model], Model]:
     return track
 
 
+def tracked_in(*fields: str, when: pgtrigger.Condition | None = None) -> Callable[[Model], Model]:
+    """As `tracked`, for a model of which these fields alone are worth an event.
+
+    An update leaves one where any of them changed, or where `when` holds of the row's old and new
+    values.
+    """
+
+    def track(model: Model) -> Model:
+        decorated: Model = pghistory.track(
+            *_trackers(when),
+            fields=list(fields),
+            model_name=f"{model.__name__}Event",
+            obj_field=pghistory.ObjForeignKey(related_name="events"),
+            level=pgtrigger.Statement,
+        )(model)
+        return decorated
+
+    return track
+
+
 def tracked_elsewhere(*, fields: Sequence[str] | None = None) -> Callable[[Model], Model]:
     """As `tracked`, for a proxy of another app's model; the events are kept in this one.
 
@@ -49,5 +69,6 @@ def tracked_elsewhere(*, fields: Sequence[str] | None = None) -> Callable[[Model
     return track
 
 
-def _trackers() -> tuple[pghistory.Tracker, ...]:
-    return (pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent())
+def _trackers(when: pgtrigger.Condition | None = None) -> tuple[pghistory.Tracker, ...]:
+    updates = pghistory.UpdateEvent(condition=when) if when else pghistory.UpdateEvent()
+    return (pghistory.InsertEvent(), updates, pghistory.DeleteEvent())

@@ -5,11 +5,13 @@ from django.db import models
 from django.urls import reverse
 
 from tenants.models.fields import Ruled
+from tenants.models.history import tracked_in
 from tenants.models.mailbox import NextHop
 from tenants.models.tenant import Tenant
 from tenants.querysets import TenantQuerySet
 
 
+@tracked_in("tenant", "product", "name", "next_hop", "domains")
 class Source(Ruled):
     """A source is what another product's tables said when they were read: it is moved in from, and
     asked by shadow mode. Passwords and quotas are never read.

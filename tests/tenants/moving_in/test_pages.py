@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from tenants import jobs, tasks
+from tenants import jobs, tasks, timeline
 from tenants.admin import source as source_admin
 from tenants.admin import source_form
 from tenants.jobs import sources
@@ -297,6 +297,19 @@ def test_a_report_lists_each_difference_with_a_link_to_explain(
     assert "nag@python.example" in bounces
     assert "passed.example" not in bounces.partition("differences-heading")[2]
     assert "15 recipients, 3 treated differently" in client.get(f"{page}change/").content.decode()
+
+
+def test_who_read_and_deleted_a_source_stands_in_its_tenant_s_history(
+    client: Client, world: World
+) -> None:
+    source = make_source(world, "modoboa")
+    assert "created" in client.get(url_of(Source, "history", source.pk)).content.decode()
+    client.post(url_of(Source, "delete", source.pk), {"post": "yes"})
+    edits = timeline.read(world.a.pk, timeline.Wanted(model="source")).edits
+    assert [(each.actor, row.verb) for each in edits for row in each.rows] == [
+        ("ops", "deleted"),
+        ("test", "created"),
+    ]
 
 
 def test_a_file_without_an_address_is_told(client: Client, world: World) -> None:
