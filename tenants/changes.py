@@ -9,6 +9,7 @@ changed meanwhile stands, and only what its author changed is written (tenants/m
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -18,11 +19,14 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.db import IntegrityError, connection, models, transaction
 
-from tenants import meanwhile, needing
+from tenants import identities, loops, meanwhile, needing
 from tenants.lock import TENANT
+from tenants.models import Address, SendAsIdentity
 from tenants.models.fields import Ruled
 
 Row = TypeVar("Row", bound=Ruled)
+# Keys of addresses whose mail may go elsewhere by the edit that is under way.
+_touched: ContextVar[set[str]] = ContextVar("touched")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,9 @@ def attributed(actor: Actor, *, reason: str = "") -> Iterator[UUID]:
         with connection.cursor() as cursor:
             # Carries the context, so that a COPY after it has it too; a SELECT would not.
             cursor.execute("VALUES (1)")
-        yield edit.id
+        with _gathering() as touched:
+            yield edit.id
+            _put_back(touched)
 
 
 def save(
@@ -116,9 +122,39 @@ def save_all(
                 meanwhile.merge(row, stored, only=only)
             row.full_clean()
             _write(row, only)
+            _look_around(row, stored)
             _require_visible(row, actor)
             saved.append(row)
     return saved
+
+
+def _look_around(row: Ruled, stored: dict[str, Any] | None) -> None:
+    """What a saved row does to mail beyond itself: asked of the rows as they stand now."""
+    loops.require_none_after_save(row, stored)
+    if isinstance(row, SendAsIdentity):
+        identities.require_right(row, stored)
+    _touched.get(set()).update(identities.touched_by(row, stored))
+
+
+@contextmanager
+def _gathering() -> Iterator[set[str]]:
+    """What is touched inside, for the outermost; an inner one leaves it to that one."""
+    if _touched.get(None) is not None:
+        yield set()
+        return
+    gathered: set[str] = set()
+    token = _touched.set(gathered)
+    try:
+        yield gathered
+    finally:
+        _touched.reset(token)
+
+
+def _put_back(touched: set[str]) -> None:
+    """Identities that lost their route with this edit are pending again, and say why."""
+    if touched and (lost := identities.lost_by(touched)):
+        rows = SendAsIdentity._base_manager.filter(pk__in=lost)
+        rows.update(state=SendAsIdentity.State.PENDING, doubt=identities.LOST)
 
 
 def _is_new(row: models.Model) -> bool:
@@ -144,7 +180,9 @@ def delete(row: models.Model, *, actor: Actor, reason: str = "") -> None:
             row.as_read = stored or {}
             row.check_deletion()
         needing.require_unneeded(row)
+        _touched.get(set()).update(identities.touched_by(row))
         row.delete()
+        loops.require_none_after_delete(row)
 
 
 def update(rows: "models.QuerySet[Any]", *, actor: Actor, reason: str = "", **values: Any) -> int:
@@ -159,6 +197,9 @@ def update(rows: "models.QuerySet[Any]", *, actor: Actor, reason: str = "", **va
         keys = list(base.filter(pk__in=rows.order_by().values("pk")).values_list("pk", flat=True))
         _require_all_visible(rows.model, keys, actor)
         count: int = base.filter(pk__in=keys).update(**values)
+        if issubclass(rows.model, Address):
+            touched = base.filter(pk__in=keys).values_list("key", flat=True)
+            _touched.get(set()).update(touched)
         _require_all_visible(rows.model, keys, actor)
         return count
 

@@ -69,8 +69,10 @@ def forwarders(addresses: Iterable[Address], *, ending: Any = frozenset()) -> di
     return {rows[key].pk: _told(of, tenants[rows[key].domain_id]) for key, of in found.items()}
 
 
-def forwards_to(keys: Collection[str], *, of: Any) -> list[Forward]:
-    """Forwards that arrive at these keys, also by a detail, of the addresses `of`; COUNTED of them.
+def forwards_to(
+    keys: Collection[str], *, of: Any = None, most: int | None = COUNTED
+) -> list[Forward]:
+    """Forwards that arrive at these keys, also by a detail; at most so many, of the addresses `of`.
 
     One to the address itself is none. Three queries.
     """
@@ -81,11 +83,13 @@ def forwards_to(keys: Collection[str], *, of: Any) -> list[Forward]:
         return []
     address = {"key": Coalesce("address__key", "rule__address__key")}
     tenant = Coalesce("address__domain__tenant", "rule__address__domain__tenant")
-    rows = Target.objects.with_origin().forwarding_to(served, delimiters).filter(origin_id__in=of)
+    rows = Target.objects.with_origin().forwarding_to(served, delimiters)
+    if of is not None:
+        rows = rows.filter(origin_id__in=of)
     columns = rows.annotate(**address, tenant=tenant).values_list(
         "forward_key", "origin_id", "key", "tenant"
     )
-    found = list(columns.order_by("key", "forward_key")[:COUNTED])
+    found = list(columns.order_by("key", "forward_key")[:most])
     landing = _landings({forward for forward, *_ in found}, served, delimiters)
     return [
         Forward(landing[forward], *rest)

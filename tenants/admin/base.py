@@ -283,7 +283,8 @@ class PanelAdmin(AttributedAdmin):
     ) -> None:
         formset.save(commit=False)
         for row in formset.deleted_objects:
-            changes.delete(row, actor=actor_of(request), reason=reason_of(request))
+            with refusals_at(form.prefix):
+                changes.delete(row, actor=actor_of(request), reason=reason_of(request))
         changed = {id(row) for row, _ in formset.changed_objects}
         changed |= {id(row) for row in formset.new_objects}
         for row_form in formset.forms:

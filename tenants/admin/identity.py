@@ -28,10 +28,11 @@ class SendAsIdentityAdmin(PanelAdmin):
     search_fields = ("key__startswith",)
     autocomplete_fields = ("mailbox", "granted_by")
     fixed_fields = ("mailbox",)
+    readonly_fields = ("doubt",)
     empty_hint = "An identity lets a mailbox send as an address that delivers to it."
     fieldsets = (
         (None, {"fields": ("mailbox", "address")}),
-        ("State", {"fields": ("state", "granted_by", "expires_at")}),
+        ("State", {"fields": ("state", "doubt", "granted_by", "expires_at")}),
     )
 
     @display(description="tenant", ordering="mailbox__tenant__name")

@@ -32,11 +32,19 @@ class Spot:
         row_key = self.row.key if self.row else self.address.key
         return row_key, self.rule.detail if self.rule and is_own else None
 
+    @property
+    def is_off(self) -> bool:
+        """Whether it takes no mail for now: whoever switches it on may find no loop there."""
+        is_role = self.address.folded_local_part in EXEMPT_ROLES
+        row = self.row
+        return row is not None and not is_role and not (row.enabled and not row.is_expired)
+
     def targets(self) -> list[tuple[str, str]]:
-        """Kind and key of what is delivered to there, in order; empty where nothing receives."""
+        """Kind and key of each place in order, as if it were on; none where nothing receives."""
         held = [("holder", "")]
-        if self.row is None or not self.row.enabled or self.row.is_expired:
-            return held if self.address.folded_local_part in EXEMPT_ROLES else []
+        is_role = self.address.folded_local_part in EXEMPT_ROLES
+        if self.row is None or (is_role and not (self.row.enabled and not self.row.is_expired)):
+            return held if is_role else []
         if self.rule is not None and self.rule.action == RuleAction.REFUSE:
             return []
         if self.rule is not None and self.rule.action == RuleAction.RETARGET:
@@ -96,9 +104,9 @@ def _reaches(search: Search, spot: Spot, path: tuple[str, ...]) -> bool:
     search.seen.add(spot.node)
     # All are followed: that one reaches something does not make another's loop right.
     reached = [_target_reaches(search, *target, path) for target in spot.targets()]
-    if not reached:
+    if spot.is_off or not reached:
         search.dead = search.dead or path
-    return any(reached)
+    return any(reached) and not spot.is_off
 
 
 def _target_reaches(search: Search, kind: str, key: str, path: tuple[str, ...]) -> bool:

@@ -1,26 +1,23 @@
 """SendAsIdentity: which mailbox may send as which address."""
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
-from gateway.routing.address import Address as ParsedAddress
-from tenants.models.address import Address
-from tenants.models.domain import Domain
 from tenants.models.fields import Ruled, parse_address
 from tenants.models.history import tracked
 from tenants.models.mailbox import Mailbox
-from tenants.models.tenant import Membership
-from tenants.querysets import RECEIVING, TenantQuerySet
+from tenants.querysets import IdentityQuerySet
 
 
 @tracked
 class SendAsIdentity(Ruled):
     """A mailbox may send as an address that routes to it, or on a verified domain by a grant.
 
-    An address with a verified identity also takes bounces where a sender list stands.
+    What an address routes to is resolved as for mail, so tenants.identities asks, when an identity
+    is saved and when a route changes. An address with a verified identity also takes bounces where
+    a sender list stands.
     """
 
     class State(models.TextChoices):
@@ -41,9 +38,18 @@ class SendAsIdentity(Ruled):
         help_text="The owner who grants it, where the address does not route to the mailbox.",
     )
     expires_at = models.DateTimeField(null=True, blank=True)
+    doubt = models.CharField(
+        "why it is pending again",
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="What was found when it lost its state; verify it anew once that is mended.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = TenantQuerySet.as_manager()
+    objects = IdentityQuerySet.as_manager()
     tenant_path = "mailbox__tenant"
 
     class Meta:
@@ -77,23 +83,5 @@ class SendAsIdentity(Ruled):
             return
         parsed = parse_address(self.address, "address")
         self.address, self.key = str(parsed), parsed.key
-        if not (self._routes_to_mailbox() or self._is_granted(parsed)):
-            raise ValidationError(
-                {
-                    "address": "A mailbox may send as an address that delivers to it, or as one on "
-                    "a verified domain of its tenant when an owner grants it."
-                }
-            )
-
-    def _routes_to_mailbox(self) -> bool:
-        addresses = Address.objects.filter(key=self.key, domain__tenant=self.mailbox.tenant_id)
-        to_mailbox = Q(targets__mailbox=self.mailbox_id) | Q(holder=self.mailbox_id)
-        return addresses.filter(to_mailbox, domain__state__in=RECEIVING).exists()
-
-    def _is_granted(self, address: ParsedAddress) -> bool:
-        tenant_id = self.mailbox.tenant_id
-        owned = Domain.objects.receiving().filter(name=address.domain, tenant=tenant_id)
-        owners = Membership.objects.filter(
-            tenant=tenant_id, user=self.granted_by_id, role=Membership.Role.OWNER
-        )
-        return self.granted_by_id is not None and owned.exists() and owners.exists()
+        if self.state != self.State.PENDING:
+            self.doubt = ""
