@@ -31,7 +31,9 @@ from tenants.octets import print_octets
 NEWEST = 300
 VERBS = {"insert": "created", "update": "changed", "delete": "deleted"}
 PARENTS = ("address", "rule")
-SILENT = frozenset({"id", "created_at", "key", "forward_key", "options", "u_label", "state_since"})
+SILENT = frozenset(
+    {"id", "created_at", "key", "forward_key", "options", "u_label", "skeleton", "state_since"}
+)
 
 
 @dataclass(frozen=True, slots=True)

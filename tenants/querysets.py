@@ -16,6 +16,7 @@ from django.db.models.functions import Coalesce, Collate, Now
 from django.db.models.lookups import Exact, GreaterThanOrEqual, LessThan
 
 from gateway.routing.facts import AddressKind, DomainState
+from tenants.lookalikes import skeleton
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -82,6 +83,12 @@ class DomainQuerySet(TenantQuerySet):
     def receiving(self) -> Self:
         """Verified domains: active, or degraded by DNS trouble."""
         return self.filter(state__in=RECEIVING)
+
+    def looking_like(self, name: str) -> Self:
+        """Other domains that people may take this name, or what it is below, for."""
+        labels = name.split(".")
+        parents = [".".join(labels[start:]) for start in range(max(1, len(labels) - 1))]
+        return self.filter(skeleton__in=map(skeleton, parents)).exclude(u_label__in=parents)
 
     def in_trouble(self) -> Self:
         """Degraded, or on the way there: a record that they need is missing at the moment."""

@@ -230,10 +230,12 @@ def claim_domain(
     *,
     actor: Actor,
     environment: str = "production",
+    may_look_alike: bool = False,
     reason: str = "claimed",
 ) -> Domain:
     """A claim that waits for DNS to prove it; others may claim the same name meanwhile."""
     domain = Domain(tenant=tenant, name=name, environment=environment)
+    domain.may_look_alike = may_look_alike
     return changes.save(domain, actor=actor, reason=reason)
 
 
@@ -390,7 +392,7 @@ def _move(domain: Domain, state: str, reason: str, actor: Actor) -> str:
         return ""
     domain.state = str(state)
     try:
-        fields = (*STATE, "verified_at")
+        fields = (*STATE, "verified_at", "skeleton")
         changes.save(domain, actor=actor, reason=reason, update_fields=fields)
     except ValidationError as error:
         domain.state = before

@@ -20,6 +20,7 @@ from tenants.admin.check_now import check_now
 from tenants.admin.deeds import RELAY, ROLE_HOLDER
 from tenants.admin.exports import ExportMixin
 from tenants.admin.filters import EnvironmentFilter, TroubleFilter
+from tenants.admin.forms import PanelForm
 from tenants.admin.records import records_of
 from tenants.admin.trouble import outlook_of, trouble_of
 from tenants.dns import zone_file
@@ -28,6 +29,7 @@ from tenants.golive import checklist, read_facts
 from tenants.models import Domain
 
 SHOWN_FOREWARNINGS = 5
+NO_REASON = "Say why this name may look like another: it stands in the history."
 STATE_COLOURS = {
     Domain.State.PENDING: "info",
     Domain.State.ACTIVE: "success",
@@ -36,8 +38,20 @@ STATE_COLOURS = {
 }
 
 
+class DomainForm(PanelForm):
+    """A name that looks like another passes for a reason alone."""
+
+    def clean(self) -> Any:
+        data = super().clean() or self.cleaned_data
+        is_let_pass = "may_look_alike" in self.changed_data and data["may_look_alike"]
+        if is_let_pass and not data.get("change_reason"):
+            self.add_error("change_reason", NO_REASON)
+        return data
+
+
 @admin.register(Domain)
 class DomainAdmin(ExportMixin, PanelAdmin):
+    form = DomainForm
     list_display = (
         "shown",
         "tenant",
@@ -78,9 +92,10 @@ class DomainAdmin(ExportMixin, PanelAdmin):
             },
         ),
         ("Where mail goes", {"fields": ("default_role_holder", "smarthost")}),
+        ("What it looks like", {"fields": ("may_look_alike",)}),
     )
     # A claim says what and for whom; the rest is decided on the domain's page.
-    add_fieldsets = ((None, {"fields": ("tenant", "name", "environment")}),)
+    add_fieldsets = ((None, {"fields": ("tenant", "name", "environment", "may_look_alike")}),)
 
     def save_model(self, request: HttpRequest, obj: Domain, form: Any, change: Any) -> None:
         """A new domain is a claim."""
@@ -92,6 +107,7 @@ class DomainAdmin(ExportMixin, PanelAdmin):
                 obj.tenant,
                 obj.name,
                 environment=obj.environment,
+                may_look_alike=obj.may_look_alike,
                 actor=actor_of(request),
                 reason=reason_of(request) or "claimed",
             )

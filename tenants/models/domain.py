@@ -17,6 +17,7 @@ from django.utils import timezone
 from gateway.routing.address import DELIMITER_ALPHABET, to_u_label
 from gateway.routing.facts import DomainState
 from tenants.clock import database_now
+from tenants.lookalikes import mixed_scripts, skeleton
 from tenants.models.fields import Ruled, normalise_domain, validate_pattern
 from tenants.models.history import tracked, tracked_in
 from tenants.models.tenant import Tenant
@@ -30,6 +31,14 @@ NOT_RELEASED = (
 VERIFIED = "{name} was verified: release it instead, which keeps its mail from others for 30 days."
 IN_QUARANTINE = (
     "{name} was given up lately. It can be deleted from {until:%Y-%m-%d}, when others may have it."
+)
+MIXED = (
+    "“{label}” mixes letters of {scripts}, by which it may pass for another name: write it in one "
+    "script."
+)
+LOOKS_LIKE = (
+    "{name} looks like {other}, which another tenant has verified: people could not tell whose "
+    "mail is whose."
 )
 
 
@@ -65,6 +74,22 @@ class Domain(Ruled):
         help_text="Stored as A-label: bücher.example is xn--bcher-kva.example.",
     )
     u_label = models.CharField("as people read it", max_length=255, blank=True, editable=False)
+    skeleton = models.CharField(
+        "what it looks like",
+        max_length=1020,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Equal for names that people cannot tell apart (Unicode TR39).",
+    )
+    may_look_alike = models.BooleanField(
+        "may look like another domain",
+        default=False,
+        db_default=False,
+        help_text="Lets a name pass that looks like another tenant's domain or mixes scripts, "
+        "once you know who asks for it. Say why.",
+    )
     environment = models.CharField(
         max_length=40,
         default="production",
@@ -129,6 +154,9 @@ class Domain(Ruled):
         indexes = [
             models.Index(by_code_point("name"), "id", name="domain_by_name"),
             models.Index(by_code_point("u_label"), "id", name="domain_by_u_label"),
+            models.Index(
+                fields=["skeleton"], condition=Q(state__in=RECEIVING), name="domain_by_look"
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -161,7 +189,9 @@ class Domain(Ruled):
         super().clean()
         self.name = normalise_domain(self.name, "name")
         self.u_label = to_u_label(self.name)
+        self.skeleton = skeleton(self.u_label)
         self._check_name()
+        self._check_looks()
         self._check_state()
         self._check_limit()
         self._check_holder()
@@ -172,6 +202,20 @@ class Domain(Ruled):
         self.require_kept("tenant", "A domain keeps its tenant; release it and claim anew.")
         if self.name == settings.BOUNCE_DOMAIN:
             raise ValidationError({"name": "The installation uses this domain for bounces."})
+
+    def _check_looks(self) -> None:
+        """Of a new claim, and once more when it is first verified: others were so meanwhile."""
+        is_first = self.is_receiving and not self.verified_at
+        if self.may_look_alike or not (self._state.adding or is_first):
+            return
+        for label in self.u_label.split("."):
+            if scripts := mixed_scripts(label):
+                raise ValidationError(
+                    {"name": MIXED.format(label=label, scripts=" and ".join(scripts))}
+                )
+        others = Domain.objects.receiving().exclude(tenant=self.tenant_id)
+        if (other := others.looking_like(self.u_label).first()) is not None:
+            raise ValidationError({"name": LOOKS_LIKE.format(name=self.u_label, other=other)})
 
     def check_deletion(self) -> None:
         """Nobody gets around the quarantine by deleting what stands for it."""
