@@ -70,18 +70,23 @@ WITH gone AS (
     UPDATE gateway_message m SET purged_at = now() WHERE m.id = ANY(%(ids)s) AND NOT {_OPEN}
     RETURNING id, size_octets
 ), freed AS (
-    SELECT 'stored:tenant:' || tenant_id AS key, sum(size_octets) AS octets
+    SELECT 'stored:tenant:' || tenant_id AS key, tenant_id, sum(size_octets) AS octets
     FROM (
         SELECT DISTINCT g.id, g.size_octets, r.tenant_id
         FROM gone g JOIN gateway_routingrecord r ON r.message_id = g.id
         WHERE r.tenant_id IS NOT NULL
     ) AS once GROUP BY tenant_id
 ), locked AS (
-    SELECT c.key, freed.octets FROM gateway_counter c JOIN freed USING (key)
+    SELECT c.key, freed.tenant_id, freed.octets FROM gateway_counter c JOIN freed USING (key)
     ORDER BY c.key COLLATE "C" FOR UPDATE OF c
 ), counted AS (
     UPDATE gateway_counter c
-    SET total = greatest(c.total - locked.octets, 0), full_since = NULL
+    SET total = greatest(c.total - locked.octets, 0),
+        full_since = CASE WHEN c.total - locked.octets >= (
+            SELECT coalesce(n.stored_octets, p.stored_octets)
+            FROM tenants_tenant n JOIN tenants_plan p ON p.id = n.plan_id
+            WHERE n.id = locked.tenant_id
+        ) THEN c.full_since END
     FROM locked WHERE c.key = locked.key
 )
 SELECT count(*) FROM gone

@@ -4,13 +4,14 @@ The shell locks the counters' rows, hands their values in, and writes the change
 One unit of a rate is one stored recipient; storage counts a message's octets once per tenant.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.routing.decision import Take
+from gateway.routing.policy import storage_reply
 from gateway.routing.replies import Reply
 from gateway.routing.window import RollingHour
 
@@ -32,7 +33,7 @@ class Ledger:
         self._tallies = dict(tallies)
         self.changed: dict[str, Tally] = {}
 
-    def admit(self, takes: Iterable[Take], octets: int) -> Reply | None:
+    def admit(self, takes: Sequence[Take], octets: int) -> Reply | None:
         """Charge a message, or charge nothing and return the reply of the first full counter."""
         charged: dict[str, Tally] = {}
         for take in takes:
@@ -45,8 +46,7 @@ class Ledger:
             else:
                 after = self._count(known or self._current(take.counter), take.limit)
             if after is None:
-                self._mark_full(take)
-                return take.reply
+                return self._refuse(take, takes)
             charged[take.counter] = after
         self._tallies.update(charged)
         self.changed.update(charged)
@@ -72,9 +72,16 @@ class Ledger:
         full_since = (tally.full_since or self.now) if total == take.limit else None
         return replace(tally, total=total, full_since=full_since)
 
-    def _mark_full(self, take: Take) -> None:
-        """Remember since when a storage has been refusing: after days the reply is permanent."""
+    def _refuse(self, take: Take, takes: Sequence[Take]) -> Reply:
+        """The reply of a full counter; a storage's is permanent after days of it.
+
+        It stays temporary for a message that others who have room would lose with it.
+        """
+        if not take.is_storage:
+            return take.reply
         tally = self._current(take.counter)
-        if take.is_storage and tally.full_since is None:
+        if tally.full_since is None:
             marked = replace(tally, full_since=self.now)
             self._tallies[take.counter] = self.changed[take.counter] = marked
+        is_alone = all(each.counter == take.counter for each in takes if each.is_storage)
+        return storage_reply(tally.full_since, now=self.now) if is_alone else take.reply

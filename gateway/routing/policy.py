@@ -3,13 +3,13 @@
 Order and exemptions are resolve()'s business. Limits counted here are peeked at; DATA takes them.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import re2
 
 from gateway.routing import replies
 from gateway.routing.address import Address
-from gateway.routing.facts import Domain, Facts, HostedAddress, Session, Tenant, TenantState, Usage
+from gateway.routing.facts import Domain, Facts, HostedAddress, Session, Tenant, TenantState
 from gateway.routing.replies import Reply
 
 SUSPENSION_GRACE = timedelta(hours=72)
@@ -125,11 +125,11 @@ def check_quota(tenant: Tenant, facts: Facts) -> Reply | None:
     stored = facts.usage_of(storage_counter(tenant.id))
     ceiling = tenant.stored_octets_limit
     if ceiling is not None and stored.total >= ceiling:
-        return storage_reply(stored, facts)
+        return storage_reply(stored.full_since, now=facts.now)
     return None
 
 
-def storage_reply(stored: Usage, facts: Facts) -> Reply:
+def storage_reply(full_since: datetime | None, *, now: datetime) -> Reply:
     """Temporary at first, permanent once the storage has been full for days."""
-    full_for_days = stored.full_since is not None and facts.now - stored.full_since >= STORAGE_GRACE
+    full_for_days = full_since is not None and now - full_since >= STORAGE_GRACE
     return replies.STORAGE_FULL_LONG if full_for_days else replies.STORAGE_FULL

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -68,6 +69,25 @@ def test_full_storage_remembers_since_when():
     assert ledger.changed[STORAGE.counter] == Tally(
         RollingHour().at(MINUTE), total=90, full_since=NOW
     )
+
+
+FULL_FOR_DAYS = Tally(total=99, full_since=NOW - timedelta(days=4))
+OTHERS = Take("stored:tenant:2", 100, replies.STORAGE_FULL, is_storage=True)
+
+
+@pytest.mark.parametrize(
+    ("takes", "tally", "reply"),
+    [
+        ([STORAGE], FULL_FOR_DAYS, replies.STORAGE_FULL_LONG),
+        ([RATE, STORAGE], FULL_FOR_DAYS, replies.STORAGE_FULL_LONG),
+        ([STORAGE], Tally(total=99, full_since=NOW - timedelta(days=2)), replies.STORAGE_FULL),
+        ([STORAGE, OTHERS], FULL_FOR_DAYS, replies.STORAGE_FULL),
+    ],
+    ids=["for days", "beside a rate", "not yet", "others have room"],
+)
+def test_storage_that_is_full_for_days_refuses_for_good(takes, tally, reply):
+    """A storage stands just below its limit then: what comes no longer fits."""
+    assert Ledger({STORAGE.counter: tally}, now=NOW).admit(takes, 5) is reply
 
 
 def test_mail_without_a_limit_leaves_full_storage_full():
