@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from gateway.delivery.fair import FairQueue
 from gateway.delivery.outages import News
 from gateway.delivery.queue import ROOM, Claimed, Turn
+from gateway.delivery.room import Room
 from gateway.delivery.routes import place
 from gateway.delivery.server import Server
 from gateway.transports import Outcome, Result
@@ -47,13 +48,13 @@ class Owner:
     """Whom a lane works for: it reads octets, and takes results and news of the hop.
 
     `may_send` returns once outcomes can be written, so that none is lost. Who reads octets, and
-    sends them, holds `large` meanwhile. `finish` gets the job, an outcome for each delivery (None:
-    it was not tried), and when the try began.
+    sends them, takes room for them in `large` meanwhile. `finish` gets the job, an outcome for each
+    delivery (None: it was not tried), and when the try began.
     """
 
     may_send: Callable[[], Awaitable[object]]
     read: Callable[[Claimed], Awaitable[bytes | None]]
-    large: asyncio.Semaphore
+    large: Room
     finish: Callable[[Job, list[Outcome] | None, float], None]
     tell: Callable[[News], None]
 

@@ -8,7 +8,7 @@ shares the next.
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,16 +29,17 @@ from gateway.delivery import metrics, outages, queue
 from gateway.delivery.lane import Job, Lane, Owner
 from gateway.delivery.outages import News
 from gateway.delivery.queue import Claimed, Settlement, Turn
+from gateway.delivery.room import Room
 from gateway.delivery.routes import parcels
 from gateway.link import COPY_SECONDS
 from gateway.transports import Outcome
 
 BATCH = 200
 MOST_IN_FLIGHT = 2000
-# Bodies up to this are read together with the claim; larger ones when they are sent, few at once,
-# since each is in memory twice meanwhile.
+# Bodies up to this are read together with the claim; larger ones when they are sent, so many octets
+# at once, which are in memory twice meanwhile.
 SMALL_OCTETS = 64 * 1024
-LARGE_AT_ONCE = 8
+LARGE_OCTETS = 200_000_000
 POLL_SECONDS = 0.5
 # Between two claims that take less than a batch, and between two looks for deferred deliveries.
 PAUSE_SECONDS = 0.02
@@ -130,7 +131,7 @@ class Drain:
         self._has_finished = asyncio.Event()
         self._may_send = asyncio.Event()
         self._may_send.set()
-        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._large = Room(LARGE_OCTETS)
         settler = asyncio.create_task(self._settle_all())
         try:
             await self._pump()
@@ -215,7 +216,7 @@ class Drain:
             self._eager_until = began + EAGER_SECONDS
         self._in_flight += len(claimed)
         start_by = began + _spare_seconds()
-        return [Job(each, bodies.get(each[0].body_id), start_by) for each in parcels(claimed)]
+        return [Job(each, _octets(each[0], bodies), start_by) for each in parcels(claimed)]
 
     def _lane(self, name: str) -> Lane:
         lane = self._lanes.get(name)
@@ -323,6 +324,10 @@ def _read_ahead(claimed: Sequence[Claimed]) -> dict[UUID, bytes]:
     except Error as error:
         log.warning("bodies cannot be read together", error=str(error), count=len(claimed))
         return {}
+
+
+def _octets(claimed: Claimed, bodies: Mapping[UUID, bytes]) -> bytes | None:
+    return b"" if claimed.kind in WITHOUT_OCTETS else bodies.get(claimed.body_id)
 
 
 def _write(batch: Sequence[Finished], news: Sequence[News]) -> list[Finished]:

@@ -43,19 +43,19 @@ class Server:
                 await self._transport.close()
 
     async def _handle_in_turn(self, job: "Job") -> bool:
-        """A message whose octets are still to be read waits until few others are in memory."""
-        owner = self._lane.owner
+        """A message whose octets are still to be read waits until there is room for them."""
+        owner, lane, size = self._lane.owner, self._lane.name, job.first.size_octets
         if job.octets is not None:
             return await self._handle(job)
         try:
-            await owner.large.acquire()
+            await owner.large.take(lane, size)
         except asyncio.CancelledError:
             owner.finish(job, None, time.monotonic())
             raise
         try:
             return await self._handle(job)
         finally:
-            owner.large.release()
+            owner.large.leave(lane, size)
 
     async def _handle(self, job: "Job") -> bool:
         began = time.monotonic()

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
@@ -13,7 +14,8 @@ from gateway.delivery.queue import Settlement
 from gateway.delivery.server import Server
 from gateway.models import Delivery
 from tests.gateway import outbox
-from tests.gateway.sink import Sink
+from tests.gateway.sink import Sink, running
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("mail", "socket_enabled")
 State = Delivery.State
@@ -72,10 +74,13 @@ def test_words_that_cannot_be_stored_are_replaced_and_nothing_is_sent_again(
     assert len(sink.received) == 2
 
 
-def test_few_large_messages_are_in_memory_at_once(
+SIZE = pump.SMALL_OCTETS + 1
+
+
+def test_few_large_octets_are_in_memory_at_once(
     sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pump, "LARGE_AT_ONCE", 2)
+    monkeypatch.setattr(pump, "LARGE_OCTETS", 2 * SIZE)
     real, under_way, most = Server._send, 0, 0
 
     async def send(server, job):
@@ -89,9 +94,33 @@ def test_few_large_messages_are_in_memory_at_once(
             under_way -= 1
 
     monkeypatch.setattr(Server, "_send", send)
-    octets = b"x" * (pump.SMALL_OCTETS + 1)
     hops = [outbox.add_hop(sink.port) for _ in range(6)]
-    deliveries = [outbox.put(hop, octets=octets)[0] for hop in hops]
+    deliveries = [outbox.put(hop, octets=b"x" * SIZE)[0] for hop in hops]
     drain()
     assert outbox.states(deliveries) == [State.DELIVERED] * 6
     assert most == 2
+
+
+def test_hop_that_falls_silent_leaves_room_for_large_mail_to_others(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump, "LARGE_OCTETS", 8 * SIZE)
+    silent = outbox.add_hop(sink.port)
+    deliveries = [outbox.put(silent, octets=b"x" * SIZE)[0] for _ in range(22)]
+
+    def fall_silent(_server: object) -> str:
+        sink.script.hangs = len(sink.received) >= 11  # by now over ten connections
+        return "250 2.0.0 taken"
+
+    sink.script.at_data = fall_silent
+    with running(Sink()) as other, ThreadPoolExecutor(1) as pool:
+        done = pool.submit(drain)
+        wait_until(lambda: len(sink.received) >= 15)
+        [delivery] = outbox.put(outbox.add_hop(other.port), octets=b"x" * SIZE)
+        try:
+            wait_until(lambda: outbox.state(delivery) == State.DELIVERED, seconds=5)
+        finally:
+            sink.script.hangs = False
+            sink.go_on.set()
+            done.result()
+    assert outbox.states(deliveries) == [State.DELIVERED] * 22
