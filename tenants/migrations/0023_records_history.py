@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('pghistory', '0007_auto_20250421_0444'),
-        ('tenants', '0019_domains_by_u_label'),
+        ('tenants', '0022_domains_by_look'),
     ]
 
     operations = [
