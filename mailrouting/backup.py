@@ -169,8 +169,8 @@ def require_empty(url: str) -> int:
 
 
 def count_held(url: str) -> int:
-    """How many deliveries a restore has kept back."""
-    with psycopg.connect(url) as session:
+    """How many deliveries a restore has kept back. Raises BackupError."""
+    with _answering(url) as session:
         row = session.execute(HELD, [WAITED]).fetchone()
     return int(row[0]) if row else 0
 
@@ -187,7 +187,7 @@ def _count(session: "psycopg.Connection[Any]", table: str) -> int:
 
 
 def _compare(url: str, manifest: Manifest) -> None:
-    with psycopg.connect(url) as session:
+    with _answering(url) as session:
         found = count_rows(session)
     differing = sorted(name for name in manifest.rows if found.get(name) != manifest.rows[name])
     if differing:

@@ -25,6 +25,9 @@ from tenants.admin.paging import KeysetChangeList
 from tenants.models import SavedView
 from tenants.models.saved_view import normalise_query
 
+TYPED = "typed_view"
+NAME_KEPT = 200  # characters
+
 
 @dataclass(frozen=True, slots=True)
 class Tab:
@@ -80,6 +83,7 @@ class SavedViewsMixin:
             "view_query": query,
             "views_url": self._url("views"),
             "view_save_url": self._url("view_save"),
+            "typed_view": _take_typed(request, self.listed),
         }
 
     def save_view(self, request: HttpRequest) -> HttpResponse:
@@ -95,17 +99,22 @@ class SavedViewsMixin:
         if self._save(request, view):
             messages.success(request, f"The view “{view.name}” is saved.")
             return redirect(view)
+        _keep_typed(request, view)
         return redirect(f"{self._url('changelist')}?{normalise_query(view.query)}")
 
-    def views_page(self, request: HttpRequest) -> HttpResponse:
-        """All views of the list: one's own can be renamed, shared and deleted here."""
+    def views_page(self, request: HttpRequest, typed: SavedView | None = None) -> HttpResponse:
+        """All views of the list: one's own can be renamed, shared and deleted here.
+
+        One that was refused stands there as it was `typed`.
+        """
         self._require_view(request)
         views = SavedView.objects.visible_to(request.user).of_list(self.listed)
+        shown = [typed if view == typed else view for view in views.select_related("author")]
         context = {
             **self.admin_site.each_context(request),
             "title": f"Views of {self.opts.verbose_name_plural}",
             "opts": self.opts,
-            "views": [(view, self._told(request, view)) for view in views.select_related("author")],
+            "views": [(view, self._told(request, view)) for view in shown],
             "list_url": self._url("changelist"),
             "edit_name": f"admin:{self._name('view_edit')}",
             "delete_name": f"admin:{self._name('view_delete')}",
@@ -116,8 +125,9 @@ class SavedViewsMixin:
         view = self._own(request, pk)
         view.name = request.POST.get("name", "")
         view.is_shared = "is_shared" in request.POST
-        if self._save(request, view):
-            messages.success(request, f"The view “{view.name}” is changed.")
+        if not self._save(request, view):
+            return self.views_page(request, typed=view)
+        messages.success(request, f"The view “{view.name}” is changed.")
         return redirect(self._url("views"))
 
     def delete_view_of_list(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -201,3 +211,15 @@ def tabs(views: Iterable[SavedView], user_id: Any, query: str) -> list[Tab]:
         )
         for view in views
     ]
+
+
+def _keep_typed(request: HttpRequest, view: SavedView) -> None:
+    """What was typed and refused, for the list that comes next."""
+    typed = {"listed": view.listed, "name": view.name[:NAME_KEPT], "is_shared": view.is_shared}
+    request.session[TYPED] = typed
+
+
+def _take_typed(request: HttpRequest, listed: str) -> dict[str, Any]:
+    """What was refused of this list just now; empty where nothing was."""
+    typed: dict[str, Any] = request.session.pop(TYPED, {})
+    return typed if typed.get("listed") == listed else {}

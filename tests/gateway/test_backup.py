@@ -190,5 +190,18 @@ def test_backup_that_fails_leaves_no_folder(elsewhere: str, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_database_that_goes_away_is_said_in_a_sentence(made: Made, tmp_path: Path) -> None:
+    """Before anything is written, while rows are compared, and while what is held is counted."""
+    nowhere = f"postgresql:///nothing?host={tmp_path}"
+    steps = [
+        lambda: backup.restore(made.folder, nowhere, known_migrations(), silent),
+        lambda: backup._compare(nowhere, backup.read_manifest(made.folder)),
+        lambda: backup.count_held(nowhere),
+    ]
+    for step in steps:
+        with pytest.raises(BackupError, match="does not answer"):
+            step()
+
+
 def test_backup_is_closed_to_others(made: Made) -> None:
     assert made.folder.stat().st_mode & 0o077 == 0

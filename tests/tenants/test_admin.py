@@ -7,7 +7,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import ProtectedError
-from django.test import Client
+from django.template.loader import render_to_string
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.html import escape
@@ -419,6 +420,15 @@ def test_what_is_needed_by_many_is_told_by_the_first_and_their_number(
         changes.delete(box, actor=make.ACTOR)
     assert len(refused.value.protected_objects) == 50
     assert needing.print_names(refused.value).endswith(" and 23 more")
+
+
+def test_a_reason_that_was_typed_is_still_there_when_the_page_comes_back(
+    rf: RequestFactory,
+) -> None:
+    request = rf.post("/", {"change_reason": 'hop "1" burns'})
+    field = render_to_string("admin/panel/reason_field.html", request=request)
+    assert 'value="hop &quot;1&quot; burns"' in field
+    assert 'value=""' in render_to_string("admin/panel/reason_field.html", request=rf.get("/"))
 
 
 def test_a_deleted_row_keeps_its_history(client: Client, world: World) -> None:

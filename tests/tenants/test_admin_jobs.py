@@ -179,6 +179,7 @@ def test_what_needs_to_be_told_is_asked_for_and_checked_before(
         ({"kind": "forward", "forward_to": ""}, "Write the address to forward to."),
         ({"kind": "mailbox", "mailbox": "b@store.example"}, "No tenant of these rows has this"),
         ({"kind": "forward", "forward_to": "jo@"}, "form local-part@domain"),
+        ({"kind": "fax"}, "Select a valid choice"),
     ],
 )
 def test_a_target_that_is_none_is_told_at_its_field(

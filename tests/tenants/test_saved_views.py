@@ -77,6 +77,20 @@ def test_a_name_is_taken_once(client: Client, world: World) -> None:
     assert SavedView.objects.get().query == QUERY
 
 
+def test_what_was_typed_and_refused_stands_there_still(client: Client, world: World) -> None:
+    save(client, "First")
+    save(client, "Second")
+    save(client, "First", query="expiry=past", is_shared="on")
+    url = url_of(Alias, "changelist")
+    typed = client.get(url).context_data["typed_view"]
+    assert (typed["name"], typed["is_shared"]) == ("First", True)
+    assert client.get(url).context_data["typed_view"] == {}
+    second = SavedView.objects.get(name="Second")
+    page = client.post(url_of(Alias, "view_edit", second.pk), {"name": "First"}).content.decode()
+    assert "You have a view of this name for the list already." in page
+    assert page.count('value="First"') == 2
+
+
 @pytest.mark.parametrize("name", ["", "   "])
 def test_a_view_needs_a_name(client: Client, world: World, name: str) -> None:
     save(client, name)
