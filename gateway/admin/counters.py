@@ -4,7 +4,13 @@ from django.contrib import admin
 from django.utils import timezone
 from unfold.decorators import display
 
-from gateway.admin.filters import AnswerFilter, MinuteFilter, ReasonFilter, ServedFilter
+from gateway.admin.filters import (
+    AnswerFilter,
+    MinuteFilter,
+    ReasonFilter,
+    RefusedTenantFilter,
+    ServedFilter,
+)
 from gateway.models import Counter, RefusalCount
 from gateway.routing.window import RollingHour
 from tenants.admin.base import ReadOnlyAdmin
@@ -27,7 +33,7 @@ class CounterAdmin(ReadOnlyAdmin):
 @admin.register(RefusalCount)
 class RefusalCountAdmin(ReadOnlyAdmin):
     list_display = ("minute", "of_domain", "reason", "count")
-    list_filter = (ServedFilter, AnswerFilter, ReasonFilter, MinuteFilter)
+    list_filter = (ServedFilter, RefusedTenantFilter, AnswerFilter, ReasonFilter, MinuteFilter)
     search_fields = ("domain_name__startswith",)
     search_help_text = "Beginning of a domain"
     fields = ("minute", "of_domain", "reason", "count")

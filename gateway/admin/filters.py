@@ -20,7 +20,7 @@ from gateway.routing.address import fold
 from gateway.routing.replies import Reply
 from gateway.use import first_id
 from tenants.admin.filters import DomainEnvironmentFilter, EqualsFilter, StatesFilter
-from tenants.models import Domain, NextHop
+from tenants.models import Domain, NextHop, Tenant
 from tenants.models.target import kind_choices
 
 SPANS = {
@@ -30,6 +30,7 @@ SPANS = {
     "month": timedelta(days=30),
 }
 MOST_FOUND = 200
+TENANTS_OFFERED = 100
 LAST = "\U0010ffff"  # after every character
 NO_HOP = (("forward", "smarthost"), ("inbox", "stored inbox"), ("discard", "discard"))
 WAITING = (Delivery.State.PENDING, Delivery.State.SENDING, Delivery.State.DEFERRED)
@@ -122,6 +123,33 @@ class ServedFilter(DropdownFilter):
         if self.value() == "no":
             return queryset.filter(domain_name="")
         return queryset.exclude(domain_name="") if self.value() == "yes" else queryset
+
+
+class RefusedTenantFilter(DropdownFilter):
+    """Refusals are counted by domain: those that a tenant's verified domains have now.
+
+    Offers the first tenants by name, and the one that a link chose.
+    """
+
+    title = "tenant"
+    parameter_name = "tenant"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        chosen = request.GET.get(self.parameter_name, "")
+        named = Tenant.objects.filter(pk=chosen) if _is_id(chosen) else Tenant.objects.none()
+        rows = {row.pk: row.name for row in (*named, *Tenant.objects.all()[:TENANTS_OFFERED])}
+        return [(str(pk), name) for pk, name in rows.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        chosen = self.value() or ""
+        if not _is_id(chosen):
+            return queryset
+        domains = Domain.objects.receiving().filter(tenant=chosen)
+        return queryset.filter(domain_name__in=domains.values("name"))
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 class KindFilter(EqualsFilter):

@@ -117,11 +117,13 @@ def top_refused(role: str, window: Window, *, now: datetime) -> list[Named]:
     return [Named(name, count) for name, count in named.order_by("-total", "name")[:TOP]]
 
 
-def top_tenants(window: Window, *, now: datetime) -> list[Named]:
-    """Tenants that most recipients were accepted for."""
+def top_tenants(
+    window: Window, *, now: datetime, outcome: Outcome = Outcome.ACCEPTED
+) -> list[Named]:
+    """Tenants that most recipients were accepted for, or refused on a domain of theirs."""
     since = Range(now - window.length, now).widened(_length(window.tenants_span)).first
     rows = TrafficCount.objects.filter(
-        span=window.tenants_span, start__gte=since, tenant_id__gt=0, outcome=Outcome.ACCEPTED
+        span=window.tenants_span, start__gte=since, tenant_id__gt=0, outcome=outcome
     )
     summed = rows.order_by().values_list("tenant_id").annotate(total=Sum("count"))
     counts = dict(summed.order_by("-total", "tenant_id")[:TOP])

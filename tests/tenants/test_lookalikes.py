@@ -1,6 +1,9 @@
 """Claims that people would take for another tenant's domain are refused, unless staff let them."""
 
+from importlib import import_module
+
 import pytest
+from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
@@ -10,6 +13,7 @@ from tenants.lookalikes import mixed_scripts, skeleton
 from tenants.models import Domain
 from tests import world as make
 from tests.tenants.events import last_context
+from tests.tenants.test_changes import events_of
 from tests.world import ACTOR, World
 
 
@@ -116,3 +120,15 @@ def test_staff_let_a_name_pass_for_a_reason(world: World, scope: Domain, client:
     assert last_context(domain)["reason"] == "the same company"
     services._move(domain, Domain.State.ACTIVE, "DNS", ACTOR)
     assert domain.is_receiving
+
+
+def test_the_looks_of_domains_that_are_there_are_filled_in_without_history(scope):
+    migration = import_module("tenants.migrations.0022_domains_by_look")
+    Domain.objects.update(skeleton="")
+    told = len(events_of(scope))
+
+    migration.fill(apps, None)
+
+    scope.refresh_from_db()
+    assert scope.skeleton == skeleton("scope.example")
+    assert len(events_of(scope)) == told

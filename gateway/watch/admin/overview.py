@@ -147,6 +147,7 @@ def _rankings(window: Window, now: datetime) -> list[Ranking]:
     refused = figures.top_refused(roles.RECIPIENT, window, now=now)
     clients = figures.top_refused(roles.CLIENT, window, now=now)
     tenants = figures.top_tenants(window, now=now)
+    targets = figures.top_tenants(window, now=now, outcome=Outcome.REFUSED)
     return [
         Ranking(
             "Most refused recipients",
@@ -159,6 +160,15 @@ def _rankings(window: Window, now: datetime) -> list[Ranking]:
             [_line(each, RECORDS, client__exact=each.name, **refusals) for each in clients],
             "No client was refused in this time.",
             samples,
+        ),
+        Ranking(
+            "Most refused tenants",
+            [
+                _line(each, REFUSALS, tenant=str(each.id), answer="refused", **about)
+                for each in targets
+            ],
+            "No recipient of a tenant's domain was refused in this time.",
+            "Recipients refused on the tenant's domains, all of them.",
         ),
         Ranking(
             "Busiest tenants",

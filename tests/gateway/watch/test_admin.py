@@ -79,7 +79,7 @@ def test_overview_draws_what_came_and_links_to_it(client: Client, busy: World, s
     assert 'aria-label="Refused, by reason: 9 unknown address"' in page
     assert EVIL not in page
     rankings = response.context_data["rankings"]
-    assert [len(ranking.lines) for ranking in rankings] == [1, 1, 1, 0]
+    assert [len(ranking.lines) for ranking in rankings] == [1, 1, 1, 1, 0]
     within = f"within={WINDOWS.get(span, DEFAULT).within}"
     for shown_with in (response.context_data["numbers"][:3], *(each.lines for each in rankings)):
         assert all(within in each.url for each in shown_with)
@@ -165,6 +165,8 @@ def test_overview_leads_to_what_it_counts(client: Client, busy: World, span: str
         if each.name == refused.key
     ]
     assert [row.pk for row in listed_at(client, line.url)] == [refused.pk]
+    [line] = ranked(client, "Most refused tenants", span=span)
+    assert f"{sum(row.count for row in listed_at(client, line.url))}" == line.value == "9"
 
 
 def test_overview_tells_of_open_alarms_and_how_many_there_are(client: Client, world: World) -> None:

@@ -130,6 +130,17 @@ def test_busiest_tenants_come_first(world: World) -> None:
         assert [(each.name, each.count) for each in named] == [("B", 2), ("A", 1)]
 
 
+def test_tenants_are_ranked_by_refusals_on_their_domains_too(world: World) -> None:
+    refusals(ago(minutes=1), "unknown-address", 4)
+    refusals(ago(minutes=1), "spam", 5, domain="b.example")
+    refusals(ago(minutes=1), "rate", 99)
+    refusals(ago(minutes=1), "relay-denied", 99, domain="")
+    traffic.fold(NOW)
+    for window in WINDOWS.values():
+        named = figures.top_tenants(window, now=NOW, outcome=Outcome.REFUSED)
+        assert [(each.name, each.count) for each in named] == [("B", 5), ("A", 4)]
+
+
 def test_id_range_of_a_minute_holds_what_was_made_in_it() -> None:
     minute = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
     first, last = (
