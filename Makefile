@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run demo test fuzz chaos check bench lock clean
+.PHONY: help run demo test fuzz chaos check audit bench lock clean
 .DELETE_ON_ERROR:
 
 # Most targets start many processes: what Python compiled for one serves the next.
@@ -49,6 +49,9 @@ check: $(DEV) ## Format, lint, types, layers, migrations, deployment checks, dep
 	  $(PYTHON) manage.py check --deploy --fail-level WARNING
 	$(BIN)/deptry .
 	$(BIN)/djlint templates --lint
+
+audit: $(DEV) ## Ask PyPI for known vulnerabilities of what is locked (needs its network)
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements/dev.txt $(ARGS)
 
 bench: $(DEV) ## Measure beside Postfix, Exim and Haraka, one server up at a time (docs/performance.md)
 	@$(PYTHON) -m benchmarks $(ARGS)

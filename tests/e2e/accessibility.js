@@ -1,9 +1,13 @@
-/* Runs axe on the page: every rule on everything, but contrast, three quarters of its time, on three
-   texts of each look. Texts have the same look where their colour, size and weight are the same, and
-   so are the backgrounds that they stand on and the positioned element that they stand in. */
-async (onlyContrast) => {
+/* Runs axe on the page: every rule on everything, but those that ask for colours, three quarters of
+   its time, on three texts of each look that no page before this one had. Texts have the same look
+   where their colour, size and weight are the same, and so are the backgrounds that they stand on and
+   the positioned element that they stand in. In the dark only colours differ, so that only they are
+   looked at. */
+async ({ known, isInBothThemes }) => {
   const EXAMPLES = 3;
   const options = { resultTypes: ["violations"], preload: false };
+  const COLOURS = ["color-contrast", "link-in-text-block"];
+  const before = new Set(known);
   const looks = new Map();
   const grounds = new Map();
 
@@ -12,7 +16,7 @@ async (onlyContrast) => {
     if (!grounds.has(element)) {
       const style = getComputedStyle(element);
       const own = [style.backgroundColor, style.backgroundImage, style.opacity, style.filter];
-      const layer = ["absolute", "fixed"].includes(style.position) ? `#${grounds.size}` : "";
+      const layer = ["absolute", "fixed"].includes(style.position) ? element.className : "";
       grounds.set(element, `${ground(element.parentElement)}/${layer}${own.join()}`);
     }
     return grounds.get(element);
@@ -35,23 +39,33 @@ async (onlyContrast) => {
   function isRepeated(element) {
     const key = look(element);
     looks.set(key, (looks.get(key) ?? 0) + 1);
-    return looks.get(key) > EXAMPLES;
+    return before.has(key) || looks.get(key) > EXAMPLES;
   }
 
   async function run(context, more) {
     return (await axe.run(context, { ...options, ...more })).violations;
   }
-  async function contrast() {
+  async function colours() {
+    grounds.clear();
     const texts = [...document.querySelectorAll("body *")].filter(
       (element) => text(element) && element.checkVisibility(),
     );
     const shown = texts.filter((element) => !isRepeated(element));
-    return shown.length ? run({ include: shown }, { runOnly: ["color-contrast"] }) : [];
+    return shown.length ? run({ include: shown }, { runOnly: COLOURS }) : [];
+  }
+  function switchTheme(from, to) {
+    document.documentElement.classList.replace(from, to);
+    for (const fading of document.getAnimations()) {
+      if (fading instanceof CSSTransition) fading.finish();
+    }
   }
 
-  if (onlyContrast) return contrast();
-  return [
-    ...(await run(document, { rules: { "color-contrast": { enabled: false } } })),
-    ...(await contrast()),
-  ];
+  const off = Object.fromEntries(COLOURS.map((name) => [name, { enabled: false }]));
+  const found = [...(await run(document, { rules: off })), ...(await colours())];
+  if (isInBothThemes) {
+    switchTheme("light", "dark");
+    found.push(...(await colours()));
+    switchTheme("dark", "light");
+  }
+  return { found, looks: [...looks.keys()] };
 }

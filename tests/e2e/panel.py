@@ -20,7 +20,7 @@ from django.conf import settings
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.conftest import PROGRAMS, SEARCH_PATH
-from tests.e2e.accessibility import serious_violations
+from tests.e2e.accessibility import violations
 from tests.waiting import wait_until
 
 SIZE = {"width": 1280, "height": 900}
@@ -144,7 +144,7 @@ class Panel:
     def show(self, name: str) -> None:
         """Check what assistive technology meets."""
         self.page.wait_for_load_state()
-        found = serious_violations(self.page)
+        found = violations(self.page)
         assert not found, f"{name}: {found}"
 
 
