@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -20,7 +20,7 @@ from gateway.models import Delivery, RoutingRecord
 from mailrouting.supervisor import choose_free
 from tenants import changes, services
 from tenants.changes import Actor
-from tenants.models import Alias, Domain, Mailbox, NextHop, Target, Tenant
+from tenants.models import Alias, Domain, Mailbox, NextHop, Plan, Target, Tenant
 
 ACTOR = Actor.system("demo")
 SENDER = "visitor@sender.example"
@@ -30,7 +30,11 @@ DOMAIN = services.DEMO_DOMAIN
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One message to send. `declared` is the SIZE that MAIL announces, in octets."""
+    """One message to send. `declared` is the SIZE that MAIL announces, in octets.
+
+    `rule` is empty where MAIL is refused, which no record is made of. The message carries as many
+    Received lines as it made `hops` before.
+    """
 
     recipient: str
     reply: str
@@ -38,6 +42,17 @@ class Case:
     delivered: str = ""
     sender: str = SENDER
     declared: int | None = None
+    hops: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A case's message on its way: the reply to it, and between which moments it was given."""
+
+    case: Case
+    reply: str
+    began: datetime
+    ended: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +99,21 @@ CASES = (
     Case(f"busy@{DOMAIN}", "250 2.0.0", f"alias busy@{DOMAIN}", "stored inbox"),
     Case(f"busy@{DOMAIN}", "250 2.0.0", f"alias busy@{DOMAIN}", "stored inbox"),
     Case(f"busy@{DOMAIN}", "450 4.2.1", f"alias busy@{DOMAIN}"),
-    Case("anyone@paused.example", "450 4.2.1", "alias anyone@paused.example"),
-    Case(f"nobody@{DOMAIN}", "550 5.1.1", f"domain {DOMAIN}"),
-    Case("jo@elsewhere.example", "550 5.7.1", "domain elsewhere.example"),
+    Case(f"hello@{DOMAIN}", "554 5.4.6 Too many hops", f"alias hello@{DOMAIN}", hops=51),
+    Case(f"hello@{DOMAIN}", "552 5.3.4", "", declared=10**12),
+    Case("jo1@strict.example", "550 5.7.1 Recipient address refused", "domain strict.example"),
+    Case("jo@unproved.example", "550 5.7.1 Relaying denied", "domain unproved.example"),
+    Case(
+        "anyone@paused.example", "450 4.2.1 Address is temporarily", "alias anyone@paused.example"
+    ),
+    Case("anyone@abused.example", "550 5.7.1 Delivery not", "alias anyone@abused.example"),
+    Case("anyone@left.example", "550 5.2.1 Address is no longer", "alias anyone@left.example"),
+    Case("anyone@hasty.example", "250 2.0.0", "alias anyone@hasty.example", "stored inbox"),
+    Case("anyone@hasty.example", "450 4.7.1 Quota exceeded", "alias anyone@hasty.example"),
+    Case("anyone@full.example", "250 2.0.0", "alias anyone@full.example", "stored inbox"),
+    Case("anyone@full.example", "450 4.2.2 Quota exceeded", "alias anyone@full.example"),
+    Case(f"nobody@{DOMAIN}", "550 5.1.1 No such", f"domain {DOMAIN}"),
+    Case("jo@elsewhere.example", "550 5.7.1 Relaying denied", "domain elsewhere.example"),
 )
 
 
@@ -135,21 +162,37 @@ def prepare(store_port: int) -> None:
     _alias(demo.domain, "away", Target(kind="forward", forward_to="jo@elsewhere.example"))
     soon = timezone.now() + timedelta(seconds=1)
     _alias(demo.domain, "moment", Target(kind="inbox"), expires_at=soon)
-    _suspended_tenant(demo.tenant)
+    _domain(demo.tenant, "strict.example", local_part_pattern="[a-z]+")
+    _domain(demo.tenant, "unproved.example", state=Domain.State.PENDING)
+    _prepare_tenants(demo.tenant.plan)
 
 
-def _alias(domain: Domain, local_part: str, target: Target, **fields: Any) -> None:
+def _prepare_tenants(plan: Plan) -> None:
+    """Tenants whose mail is refused for what they are or have used up."""
+    why = "to show what becomes of its mail"
+    services.suspend_tenant(_tenant("paused", plan), actor=ACTOR, reason=why)
+    services.suspend_tenant(_tenant("abused", plan), actor=ACTOR, reason=why, for_abuse=True)
+    services.close_tenant(_tenant("left", plan), actor=ACTOR, reason=why)
+    _tenant("hasty", Plan(name="Demo: a message an hour", messages_per_hour=1))
+    _tenant("full", Plan(name="Demo: a message stored", stored_octets=500))
+
+
+def _tenant(name: str, plan: Plan) -> Tenant:
+    """A tenant with an address anyone@<name>.example."""
+    tenant = Tenant(external_id=f"demo-{name}", name=name.capitalize(), plan=plan)
+    changes.save_all([plan, tenant] if plan.pk is None else [tenant], actor=ACTOR)
+    _alias(_domain(tenant, f"{name}.example"), "anyone", Target(kind="inbox"))
+    return tenant
+
+
+def _domain(tenant: Tenant, name: str, **fields: Any) -> Domain:
+    given = {"state": Domain.State.ACTIVE} | fields
+    return changes.save(Domain(tenant=tenant, name=name, **given), actor=ACTOR)
+
+
+def _alias(domain: Domain, local_part: str, *targets: Target, **fields: Any) -> None:
     alias = Alias(domain=domain, local_part=local_part, **fields)
-    services.save_address(alias, [target], actor=ACTOR)
-
-
-def _suspended_tenant(demo: Tenant) -> None:
-    tenant = Tenant(external_id="demo-paused", name="Paused", plan=demo.plan)
-    domain = Domain(tenant=tenant, name="paused.example", state=Domain.State.ACTIVE)
-    changes.save_all([tenant, domain], actor=ACTOR)
-    _alias(domain, "anyone", Target(kind="inbox"))
-    tenant.state = Tenant.State.SUSPENDED
-    changes.save(tenant, actor=ACTOR, reason="to show how its mail waits")
+    services.save_address(alias, targets, actor=ACTOR)
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -167,35 +210,44 @@ def beat_has_expired_an_address() -> bool:
 
 
 def run(host: str, port: int, store: MailStore) -> Iterator[Row]:
-    """Send each case and report it once its deliveries have come to rest."""
-    for number, case in enumerate(CASES, 1):
-        message_id = f"<demo-{number}-{time.time_ns()}@sender.example>"
-        started = timezone.now()
-        reply = send(host, port, case, message_id)
-        record = _record_of(case, started)
-        yield Row(case, reply, record.rule, _delivered(record, store))
+    """Send all cases in turn, then report each once its deliveries have come to rest."""
+    for sent in [_sent(host, port, number, case) for number, case in enumerate(CASES, 1)]:
+        if not sent.case.rule:
+            yield Row(sent.case, sent.reply, "", "")
+            continue
+        record = _record_of(sent)
+        yield Row(sent.case, sent.reply, record.rule, _delivered(record, store))
+
+
+def _sent(host: str, port: int, number: int, case: Case) -> Sent:
+    began = timezone.now()
+    reply = send(host, port, case, f"<demo-{number}-{time.time_ns()}@sender.example>")
+    return Sent(case, reply, began, timezone.now())
 
 
 def send(host: str, port: int, case: Case, message_id: str) -> str:
     """One message over SMTP; the reply that decided it."""
-    body = f"Message-ID: {message_id}\r\nSubject: Demo\r\n\r\nA message of the demo.\r\n"
+    trace = "Received: from somewhere by somewhere.example; a while ago\r\n" * case.hops
+    body = f"{trace}Message-ID: {message_id}\r\nSubject: Demo\r\n\r\nA message of the demo.\r\n"
     with smtplib.SMTP(host, port, local_hostname="sender.example", timeout=20) as client:
         client.ehlo()
         options = [f"SIZE={case.declared}"] if case.declared else []
-        for answer in (client.mail(case.sender, options), client.rcpt(case.recipient)):
-            if answer[0] >= 400:
-                return _text(answer)
-        return _text(client.data(body))
+        answer = client.mail(case.sender, options)
+        if answer[0] < 400:
+            answer = client.rcpt(case.recipient)
+        return _text(client.data(body) if answer[0] < 400 else answer)
 
 
 def _text(answer: tuple[int, bytes]) -> str:
     return f"{answer[0]} {answer[1].decode()}"
 
 
-def _record_of(case: Case, started: Any) -> RoutingRecord:
-    found = RoutingRecord.objects.filter(recipient=case.recipient, at__gte=started).order_by("-id")
-    wait_for(found.exists, f"the routing record of {case.recipient}")
-    return found[0]
+def _record_of(sent: Sent) -> RoutingRecord:
+    while_sent = RoutingRecord.objects.filter(
+        recipient=sent.case.recipient, at__range=(sent.began, sent.ended)
+    )
+    wait_for(while_sent.exists, f"the routing record of {sent.case.recipient}")
+    return while_sent.latest("id")
 
 
 def _delivered(record: RoutingRecord, store: MailStore) -> str:

@@ -34,7 +34,7 @@ class Command(BaseCommand):
         shown = []
         for row in rows:
             mark = "" if row.is_as_expected else self.style.ERROR("  <- not as expected")
-            line = _line(row.case.recipient, row.reply, row.rule, row.delivered or "-")
+            line = _line(row.case.recipient, row.reply, row.rule or "-", row.delivered or "-")
             self.stdout.write(line + mark)
             shown.append(row)
         return shown
