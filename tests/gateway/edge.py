@@ -157,6 +157,11 @@ class Edge:
         if self._master:
             self._master.stop()
 
+    def reload(self) -> None:
+        """Let it begin anew, queue and all: a table that failed it leaves alone for half a minute."""
+        config = self._folder / "config"
+        subprocess.run([program("postfix"), "-c", config, "reload"], check=True, timeout=60)
+
     def table(self, name: str, key: str) -> str:
         """What Postfix's own postmap gets out of a table; empty where it finds nothing."""
         command = [program("postmap"), "-c", self._folder / "config", "-q", key]
