@@ -133,7 +133,7 @@ def _inner_forwards() -> Iterator[tuple[int, str]]:
 
 
 def _refused(forwards: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    recipients = {key: Recipient.parse(key) for _, key in forwards}
+    recipients = {key: Recipient.of_key(key) for _, key in forwards}
     facts = read_facts(list(recipients.values()))
     for address_id, key in forwards:
         reply = resolve(recipients[key], NOBODY, facts).reply
@@ -151,7 +151,7 @@ def _maybe_wide() -> Iterator[tuple[int, str]]:
 
 
 def _too_wide(addresses: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    recipients = {key: Recipient.parse(key) for _, key in addresses}
+    recipients = {key: Recipient.of_key(key) for _, key in addresses}
     facts = read_facts(list(recipients.values()))
     for address_id, key in addresses:
         reply = resolve(recipients[key], NOBODY, facts).reply

@@ -106,7 +106,7 @@ def _landings(
     own = set(Address.objects.filter(key__in=detailed).values_list("key", flat=True))
     found = {forward: forward for forward in forwards if forward in keys}
     for forward in detailed:
-        split = ParsedAddress.parse(forward).subaddress(delimiters[forward.rpartition("@")[2]])
+        split = ParsedAddress.of_key(forward).subaddress(delimiters[forward.rpartition("@")[2]])
         if forward not in own and split is not None and split.base_key in keys:
             found[forward] = split.base_key
     return found

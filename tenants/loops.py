@@ -37,7 +37,7 @@ def require_none_after_delete(row: models.Model) -> None:
     if isinstance(row, SubaddressRule):
         _require_none([row.address.key], NON_FIELD_ERRORS, row.address.domain.tenant_id)
     elif isinstance(row, Address):
-        split = ParsedAddress.parse(row.key).subaddress(row.domain.delimiters)
+        split = ParsedAddress.of_key(row.key).subaddress(row.domain.delimiters)
         if split is not None and Address.objects.filter(key=split.base_key).exists():
             _require_none([split.base_key], NON_FIELD_ERRORS, row.domain.tenant_id)
 

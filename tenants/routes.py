@@ -25,7 +25,7 @@ def routes(keys: Iterable[str]) -> Iterator[tuple[str, Decision, Facts]]:
     """
     asked = list(dict.fromkeys(keys))
     for begin in range(0, len(asked), READ_AT_ONCE):
-        recipients = {key: Address.parse(key) for key in asked[begin : begin + READ_AT_ONCE]}
+        recipients = {key: Address.of_key(key) for key in asked[begin : begin + READ_AT_ONCE]}
         facts = _lasting(read_facts(list(recipients.values())))
         for key, recipient in recipients.items():
             yield key, resolve(recipient, NOBODY, facts), facts

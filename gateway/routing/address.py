@@ -65,6 +65,12 @@ class Address(Struct, frozen=True):
         domain = parse_domain(domain_text)
         return cls(local_part, domain, f"{fold(local_part)}@{domain}")
 
+    @classmethod
+    def of_key(cls, key: str) -> "Address":
+        """The address that a key is of, folded; a key has no quotes that could be read."""
+        local_part, _, domain = key.rpartition("@")
+        return cls(local_part, domain, key)
+
     @property
     def folded_local_part(self) -> str:
         """The local part as look-ups see it."""

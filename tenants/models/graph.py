@@ -110,7 +110,7 @@ def _reaches(search: Search, spot: Spot, path: tuple[str, ...]) -> bool:
 
 
 def _target_reaches(search: Search, kind: str, key: str, path: tuple[str, ...]) -> bool:
-    spot = find_spot(ParsedAddress.parse(key)) if kind == "forward" else None
+    spot = find_spot(ParsedAddress.of_key(key)) if kind == "forward" else None
     if spot is None:
         return True
     is_own = spot.domain.tenant_id == search.origin.domain.tenant_id

@@ -107,7 +107,7 @@ def _kind(old: OldAnswer, new: New) -> Kind | None:
 
 
 def _ask_new(keys: Iterable[str]) -> Mapping[str, New]:
-    addresses = [Address.parse(key) for key in keys]
+    addresses = [Address.of_key(key) for key in keys]
     facts = replace(read_facts(addresses), usage={})
     return {
         each.key: New(resolve(each, NOBODY, facts), is_served=each.domain in facts.domains)

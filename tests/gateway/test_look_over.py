@@ -144,6 +144,19 @@ def test_forwards_that_arrive_nowhere_are_found_with_the_reply(forwards: World) 
     }
 
 
+def test_forward_to_a_local_part_in_quotes_is_looked_over(world: World) -> None:
+    gone = make.make_alias(world.domain, '"jo hn"', to_forward("jo@elsewhere.example"))
+    wide = make.make_alias(world.domain, '"w de"', to_forward("jo@elsewhere.example"))
+    make.make_alias(world.domain, "lost", to_forward('"jo hn"@a.example'))
+    Target.objects.bulk_create(Target(address=wide, kind="inbox") for _ in range(100))
+    make.changes.delete(gone, actor=make.ACTOR)
+
+    broken = found("broken")
+
+    assert broken["lost"] == "forward to jo hn@a.example: 550 5.1.1 No such address here"
+    assert set(broken) == {"lost", '"w de"'}
+
+
 @pytest.mark.parametrize("state", [Domain.State.PENDING, Domain.State.RELEASED])
 def test_a_claim_that_is_not_verified_breaks_nobody_s_forwards(world: World, state: str) -> None:
     make.make_alias(world.domain, "away", to_forward("jo@elsewhere.example"))

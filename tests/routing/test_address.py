@@ -191,6 +191,15 @@ def test_printing_what_was_parsed_reads_back_the_same(text):
     assert Address.parse(str(address)) == address
 
 
+@given(ADDRESS)
+def test_address_of_a_key_is_looked_up_as_the_one_that_it_is_of(text):
+    address = Address.parse(text)
+    again = Address.of_key(address.key)
+
+    assert (again.key, again.domain) == (address.key, address.domain)
+    assert str(again) == address.written_key
+
+
 def spell_upper(local_part: str) -> str:
     return "".join(letter.upper() if letter.isascii() else letter for letter in local_part)
 

@@ -43,6 +43,16 @@ def test_a_claim_that_closes_a_loop_does_not_become_active(world: World) -> None
     assert Domain.objects.get(pk=claim.pk).state == Domain.State.PENDING
 
 
+def test_a_loop_through_a_local_part_in_quotes_is_refused(world: World) -> None:
+    claim = new_claim(world.a)
+    forward(world.domain, '"jo hn"', "y@new.example")
+    forward(world.domain, "x", '"jo hn"@a.example')
+    forward(claim, "y", '"jo hn"@a.example')
+
+    path = "y@new.example → jo hn@a.example → y@new.example"
+    assert refused(activate, claim) == {"state": [TOLD.format(path)]}
+
+
 def test_another_tenant_s_part_of_the_loop_is_not_told(world: World) -> None:
     claim = new_claim(world.a)
     make.make_alias(

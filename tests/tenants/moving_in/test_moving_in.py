@@ -180,6 +180,12 @@ def test_what_routes_to_the_mailbox_needs_no_grant(world: World) -> None:
     assert SendAsIdentity.objects.get().granted_by is None
 
 
+def test_an_address_in_quotes_is_compared(world: World) -> None:
+    source = make_source(world, "modoboa")
+    rules = StoredRules(inventory_of(source), now=installations.NOW)
+    assert differences(["kaa snake@boa.example"], rules) == {}
+
+
 def test_a_broken_look_up_is_no_difference(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_recipients: object) -> None:
         raise LookupFailed("the directory did not answer")
