@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from django.contrib.auth.models import Group, User
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
 from tenants.models import (
@@ -75,37 +75,49 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table of events and which of them belong to the object."""
+    """A table of events and which of them belong to the object.
+
+    Of several objects, `column` of an event says to which, itself or through `owners`.
+    """
 
     events: type[models.Model]
     belongs: Q
+    column: str = "pgh_obj_id"
+    owners: Mapping[Any, Any] | None = None
+
+    @classmethod
+    def by(
+        cls, model: Any, column: str, keys: Iterable[Any], owners: Mapping[Any, Any] | None = None
+    ) -> Self:
+        """The events of a model by a column that holds one of these."""
+        return cls(model.pgh_event_model, Q(**{f"{column}__in": [*keys]}), column, owners)
+
+    def owner_of(self, event: Any) -> Any:
+        """The key of the object that an event belongs to."""
+        key = getattr(event, self.column)
+        return self.owners[key] if self.owners is not None else key
 
 
-def sources_of(model: type[models.Model], pk: Any) -> list[Source]:
-    """The events of one row; of an address also those of its targets and subaddress rules.
+def sources_of(model: type[models.Model], *pks: Any) -> list[Source]:
+    """The events of these rows; of an address also those of its targets and subaddress rules.
 
     Of a domain, those of notices to its owners and of its records in DNS. Of a user, what opens the
     panel: flags and groups, a role among them.
     """
     concrete: Any = model._meta.concrete_model
     if concrete is User:
-        groups: Any = AccountGroup.pgh_event_model
-        account: Any = Account.pgh_event_model  # type: ignore[attr-defined]
-        return [Source(account, Q(pgh_obj_id=pk)), Source(groups, Q(user_id=pk))]
-    sources = [Source(concrete.pgh_event_model, Q(pgh_obj_id=pk))]
+        return [Source.by(Account, "pgh_obj_id", pks), Source.by(AccountGroup, "user_id", pks)]
+    sources = [Source.by(concrete, "pgh_obj_id", pks)]
     if concrete is Address:
-        rules: Any = SubaddressRule.pgh_event_model  # type: ignore[attr-defined]
-        sources.append(Source(rules, Q(address_id=pk)))
-        targets: Any = Target.pgh_event_model  # type: ignore[attr-defined]
-        sources.append(Source(targets, Q(address_id=pk)))
+        sources += [Source.by(each, "address_id", pks) for each in (SubaddressRule, Target)]
         # Apart, since one condition with both would be looked for in the whole table.
-        rule_ids = rules.objects.filter(address_id=pk).values_list("pgh_obj_id", flat=True)
-        sources.append(Source(targets, Q(rule_id__in=set(rule_ids))))
+        rules: Any = SubaddressRule.pgh_event_model  # type: ignore[attr-defined]
+        pairs = rules.objects.filter(address_id__in=pks).values_list("pgh_obj_id", "address_id")
+        sources.append(Source.by(Target, "rule_id", owners := dict(pairs), owners))
     if concrete is Domain:
-        seen: tuple[Any, ...] = (Forewarning, DomainCheck)
-        sources += [Source(each.pgh_event_model, Q(domain_id=pk)) for each in seen]
+        sources += [Source.by(each, "domain_id", pks) for each in (Forewarning, DomainCheck)]
     if concrete is SubaddressRule:
-        sources.append(Source(Target.pgh_event_model, Q(rule_id=pk)))  # type: ignore[attr-defined]
+        sources.append(Source.by(Target, "rule_id", pks))
     return sources
 
 
@@ -149,6 +161,28 @@ def predecessor(event: Any) -> Any:
         pgh_obj_id=event.pgh_obj_id, pgh_id__lt=event.pgh_id
     )
     return older.order_by("-pgh_id").first()
+
+
+def predecessors(events: Iterable[Any]) -> dict[tuple[str, int], Any]:
+    """The predecessor of each of these events that has one, by `event_key`; two queries a table."""
+    tables: dict[type[models.Model], list[int]] = {}
+    for event in events:
+        tables.setdefault(type(event), []).append(event.pgh_id)
+    return {key: before for table in tables.items() for key, before in _predecessors(*table)}
+
+
+def _predecessors(table: Any, ids: list[int]) -> Iterable[tuple[tuple[str, int], Any]]:
+    rows = table._default_manager
+    older = rows.filter(pgh_obj_id=OuterRef("pgh_obj_id"), pgh_id__lt=OuterRef("pgh_id"))
+    last = Subquery(older.order_by("-pgh_id").values("pgh_id")[:1])
+    pairs = list(rows.filter(pgh_id__in=ids).values_list("pgh_id", last))
+    found = rows.in_bulk([before for _, before in pairs if before is not None])
+    return [((table.__name__, key), found[before]) for key, before in pairs if before in found]
+
+
+def event_key(event: Any) -> tuple[str, int]:
+    """What names an event among those of all tables."""
+    return type(event).__name__, event.pgh_id
 
 
 def difference(old: Any, new: Any) -> tuple[FieldChange, ...]:

@@ -5,9 +5,9 @@ All of it goes through tenants.changes, so what the rules forbid now is refused 
 and so is what somebody else has edited meanwhile.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -44,11 +44,14 @@ ORDER: Sequence[type[Ruled]] = (
     SendAsIdentity,
 )
 ROWS_AT_ONCE = 200
+EVENTS_AT_ONCE = ROWS_AT_ONCE * 10
 KEPT = frozenset({"id", "created_at"})
 NO_EDIT = UUID(int=0)
 NOTHING = "Nothing of this edit is left to take back."
 TOO_MANY = f"This edit changed more than {ROWS_AT_ONCE} rows: undo the job that made it."
 NO_BEFORE = "What {subject} was before is not recorded."
+
+Place = tuple[type[models.Model], Any]  # a row, by its model and key
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +102,75 @@ def net_changes(sources: Iterable[history.Source], edit: str) -> list[Net]:
 
     Raises ValidationError where it made too much of it, or what was before is not known.
     """
-    found: list[Net] = []
-    for source in sources:
-        rows: Any = source.events._default_manager
-        if rows.model.pgh_tracked_model not in ORDER:  # a notice that was sent stays sent
-            continue
-        events = rows.filter(source.belongs, history.in_edit(edit)).order_by("pgh_id")
-        by_row: dict[Any, list[Any]] = {}
-        for event in events[: ROWS_AT_ONCE * 10]:
-            by_row.setdefault(event.pgh_obj_id, []).append(event)
-        found += [_net(source.events, each) for each in by_row.values()]
-    if len(found) > ROWS_AT_ONCE:
+    made = [each for source in sources for each in _by_row(_made(source, edit)[:EVENTS_AT_ONCE])]
+    return _nets(made, history.predecessor)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What one edit made of many rows, read together: what has happened stays as it is."""
+
+    made: Mapping[Place, Sequence[list[Any]]]
+    before: Mapping[Any, Any]
+
+    @classmethod
+    def read(cls, places: Iterable[Place], edit: str) -> Self:
+        """Of rows and what belongs to them. As many queries for many rows as for one."""
+        keys: dict[type[models.Model], set[Any]] = {}
+        for model, pk in places:
+            keys.setdefault(model, set()).add(pk)
+        made: dict[Place, list[list[Any]]] = {}
+        for model, pks in keys.items():
+            for source in history.sources_of(model, *pks):
+                for events in _by_row(_made(source, edit)):
+                    made.setdefault((model, source.owner_of(events[0])), []).append(events)
+        changed = [events[0] for found in made.values() for events in found]
+        return cls(made, history.predecessors(filter(_has_before, changed)))
+
+    def net_changes(self, places: Iterable[Place]) -> list[Net]:
+        """As the function of that name, of some of the rows that were read. No query."""
+        made = [events for place in places for events in self.made.get(place, ())]
+        return _nets(made, lambda event: self.before.get(history.event_key(event)))
+
+
+def _made(source: history.Source, edit: str) -> Any:
+    """The events of an edit, in order; none of what cannot be taken back, as a notice's sending."""
+    rows: Any = source.events._default_manager
+    if not can_revert(rows.model.pgh_tracked_model):
+        return rows.none()
+    return rows.filter(source.belongs, history.in_edit(edit)).order_by("pgh_id")
+
+
+def _by_row(events: Iterable[Any]) -> list[list[Any]]:
+    by_row: dict[Any, list[Any]] = {}
+    for event in events:
+        by_row.setdefault(event.pgh_obj_id, []).append(event)
+    return list(by_row.values())
+
+
+def _nets(made: Sequence[list[Any]], predecessor: Callable[[Any], Any]) -> list[Net]:
+    if len(made) > ROWS_AT_ONCE:
         raise ValidationError(TOO_MANY)
+    found = [_net(events, predecessor) for events in made]
     return sorted(found, key=lambda net: (ORDER.index(net.model), net.pk))
 
 
-def _net(events: type[models.Model], made: list[Any]) -> Net:
+def _net(made: list[Any], predecessor: Callable[[Any], Any]) -> Net:
     first, last = made[0], made[-1]
-    before = {"insert": None, "delete": first}.get(first.pgh_label, history.predecessor(first))
+    before = predecessor(first) if _has_before(first) else _gone(first)
     if before is None and first.pgh_label != "insert":
         raise ValidationError(NO_BEFORE.format(subject=history.told(first)))
     after = None if last.pgh_label == "delete" else last
-    model: Any = events
-    return Net(model.pgh_tracked_model, last.pgh_obj_id, before, after, last)
+    return Net(last.pgh_tracked_model, last.pgh_obj_id, before, after, last)
+
+
+def _has_before(event: Any) -> bool:
+    """Whether what the row was before stands in another event."""
+    return event.pgh_label not in ("insert", "delete")
+
+
+def _gone(event: Any) -> Any:
+    return event if event.pgh_label == "delete" else None
 
 
 def revert(
@@ -138,7 +187,8 @@ def revert(
         for each in reversed(net):
             if each.before is None:
                 _remove(each, actor, reason, edit)
-        rows = [_put_back(each, actor, reason, is_strict) for each in net if each.before]
+        back = (_put_back(each, is_strict) for each in net if each.before)
+        rows = changes.save_all(back, actor=actor, reason=reason)  # one after the other
         for row in rows:
             if isinstance(row, Address | SubaddressRule):
                 row.check_targets()
@@ -158,8 +208,7 @@ def foresee(net: Sequence[Net]) -> None:
         if each.before is None:
             _foresee_removal(each, going)
         elif len(net) == 1:
-            _require_related(wanted := _wanted(each))
-            wanted.full_clean()
+            _put_back(each, is_strict=False).full_clean()
         else:
             _wanted(each)
 
@@ -174,21 +223,32 @@ def _foresee_removal(net: Net, going: set[tuple[type[Ruled], Any]]) -> None:
     needing.require_unneeded(row, going=going)
 
 
-def _put_back(net: Net, actor: Actor, reason: str, is_strict: bool) -> Ruled:  # noqa: FBT001
+def _put_back(net: Net, is_strict: bool) -> Ruled:  # noqa: FBT001
+    """The row as it is to be saved; of a row that stands, what stays points where it did."""
     wanted = _wanted(net, is_strict=is_strict)
-    _require_related(wanted)
-    return changes.save(wanted, actor=actor, reason=reason)
+    _require_related(wanted, net.fields if net.after else wanted._meta.concrete_fields)
+    return wanted
 
 
 def _wanted(net: Net, *, is_strict: bool = False) -> Ruled:
     """The row as it is to be, not saved. Raises ValidationError where it went another way since."""
-    row = net.model._base_manager.filter(pk=net.pk).first()
+    rows = net.model._base_manager.filter(pk=net.pk)
+    if parents := _parents(net.model):
+        rows = rows.select_related(parents)
+    row = rows.first()
     return _with_earlier_values(net, row, is_strict) if net.after else _as_it_was(net, row)
 
 
-def _require_related(row: models.Model) -> None:
-    """What the row points at is still there; what may lapse (an owner's account) lapses here."""
-    for each in row._meta.concrete_fields:
+def _parents(model: type[models.Model]) -> str:
+    """The rows up to its tenant, which its lock and its rules ask for; empty where none are."""
+    path = str(getattr(model, "tenant_path", None) or "")
+    is_above = path.partition("__")[0] in {each.name for each in model._meta.concrete_fields}
+    return path if is_above else ""
+
+
+def _require_related(row: models.Model, fields: Iterable[Any]) -> None:
+    """What these fields point at is still there; what may lapse (an owner's account) lapses."""
+    for each in fields:
         pk, remote = getattr(row, each.attname), each.remote_field
         if remote is None or pk is None or remote.model._base_manager.filter(pk=pk).exists():
             continue

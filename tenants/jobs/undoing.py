@@ -4,28 +4,40 @@ A row that somebody edited since is left as they made it, and listed with who an
 that would go or come back ask for what their page asks for.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 from django.apps import apps
 from django.db import models
 
-from tenants import history, permissions, reverting
+from tenants import changes, permissions, reverting
 from tenants.changes import Actor
-from tenants.jobs.kind import CHANGED, Outcome, RowByRow, Work, register
+from tenants.jobs.kind import CHANGED, Outcome, RowByRow, Work, attempt, register, tenants_of
 from tenants.models import Address, JobItem, SubaddressRule, Target
-from tenants.reverting import Net
+from tenants.reverting import Net, Past, Place
 
 
 @dataclass(frozen=True)
 class Undo(RowByRow):
-    """Reverts what one edit made of an item's rows and of what belongs to them."""
+    """Reverts what one edit made of an item's rows and of what belongs to them.
+
+    What an edit made of a chunk's rows is read once, since it does not change any more; how they
+    are now is read for each.
+    """
+
+    past: Callable[[str], Past] | None = None
+
+    def apply(self, items: Sequence[JobItem], work: Work) -> list[Outcome]:
+        changes.lock_tenants(tenants_of(items))
+        knowing = replace(self, past=cache(partial(_read, items)))
+        return [attempt(knowing, item, work) for item in items]
 
     def apply_one(self, item: JobItem, work: Work) -> Outcome:
-        places = item.touched or [[item.model, item.row_pk]]
-        sources = [source for name, pk in places for source in _sources(name, pk)]
-        net = reverting.net_changes(sources, item.payload["edit"])
+        edit = item.payload["edit"]
+        past = self.past(edit) if self.past else _read([item], edit)
+        net = past.net_changes(_places(item))
         _require_permissions(net, work.actor)
         reverting.revert(net, actor=work.actor, is_strict=True)
         return Outcome(CHANGED, touched=tuple(_row(name, pk) for name, pk in item.touched))
@@ -49,8 +61,15 @@ def _origins(net: Net) -> set[tuple[type[models.Model], Any]]:
     return {(Address, net.last.address_id), (SubaddressRule, rule)}
 
 
-def _sources(name: str, pk: Any) -> list[history.Source]:
-    return history.sources_of(apps.get_model(name), pk)
+def _read(items: Sequence[JobItem], edit: str) -> Past:
+    """What the edit made of those of the items that are about it."""
+    mine = [item for item in items if item.payload["edit"] == edit]
+    return Past.read([place for item in mine for place in _places(item)], edit)
+
+
+def _places(item: JobItem) -> list[Place]:
+    pairs = item.touched or [[item.model, item.row_pk]]
+    return [(apps.get_model(name), pk) for name, pk in pairs]
 
 
 def _row(name: str, pk: Any) -> Any:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.db.models import Q
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tenants import changes, history, jobs, reverting
@@ -397,6 +399,19 @@ def test_undo_leaves_what_was_edited_since_and_says_by_whom(world: World) -> Non
     first.refresh_from_db()
     second.refresh_from_db()
     assert (first.enabled, second.enabled) == (True, False)
+
+
+@pytest.mark.parametrize(("name", "most"), [("addresses.disable", 20), ("rows.delete", 40)])
+def test_undo_asks_little_more_for_each_further_row(world: World, name: str, most: int) -> None:
+    """With statements about savepoints and who it is; what edits did is read once for all rows."""
+    asked = {}
+    for count in (1, 4):
+        rows = [make.make_alias(world.domain, f"{count}x{n}", to_inbox()).pk for n in range(count)]
+        inverse = jobs.undo(start(name, Alias.objects.filter(pk__in=rows)), actor=ACTOR)
+        with CaptureQueriesContext(connection) as queries:
+            assert jobs.apply(inverse).changed == count
+        asked[count] = len(queries)
+    assert (asked[4] - asked[1]) / 3 <= most
 
 
 def test_what_was_undone_can_be_done_again(world: World) -> None:
