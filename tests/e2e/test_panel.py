@@ -41,10 +41,13 @@ def test_from_the_claim_of_a_domain_to_why_its_mail_went_where_it_went(
     _sign_in_with_second_factor(panel, stack)
     _claim_domain(panel, stack)
     _prove_domain(panel, dns)
-    _add_alias(panel)
+    alias = _add_alias(panel)
     reply = _send(stack, smarthost)
     _find_its_record(panel, reply)
     _explain_it(panel, reply)
+    _disable_it(panel, alias)
+    assert mail.ask(stack.smtp_port, ALIAS) == "550 5.2.1 Address is disabled"
+    _see_who_disabled_it(panel, alias)
 
 
 def _sign_in_with_second_factor(panel: Panel, stack: Stack) -> None:
@@ -126,13 +129,15 @@ def _codes(cell) -> list[str]:
     return [text.strip() for text in cell.locator("code").all_inner_texts()]
 
 
-def _add_alias(panel: Panel) -> None:
+def _add_alias(panel: Panel) -> str:
+    """Its page."""
     panel.add("tenants/alias")
     panel.pick("domain", DOMAIN)
     panel.fill(local_part="sales", purpose="Orders from the shop")
     panel.page.locator("[name='targets-0-kind']").select_option("forward")
     panel.fill(targets__0__forward_to=FORWARD)
     panel.save()
+    return panel.page.url
 
 
 def _send(stack: Stack, smarthost: Sink) -> str:
@@ -162,3 +167,18 @@ def _explain_it(panel: Panel, reply: str) -> None:
     assert panel.page.get_by_label("Recipient").input_value() == ALIAS
     assert panel.page.get_by_label("Sender").input_value() == mail.SENDER
     assert panel.page.locator(".panel-reply").inner_text() == reply
+
+
+def _disable_it(panel: Panel, alias: str) -> None:
+    panel.page.goto(alias)
+    panel.page.get_by_role("checkbox", name="Enabled").uncheck()
+    panel.fill(change_reason="the shop has closed")
+    panel.save()
+
+
+def _see_who_disabled_it(panel: Panel, alias: str) -> None:
+    panel.page.goto(alias.replace("/change/", "/history/"))
+    newest = panel.page.locator(".panel-history > li").first
+    expect(newest.locator("strong")).to_have_text("admin")
+    expect(newest).to_contain_text("“the shop has closed”")
+    assert newest.locator("tbody tr").inner_text().split() == ["enabled", "yes", "no"]
