@@ -158,7 +158,7 @@ class Edge:
             self._master.stop()
 
     def reload(self) -> None:
-        """Let it begin anew, queue and all: a table that failed it leaves alone for half a minute."""
+        """Let it begin anew: a table that failed is left alone for half a minute."""
         config = self._folder / "config"
         subprocess.run([program("postfix"), "-c", config, "reload"], check=True, timeout=60)
 
