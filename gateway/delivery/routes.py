@@ -74,8 +74,8 @@ def envelope(claimed: Claimed) -> Envelope:
 
 
 def _loop_guard(claimed: Claimed) -> str:
-    """What lets the address know its forward again, should that come back; empty for the others."""
-    if claimed.kind != "forward":
+    """What lets the address know its mail again, should whoever is given it send it back."""
+    if claimed.kind not in WITH_HOP:
         return ""
     try:
         key = Address.parse(claimed.original_recipient).key

@@ -1,8 +1,9 @@
-"""A mark on forwarded mail, by which an address knows its own forward when that comes back to it.
+"""A mark on delivered mail, by which an address knows its own mail when that comes back to it.
 
-It returns over providers that this installation knows nothing of, so no look at its own addresses
-finds such a loop, and each round may multiply: counting hops (RFC 5321 §6.3) ends it late. The mark
-is an HMAC, so nobody else can make an address refuse mail, and it tells nothing about the address.
+It returns over providers, or the servers of mailboxes, that redirect it: no look at our own
+addresses finds such a loop, and each round may multiply, so counting hops (RFC 5321 §6.3) ends it
+late. The mark is an HMAC, so nobody else can make an address refuse mail, and it tells nothing
+about the address. What goes on to another address, or is another message (an answer), passes.
 """
 
 import hmac
@@ -15,12 +16,12 @@ _NAME = f"{FIELD}:".encode()
 
 
 def mark(key: str, *, secret: bytes) -> str:
-    """The header line, with its end, that a forward for the address of this key carries."""
+    """The header line, with its end, that mail delivered for the address of this key carries."""
     return f"{FIELD}: {_digest(key, secret).decode()}\r\n"
 
 
 def is_back(header: bytes, keys: Iterable[str], *, secrets: Sequence[bytes]) -> bool:
-    """Whether each of these addresses has forwarded the message before.
+    """Whether each of these addresses has delivered the message before.
 
     One that has not shall have it: then hops alone are counted.
     """

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -12,6 +13,8 @@ from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from mailrouting.supervisor import choose_free
+
+OWN = (b"Delivered-To:", b"X-Delivery-ID:", b"X-Loop-Guard:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +29,16 @@ class Received:
     @property
     def trace(self) -> dict[str, str]:
         """The header lines that the delivery put on top."""
-        lines = self.octets.split(b"\r\n")[:2]
-        return dict(line.decode().split(": ", 1) for line in lines)
+        return dict(line.decode().rstrip().split(": ", 1) for line in self._own_lines)
 
     @property
     def content(self) -> bytes:
         """What stands below the trace."""
-        return self.octets.split(b"\r\n", 2)[2]
+        return self.octets[sum(map(len, self._own_lines)) :]
+
+    @property
+    def _own_lines(self) -> list[bytes]:
+        return list(takewhile(lambda line: line.startswith(OWN), self.octets.splitlines(True)))
 
 
 @dataclass

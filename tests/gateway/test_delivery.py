@@ -37,10 +37,9 @@ def test_stored_octets_arrive_below_the_trace_unchanged(sink: Sink) -> None:
     assert drain() == 1
     [received] = sink.received
     assert received.content == content
-    assert received.trace == {
-        "Delivered-To": "bob@hosted.example",
-        "X-Delivery-ID": str(delivery.id),
-    }
+    trace = received.trace
+    assert trace.pop("X-Loop-Guard")
+    assert trace == {"Delivered-To": "bob@hosted.example", "X-Delivery-ID": str(delivery.id)}
     assert (received.sender, received.recipients) == ("ann@sender.example", ("box@store.example",))
     assert outbox.state(delivery) == State.DELIVERED
     assert delivery.last_reply == "250 2.0.0 taken"

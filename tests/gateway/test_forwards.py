@@ -179,3 +179,41 @@ def test_address_beside_the_looping_one_gets_its_mail(
             f"C: RCPT TO:<{stage.address('hello')}>\nS: 250\nC: DATA\nS: 354"
         )
         assert wire.send_content(forwarded).startswith("250")
+
+
+# --- mailboxes whose server sends back ---------------------------------------------
+
+
+@pytest.fixture
+def in_mailbox(ours: LiveGateway, relay: Sink, stage: Stage) -> bytes:
+    """A message as the server of a mailbox gets it, written to the alias `team`."""
+    box = stage.mailbox("box@store.example", port=relay.port)
+    stage.alias("team", Target(kind="mailbox", mailbox=box))
+    stage.alias("hello")
+    assert ours.send(stage.address("Team")).startswith("250")
+    drain()
+    return relay.received[0].octets
+
+
+def test_mail_that_a_mailbox_sends_back_to_its_address_is_refused(
+    ours: LiveGateway, stage: Stage, in_mailbox: bytes
+) -> None:
+    returned = b"Received: from store.example\r\n" + in_mailbox
+
+    assert ours.send(stage.address("team"), returned) == str(replies.LOOP)
+
+
+@pytest.mark.parametrize(
+    ("name", "made_of"),
+    [
+        ("hello", b"List-Id: <team.store.example>\r\n%s"),  # a list there has another address
+        ("team", b"Subject: away\r\nAuto-Submitted: auto-replied\r\n\r\nback on Monday\r\n"),
+        ("team", b"Content-Type: message/rfc822\r\n\r\n%s"),  # attached, as in a bounce
+    ],
+)
+def test_what_a_mailbox_honestly_sends_passes(
+    ours: LiveGateway, stage: Stage, in_mailbox: bytes, name: str, made_of: bytes
+) -> None:
+    sent = made_of.replace(b"%s", in_mailbox)
+
+    assert ours.send(stage.address(name), sent).startswith("250")
