@@ -13,7 +13,7 @@ from psycopg.adapt import Loader
 
 from gateway.batching import Batcher
 from gateway.database import once_more, raw
-from gateway.directory.reading import Answer, rounds
+from gateway.directory.reading import MOST_FORWARDS, Answer, rounds
 from gateway.link import Link, Question
 from gateway.pending import Pending
 from gateway.routing.address import Address
@@ -65,7 +65,8 @@ class PostgresDirectory:
     ) -> Sequence[Facts | Exception]:
         """One Facts for many questions, each of which gets it.
 
-        A row that cannot be read, or by a newer version alone, fails only what it answers.
+        A row that cannot be read, or by a newer version alone, fails only what it answers, and
+        forwards of one that are too many to follow are left unread for that one.
         """
         try:
             facts = await _read_on(link, [each for addresses in asked for each in addresses])
@@ -75,16 +76,23 @@ class PostgresDirectory:
         except (ValidationError, ValueError) as error:
             if len(asked) == 1:
                 return [LookupFailed(f"a row says what this version cannot read: {error}")]
-            middle = len(asked) // 2
-            halves = asked[:middle], asked[middle:]
-            return [each for half in halves for each in await self._read_together(link, half)]
+            return await self._read_halves(link, asked)
         self._has_failed = False
+        if facts.unread and len(asked) > 1:
+            return await self._read_halves(link, asked)
         return [facts] * len(asked)
+
+    async def _read_halves(
+        self, link: Link, asked: Sequence[Sequence[Address]]
+    ) -> Sequence[Facts | Exception]:
+        middle = len(asked) // 2
+        halves = asked[:middle], asked[middle:]
+        return [each for half in halves for each in await self._read_together(link, half)]
 
 
 async def _read_on(link: Link, recipients: Sequence[Address]) -> Facts:
     """Raises psycopg.Error."""
-    reading = rounds(recipients)
+    reading = rounds(recipients, most_forwards=MOST_FORWARDS + len(recipients))
     question = next(reading)
     try:
         while True:

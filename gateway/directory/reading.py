@@ -3,7 +3,7 @@
 `rounds` is a generator of questions: whoever drives it sends back the rows of each.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -32,12 +32,14 @@ from gateway.routing.facts import (
     Target,
     Usage,
 )
-from gateway.routing.resolve import EXEMPT_ROLES, MAX_DEPTH
+from gateway.routing.resolve import EXEMPT_ROLES, MAX_DEPTH, MAX_WIDTH
 
 # The columns of an answer as texts, as gateway.link and a cursor give them.
 Answer = Sequence[tuple[bytes | None, ...]]
 # What becomes of mail that the content filter does not judge, as the setting calls it.
 _UNFILTERED = {"defer": OnFailure.REJECT, "mark": OnFailure.MARK}
+# Twice as many forwards as a decision follows: some lead from bases and rules that do not answer.
+MOST_FORWARDS = 2 * MAX_WIDTH
 NEVER = datetime.fromtimestamp(0, UTC)
 
 
@@ -110,17 +112,19 @@ class _Reading(Struct):
 
 
 def rounds(
-    recipients: Sequence[Address], *, is_exact: bool = False
+    recipients: Sequence[Address], *, is_exact: bool = False, most_forwards: int | None = None
 ) -> Generator[Question, Answer, Facts]:
     """The questions of one read, each made of the answers so far; its result are the facts.
 
     One question answers most recipients. Subaddresses, roles and sender lists take a second one,
     each forward that is hosted here one or two more. What has been counted against a rate is an
-    upper bound below its limit, unless it is asked for exactly.
+    upper bound below its limit, unless it is asked for exactly. Beyond so many forwards the rest
+    is left unread, which the facts say.
     """
     reading = _Reading()
     asked: set[Address] = set()
     wanted = set(recipients)
+    unread: set[Address] = set()
     for _ in range(MAX_DEPTH + 1):
         reading.take((yield _question(wanted, is_exact=is_exact)))
         details = _details(reading, wanted)
@@ -128,6 +132,9 @@ def rounds(
             reading.take_details((yield Question(READ_DETAILS, details)))
         asked |= wanted
         wanted = _forwards(reading) - asked
+        if most_forwards is not None and len(asked) + len(wanted) > most_forwards:
+            unread = wanted
+            break
         if not wanted:
             break
     if paths := _opaque_return_paths(recipients):
@@ -136,7 +143,7 @@ def rounds(
             with suppress(AddressError):  # of a message to which nothing goes back
                 path = paths[UUID((delivery_id or b"").decode())]
                 reading.return_paths[path.key] = Address.parse((sender or b"").decode())
-    return _facts(reading)
+    return _facts(reading, unread)
 
 
 def _question(recipients: Iterable[Address], *, is_exact: bool) -> Question:
@@ -196,7 +203,7 @@ def _opaque_return_paths(recipients: Iterable[Address]) -> dict[UUID, Address]:
     return found
 
 
-def _facts(reading: _Reading) -> Facts:
+def _facts(reading: _Reading, unread: Collection[Address]) -> Facts:
     return Facts(
         platform=platform(),
         now=reading.now,
@@ -204,6 +211,7 @@ def _facts(reading: _Reading) -> Facts:
         addresses={key: _address(row, reading) for key, row in reading.addresses.items()},
         usage=reading.usage,
         return_paths=reading.return_paths,
+        unread=frozenset(address.key for address in unread),
     )
 
 

@@ -166,6 +166,8 @@ class Facts(Struct, frozen=True):
     addresses: Mapping[str, HostedAddress] = {}
     usage: Mapping[str, Usage] = {}
     return_paths: Mapping[str, Address] = {}
+    # Keys of forwards that were not followed: there are too many. Nothing is known of them.
+    unread: frozenset[str] = frozenset()
 
     def usage_of(self, counter: str) -> Usage:
         return self.usage.get(counter) or Usage()

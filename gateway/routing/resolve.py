@@ -342,6 +342,11 @@ def _fall_back(walk: Walk, hit: Hit, *, path: tuple[str, ...]) -> Reply | None:
 
 def _follow_target(walk: Walk, hit: Hit, target: Target, path: tuple[str, ...]) -> Reply | None:
     origin = (path[-1], hit.rule, hit.row_id)
+    if target.forward_to is not None and target.forward_to.key in walk.facts.unread:
+        onward = target.forward_to.key
+        walk.note("target", "cut", f"{onward} is one of too many forwards")
+        walk.branches.append(Branch(*origin, "cut", onward=onward, reply=replies.TOO_WIDE))
+        return replies.TOO_WIDE
     if target.forward_to is not None and _is_hosted(target.forward_to, walk.facts):
         onward = target.forward_to.key
         outcome, reply = _follow_hosted(walk, hit, target.forward_to, path)

@@ -128,8 +128,12 @@ class Conversation:
     def foresee(self, arguments: Iterable[str]) -> None:
         """Look up together what RCPTs that came together ask (RFC 2920 §3.1)."""
         if self.transaction is not None and not self.guest.is_over_budget():
-            smtputf8 = self.transaction.mail.smtputf8
-            self._foresight.look(arguments, self.services.directory, smtputf8=smtputf8)
+            self._foresight.look(
+                arguments,
+                self.services.directory,
+                smtputf8=self.transaction.mail.smtputf8,
+                offers_dsn=self.services.terms.offers_dsn,
+            )
 
     def rcpt(self, argument: str) -> Answer:
         """The answer to RCPT, from facts read while the client waits."""

@@ -21,7 +21,12 @@ class Foresight:
         self._facts: dict[str, Pending[Facts]] = {}
 
     def look(
-        self, arguments: Iterable[str], directory: PostgresDirectory, *, smtputf8: bool
+        self,
+        arguments: Iterable[str],
+        directory: PostgresDirectory,
+        *,
+        smtputf8: bool,
+        offers_dsn: bool,
     ) -> None:
         """Ask for all of them, unless those before are not used up."""
         if self._facts:
@@ -29,8 +34,9 @@ class Foresight:
         found: dict[str, Address] = {}
         for argument in arguments:
             with suppress(CommandError):  # answered when its turn comes
-                if address := parse_rcpt(argument, smtputf8=smtputf8).recipient:
-                    found[argument] = address
+                rcpt = parse_rcpt(argument, smtputf8=smtputf8, offers_dsn=offers_dsn)
+                if rcpt.recipient:
+                    found[argument] = rcpt.recipient
         if found:
             self._facts = dict.fromkeys(found, directory.facts(list(found.values())))
 

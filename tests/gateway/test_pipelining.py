@@ -8,6 +8,7 @@ import pytest
 from gateway.pending import Pending
 from gateway.routing.address import Address
 from gateway.routing.facts import Facts
+from gateway.smtpd.transaction import Terms
 from gateway.smtpd.wire import Line, Wire
 from tenants import changes
 from tests.gateway.live import LiveGateway
@@ -45,11 +46,15 @@ def test_recipients_that_come_together_are_answered_in_order(gateway: LiveGatewa
 
 
 @pytest.mark.parametrize("gateway", ["plain"], indirect=True)  # aiosmtpd reads line by line
-def test_recipients_that_come_together_are_looked_up_together(stage: Stage, gateway: LiveGateway):
+@pytest.mark.parametrize("asked", ["", " NOTIFY=NEVER ORCPT=rfc822;a@b.example"])
+def test_recipients_that_come_together_are_looked_up_together(
+    stage: Stage, gateway: LiveGateway, asked: str
+):
+    gateway.server.services.terms = Terms(offers_dsn=bool(asked))
     watched = WatchedDirectory(gateway)
     addresses = [stage.address(f"box{number}") for number in range(8)]
     with gateway.connect() as wire:
-        commands = [f"RCPT TO:<{address}>" for address in addresses]
+        commands = [f"RCPT TO:<{address}>{asked}" for address in addresses]
         wire.write("\r\n".join(["MAIL FROM:<>", *commands, "NOOP", ""]).encode())
         replies = [wire.reply() for _ in range(10)]
 

@@ -1,7 +1,7 @@
 """Gateways and workers of one version beside a database, and rows, of the next one.
 
 What they have prepared goes on when columns come and go; a row that only a newer version can read
-waits for it, and holds up nobody else.
+waits for it, and so does one that leads to too many places; both hold up nobody else.
 """
 
 import asyncio
@@ -14,10 +14,12 @@ from django.apps import apps
 from django.db import connection
 
 from gateway.delivery.pump import Drain
+from gateway.directory import postgres
 from gateway.models import Delivery
 from gateway.routing import replies
 from gateway.routing.address import Address
-from gateway.routing.facts import Facts, LookupFailed
+from gateway.routing.facts import Facts, LookupFailed, Session
+from gateway.routing.resolve import resolve
 from tenants import changes
 from tenants.models import Alias, SubaddressRule, Target
 from tests.gateway.live import LiveGateway, live_gateway
@@ -113,6 +115,27 @@ def test_target_that_cannot_be_read_defers_its_own_recipient_alone(
     found = facts_of(gateway, [stage.address("hello"), broken.key, stage.address("hello")])
 
     assert [isinstance(each, LookupFailed) for each in found] == [False, True, False]
+
+
+def test_address_that_leads_to_too_many_places_is_read_in_part_and_delays_nobody_else(
+    gateway: LiveGateway, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "MOST_FORWARDS", 3)
+    for number in range(6):
+        stage.alias(f"end{number}")
+    ends = [stage.address(f"end{number}") for number in range(6)]
+    stage.alias("narrow", Target(kind="forward", forward_to=ends[0]))
+    stage.alias("wide", *(Target(kind="forward", forward_to=end) for end in ends))
+    names = ["narrow", "wide", "narrow", "end5"]
+
+    found = facts_of(gateway, [stage.address(name) for name in names])
+
+    answers = {
+        name: resolve(Address.parse(stage.address(name)), Session(None), facts).reply.reason
+        for name, facts in zip(names, found, strict=True)
+        if isinstance(facts, Facts)
+    }
+    assert answers == {"narrow": "accepted", "wide": "too-wide", "end5": "accepted"}
 
 
 def facts_of(gateway: LiveGateway, texts: list[str]) -> list[Facts | BaseException]:

@@ -603,6 +603,14 @@ def test_an_opaque_return_path_is_known_by_its_row():
     assert recipients_of(resolve(path, Session(None), facts)) == [FAR]
 
 
+@pytest.mark.parametrize(("name", "reply"), [("x", replies.TOO_WIDE), ("abuse", replies.ACCEPTED)])
+def test_a_forward_that_was_not_read_is_waited_for(name, reply):
+    row = alias(f"{name}@a.example", forward("y@b.example"))
+    facts = replace(MemoryDirectory(domain(), row).all, unread=frozenset({"y@b.example"}))
+
+    assert resolve(Address.parse(row.key), Session(None), facts).reply == reply
+
+
 # --- any graph at all ------------------------------------------------------
 
 NAMES = [f"{n}@{host}.example" for host in ("a", "b", "c") for n in range(5)] + ["abuse@a.example"]
