@@ -10,7 +10,7 @@ from mailrouting.staff import establish_roles, give_role
 from tenants import jobs
 from tenants.changes import Actor
 from tenants.jobs import sending, shadowing
-from tenants.models import Address, Alias, Domain, Job, Mailbox, SendAsIdentity, Source, Target
+from tenants.models import Alias, Domain, Job, SendAsIdentity, Source, Target
 from tenants.moving_in.inventory import Inventory
 from tenants.moving_in.keeping import inventory_of, keep
 from tenants.moving_in.postfix import StoredRules
@@ -18,7 +18,6 @@ from tenants.moving_in.reading import read_dump, read_maps
 from tenants.moving_in.recipients import controls, counted, named_by
 from tenants.moving_in.shadow import differences
 from tenants.roles import Role
-from tests.staff import make_staff
 from tests.tenants.moving_in import installations
 from tests.world import ACTOR, World, make_alias, make_hop, save
 
@@ -162,22 +161,25 @@ def test_what_may_be_sent_as_moves_in_once_the_domain_is_verified(world: World) 
     assert (early.refused, late.changed) == (1, 1)
     [identity] = SendAsIdentity.objects.all()
     assert (identity.key, identity.state) == ("snakes@boa.example", "verified")
-    assert identity.granted_by == world.owner
+    assert identity.granted_by is None  # a grant keeps the account of whoever gave it
     assert jobs.apply(sending.draft_send_as(source, actor=owner)).unchanged == 1
 
 
-def test_what_routes_to_the_mailbox_needs_no_grant(world: World) -> None:
-    """A grant keeps the account of whoever gave it from being deleted."""
+def test_what_does_not_route_to_the_mailbox_is_granted_by_the_owner_who_asks(world: World) -> None:
     source = make_source(world, "modoboa")
     move_in(source)
     verify(world.a)
     [allowed] = inventory_of(source).send_as
-    box = Mailbox.objects.get(key=allowed.mailbox)
-    save(Target(address=Address.objects.get(key=allowed.address), kind="mailbox", mailbox=box))
+    Target.objects.filter(address__key=allowed.address).update(
+        kind="inbox", mailbox=None, forward_to="", forward_key=""
+    )
+    establish_roles()
+    give_role(world.owner, Role.OPERATOR, actor=ACTOR)
+    asking = [ACTOR, Actor(surface="admin", user=world.owner)]
+    made = [jobs.apply(sending.draft_send_as(source, actor=actor)).changed for actor in asking]
 
-    jobs.apply(sending.draft_send_as(source, actor=Actor(surface="admin", user=make_staff())))
-
-    assert SendAsIdentity.objects.get().granted_by is None
+    assert made == [0, 1]
+    assert SendAsIdentity.objects.get().granted_by == world.owner
 
 
 def test_an_address_in_quotes_is_compared(world: World) -> None:
