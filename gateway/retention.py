@@ -61,13 +61,14 @@ UPDATE gateway_message m SET body_expires_on = %(until)s FROM needed WHERE m.id 
 # Locked by one statement and judged by the next, which sees what a retry wrote meanwhile.
 _LOCK_DUE = f"""
 SELECT m.id FROM gateway_message m
-WHERE m.body_expires_on < %(today)s AND m.purged_at IS NULL AND NOT {_OPEN}
+WHERE m.body_expires_on < %(today)s AND NOT {_OPEN}
 ORDER BY m.id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED
 """  # noqa: S608 - made of constants
 
 _RELEASE = f"""
 WITH gone AS (
-    UPDATE gateway_message m SET purged_at = now() WHERE m.id = ANY(%(ids)s) AND NOT {_OPEN}
+    UPDATE gateway_message m SET purged_at = now()
+    WHERE m.id = ANY(%(ids)s) AND m.purged_at IS NULL AND NOT {_OPEN}
     RETURNING id, size_octets
 ), freed AS (
     SELECT 'stored:tenant:' || tenant_id AS key, tenant_id, sum(size_octets) AS octets
@@ -93,9 +94,13 @@ SELECT count(*) FROM gone
 """  # noqa: S608 - made of constants
 
 _DROP_BODIES = """
-DELETE FROM gateway_body b USING gateway_message m
-WHERE m.id = ANY(%(ids)s) AND m.purged_at IS NOT NULL
-    AND b.id = m.body_id AND b.expires_on = m.body_expires_on
+WITH gone AS (
+    DELETE FROM gateway_body b USING gateway_message m
+    WHERE m.id = ANY(%(ids)s) AND m.purged_at IS NOT NULL
+        AND b.id = m.body_id AND b.expires_on = m.body_expires_on
+    RETURNING b.id
+)
+SELECT count(DISTINCT id) FROM gone
 """
 _PARTITIONS = """
 SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -218,7 +223,7 @@ def drop_bodies(ids: Sequence[UUID]) -> int:
         locked = list(messages.values_list("pk", flat=True))
         cursor.execute(_RELEASE, {"ids": locked})
         cursor.execute(_DROP_BODIES, {"ids": locked})
-        return int(cursor.rowcount)
+        return int(cursor.fetchone()[0])
 
 
 def make_partitions(today: date | None = None) -> int:

@@ -181,6 +181,26 @@ def test_counter_gives_back_a_message_once_per_tenant(limit: int | None, is_full
     assert (counter.total, counter.full_since is not None) == (700, is_full)
 
 
+def test_body_that_is_dropped_while_a_purge_releases_it_is_given_back_once() -> None:
+    stage = Stage()
+    key = f"stored:tenant:{stage.tenant.pk}"
+    Counter.objects.create(key=key, total=50_000)
+    [delivery] = outbox.put(
+        kind="inbox",
+        octets=b"x" * 20_000,
+        expires_on=YESTERDAY,
+        tenant_id=stage.tenant.pk,
+        state=State.FAILED,
+    )
+    second = Body(id=delivery.message.body_id, expires_on=YESTERDAY, number=1, octets=b"y")
+    second.save(force_insert=True)
+    with transaction.atomic(), connection.cursor() as cursor:
+        assert retention._release(cursor, TODAY) == 1
+    assert retention.drop_bodies([delivery.message_id]) == 1
+    assert Counter.objects.get(key=key).total == 30_000
+    assert not has_body(delivery)
+
+
 def test_counter_never_falls_below_zero() -> None:
     stage = Stage()
     key = f"stored:tenant:{stage.tenant.pk}"
