@@ -61,7 +61,7 @@ UPDATE gateway_message m SET body_expires_on = %(until)s FROM needed WHERE m.id 
 # Locked by one statement and judged by the next, which sees what a retry wrote meanwhile.
 _LOCK_DUE = f"""
 SELECT m.id FROM gateway_message m
-WHERE m.body_expires_on < %(today)s AND NOT {_OPEN}
+WHERE m.body_expires_on < %(today)s AND m.purged_at IS NULL AND NOT {_OPEN}
 ORDER BY m.id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED
 """  # noqa: S608 - made of constants
 
