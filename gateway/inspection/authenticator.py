@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Sequence
 from concurrent.futures import Executor
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from gateway import metrics
 from gateway.incoming import Envelope, Recipient
 from gateway.inspection import authentication_results
@@ -18,7 +20,7 @@ from gateway.inspection.author import author_of
 from gateway.inspection.dkim.canonical import Field, split_fields
 from gateway.inspection.dkim.verify import Prepared, prepare, verify
 from gateway.inspection.inspector import Examined, Finding, Inspection, NoTurn
-from gateway.inspection.resolver import Resolver
+from gateway.inspection.resolver import NOWHERE, DnsTrouble, Resolver
 from gateway.inspection.spf.check import check_host
 from gateway.routing import authentication
 from gateway.routing.authentication import (
@@ -37,6 +39,8 @@ from gateway.routing.replies import Reply
 # RFC 7208 §4.6.4 asks for at least twenty seconds.
 DEADLINE_SECONDS = 20.0
 LATE = "not known in time"
+# The root alone (RFC 7505 §3).
+NULL_MX = (".",)
 UNKNOWN = Signature(Result.TEMPERROR, note=LATE, is_aligned=None)
 
 Found = TypeVar("Found")
@@ -91,15 +95,19 @@ class Authenticator:
         deadline = clock() + DEADLINE_SECONDS
         fields = split_fields(examined.header.removesuffix(b"\r\n"))
         prepared = prepare(fields, self._resolver, now=int(time.time()))
-        spf, signed = await asyncio.gather(
-            self._spf(examined.envelope, deadline), _until(deadline, prepared, (UNKNOWN,))
+        spf, has_null_mx, signed = await asyncio.gather(
+            self._spf(examined.envelope, deadline),
+            self._has_null_mx(examined.envelope, deadline),
+            _until(deadline, prepared, (UNKNOWN,)),
         )
         has_keys_at = clock()
         signatures = await self._verify(examined, fields, signed)
         deadline += clock() - has_keys_at  # waiting for the message is not waiting for DNS
         author = author_of(fields)
         unknown = Findings(author, spf, signatures, Dmarc(Result.TEMPERROR, note=LATE))
-        return await _until(deadline, align(author, spf, signatures, self._resolver), unknown)
+        aligned = align(author, spf, signatures, self._resolver)
+        found = await _until(deadline, aligned, unknown)
+        return replace(found, has_null_mx=True) if has_null_mx else found
 
     async def _verify(
         self, examined: Examined, fields: Sequence[Field], prepared: Prepared
@@ -115,8 +123,22 @@ class Authenticator:
             return (UNKNOWN,)
 
     async def _screen(self, envelope: Envelope, asks: Sequence[Ask]) -> Reply | None:
-        spf = await self._spf(envelope, asyncio.get_running_loop().time() + DEADLINE_SECONDS)
-        return authentication.judge_spf_alone(asks[0], spf)
+        deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
+        spf, has_null_mx = await asyncio.gather(
+            self._spf(envelope, deadline), self._has_null_mx(envelope, deadline)
+        )
+        return authentication.judge_spf_alone(asks[0], spf, has_null_mx=has_null_mx)
+
+    async def _has_null_mx(self, envelope: Envelope, deadline: float) -> bool:
+        """Whether the sender's domain says that it takes no mail; what is not known is no."""
+        domain = envelope.sender.rpartition("@")[2].lower()
+        if not domain or domain.startswith("["):
+            return False
+        try:
+            answer = await _until(deadline, self._resolver.ask(domain, "MX"), NOWHERE)
+        except DnsTrouble:
+            return False
+        return answer.records == NULL_MX
 
     async def _spf(self, envelope: Envelope, deadline: float) -> Spf:
         """SPF of MAIL FROM; of HELO for the null sender (RFC 7208 §2.4)."""
@@ -179,7 +201,9 @@ def _steps(found: Findings) -> tuple[Step, ...]:
     dmarc = found.dmarc
     policy = f"policy {dmarc.policy}" if dmarc.result is Result.FAIL else ""
     notes = [found.author.domain if found.author else "", dmarc.note, policy]
+    null_mx = [Step("null MX", Result.FAIL, found.spf.domain)] if found.has_null_mx else []
     return (
+        *null_mx,
         _identifier_step("SPF", found.spf),
         *(_identifier_step("DKIM", each) for each in signatures),
         Step("DMARC", found.dmarc.result, ", ".join(filter(None, notes))),

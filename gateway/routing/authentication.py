@@ -126,6 +126,7 @@ class Findings(Struct, frozen=True):
     spf: Spf
     signatures: tuple[Signature, ...]
     dmarc: Dmarc
+    has_null_mx: bool = False  # the envelope sender's domain takes no mail (RFC 7505)
 
 
 def rejections(asks: Iterable[Ask]) -> frozenset[Ask]:
@@ -137,6 +138,8 @@ def judge(ask: Ask, found: Findings) -> Reply | None:
     """None where the message answers the demand; else the reply that says what is missing."""
     if found.dmarc.is_condemned:
         return replies.DMARC_FAILED
+    if found.has_null_mx:
+        return replies.SENDER_NULL_MX
     reply = _CHECKS[ask.demand](ask, found)
     if reply is None and ask.authors:
         reply = _check_author(ask, found)
@@ -150,8 +153,10 @@ def failures(asks: Iterable[Ask], found: Findings) -> list[tuple[Ask, Reply]]:
     return sorted(judged, key=lambda each: (order.index(each[0].on_failure), each[1].is_temporary))
 
 
-def judge_spf_alone(ask: Ask, spf: Spf) -> Reply | None:
+def judge_spf_alone(ask: Ask, spf: Spf, *, has_null_mx: bool = False) -> Reply | None:
     """What SPF says by itself, before there is an author: a Reply where no author could help."""
+    if has_null_mx and ask.may_reject:
+        return replies.SENDER_NULL_MX
     if ask.demand is not Demand.SPF or not ask.may_reject or spf.result is Result.PASS:
         return None
     return replies.SPF_TROUBLE if spf.result is Result.TEMPERROR else replies.SPF_FAILED

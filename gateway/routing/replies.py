@@ -48,6 +48,7 @@ SPF_FAILED = Reply("spf", 550, "5.7.23", "Sender's domain does not allow this cl
 DKIM_FAILED = Reply("dkim", 550, "5.7.20", "Message has no valid DKIM signature")
 DKIM_NOT_ALIGNED = Reply("dkim", 550, "5.7.22", "Message has no DKIM signature of a fitting domain")
 DMARC_FAILED = Reply("dmarc", 550, "5.7.26", "Sender could not be authenticated (SPF, DKIM, DMARC)")
+SENDER_NULL_MX = Reply("null-mx", 550, "5.7.27", "Sender's domain takes no mail (null MX)")
 SPF_TROUBLE = Reply("spf", 451, "4.7.24", "SPF could not be checked, try again later")
 DKIM_TROUBLE = Reply("dkim", 451, "4.7.5", "DKIM key could not be fetched, try again later")
 DMARC_TROUBLE = Reply("dmarc", 451, "4.4.3", "DMARC could not be checked, try again later")

@@ -77,6 +77,7 @@ _SENTENCES: Mapping[tuple[str, str | None], str] = {
     ("message", "refused"): "The whole message is refused: {note}.",
     ("reply", "accepted"): "So the gateway accepts: {note}.",
     ("reply", "refused"): "So the gateway refuses: {note}.",
+    ("null MX", None): "The sender's domain says that it takes no mail (null MX): {note}.",
     ("SPF", None): "SPF: {outcome} ({note}).",
     ("DKIM", None): "DKIM: {outcome} ({note}).",
     ("DMARC", None): "DMARC: {outcome} ({note}).",

@@ -39,12 +39,14 @@ def dns(running_dns: DnsWorld, settings: Settings) -> DnsWorld:
 
 def publish(dns: DnsWorld, author: str = AUTHOR, **records: Any) -> None:
     spf = records.pop("spf", "v=spf1 ip4:127.0.0.1 -all")
+    mx = records.pop("mx", "")
     dmarc = records.pop("dmarc", "v=DMARC1; p=reject")
     dns.serve(
         author,
         {
             f"{author} TXT": [spf] if spf else [],
             f"{author} A": ["127.0.0.1"],
+            f"{author} MX": [mx] if mx else [],
             f"s._domainkey.{author} TXT": [signers.rsa_signer().record()],
             f"e._domainkey.{author} TXT": [signers.ed25519_signer().record()],
             f"_dmarc.{author} TXT": [dmarc] if dmarc else [],
@@ -121,6 +123,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], Any, str]] = {
         {"allowed_senders": [f"ann@{AUTHOR}"], "sender_match": "author"},
         {"spf": "v=spf1 -all"}, UNSIGNED, "550 5.7.26",
     ),
+    "null MX at RCPT": ({"authentication": "spf"}, {"mx": "0 ."}, signed, "550 5.7.27"),
+    "null MX": ({"authentication": "dkim"}, {"mx": "0 ."}, signed, "550 5.7.27"),
+    "an MX": ({"authentication": "dkim"}, {"mx": "10 sender.example."}, signed, "250 2.0.0"),
+    "null MX, nothing asked": ({}, {"mx": "0 ."}, UNSIGNED, "250 2.0.0"),
     "nothing asked": ({}, {"spf": "v=spf1 -all"}, UNSIGNED, "250 2.0.0"),
 }  # fmt: skip
 
@@ -136,6 +142,19 @@ def test_message_is_taken_where_its_sender_proves_what_is_asked(
     said = gateway.send(stage.address("x"), octets() if callable(octets) else octets)
 
     assert said.startswith(reply), said
+
+
+def test_null_mx_holds_what_is_to_be_held(
+    dns: DnsWorld, gateway: LiveGateway, stage: Stage
+) -> None:
+    publish(dns, mx="0 .")
+    stage.alias("x", authentication="dkim", authentication_failure="hold")
+
+    assert gateway.send(stage.address("x"), signed()).startswith("250")
+
+    record = RoutingRecord.objects.get(key=stage.address("x"))
+    assert ["null MX", "fail", AUTHOR] in record.trace
+    assert Delivery.objects.get(record=record).state == Delivery.State.HELD
 
 
 def test_spf_alone_refuses_the_recipient_before_the_message(
