@@ -22,6 +22,7 @@ from django.conf import settings
 from django.template.base import Template
 from django.test.utils import _TestState
 from pytest_django import DjangoDbBlocker
+from pytest_socket import socket_allow_hosts
 from structlog.dev import ConsoleRenderer, plain_traceback
 from xdist.scheduler import LoadScopeScheduling
 
@@ -52,6 +53,7 @@ PROGRAMS = {
     "redis": ("redis-server",),
     "swaks": ("swaks",),
 }
+LOOPBACK = ["127.0.0.0/8", "::1", "localhost"]
 ROOT = "root"  # starts a whole Postfix
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 resources = pytest.StashKey[ExitStack]()
@@ -128,6 +130,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_setup() -> None:
+    """A test reaches this machine alone, by `socket_enabled` as well: that lifts all limits."""
+    socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,9 +1,11 @@
-"""What a run leaves out: it says so, and REQUIRE_ALL=1 takes no skip for a pass."""
+"""What a run leaves out: it says so, and REQUIRE_ALL=1 takes no skip for a pass; the network."""
 
+import socket
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pytest_socket import SocketConnectBlockedError
 
 from tests import conftest
 
@@ -38,3 +40,10 @@ def test_root_is_missing_for_everybody_else(monkeypatch: pytest.MonkeyPatch) -> 
     assert conftest.ROOT in conftest._missing()
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert conftest.ROOT not in conftest._missing()
+
+
+@pytest.mark.usefixtures("socket_enabled")
+def test_nobody_reaches_beyond_this_machine() -> None:
+    blocked = pytest.raises(SocketConnectBlockedError)
+    with pytest.warns(UserWarning, match="192.0.2.1"), blocked:
+        socket.create_connection(("192.0.2.1", 25), timeout=1)
