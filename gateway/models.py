@@ -79,9 +79,9 @@ class Message(models.Model):
     received_at = models.DateTimeField()
     sender = models.CharField(max_length=320, blank=True, help_text="Empty is the null sender <>.")
     client = models.GenericIPAddressField(null=True)
-    helo = models.CharField(max_length=255, blank=True)
+    helo = models.CharField("called itself", max_length=255, blank=True)
     protocol = models.CharField(max_length=16)
-    smtputf8 = models.BooleanField(default=False)
+    smtputf8 = models.BooleanField("SMTPUTF8", default=False)
     dsn = models.CharField(
         max_length=150,
         blank=True,

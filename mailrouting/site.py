@@ -32,6 +32,7 @@ class PanelSite(UnfoldAdminSite):
     """Every page of it asks for staff; mailrouting.second_factor asks for their second factor."""
 
     index_title = "Overview"
+    empty_value_display = "—"
 
     def extra_urls(self) -> list[URLPattern]:
         from gateway.admin.explain import explain_view

@@ -23,6 +23,7 @@ from tenants.models import (
     Domain,
     DomainCheck,
     Forewarning,
+    Mailbox,
     SubaddressRule,
     Target,
 )
@@ -334,6 +335,8 @@ class _Names:
             return str(self._rows[Group].get(group_id, f"#{group_id}"))
         if record := getattr(event, "record_name", ""):
             return f"{event.get_kind_display()} of {record}"
+        if getattr(event, "kind", "") == "mailbox" and hasattr(event, "mailbox_id"):
+            return f"mailbox {self._rows[Mailbox].get(event.mailbox_id, f'#{event.mailbox_id}')}"
         for name in ("key", "name", "username", "detail", "forward_to", "kind"):
             if value := getattr(event, name, ""):
                 return str(value)

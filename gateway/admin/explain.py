@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from gateway import replay
+from gateway.admin import counted
 from gateway.admin.facts import used_facts
 from gateway.admin.graph import graph_of
 from gateway.admin.shown import reply_colour
@@ -67,6 +68,7 @@ def explain_view(request: HttpRequest) -> HttpResponse:
     explanation = context.get("explanation")
     context |= _compared(explanation, record, request) if record else {}
     if explanation is not None:
+        context["counts"] = _counts(explanation, request.user)
         context["graph"] = graph_of(explanation, request.user)
         context["used"] = used_facts(explanation.facts, request.user) if explanation.facts else []
     request.current_app = admin.site.name
@@ -121,6 +123,20 @@ def _explained(form: ExplainForm, request: HttpRequest) -> dict[str, Any]:
         "steps": _told(decision.trace) if decision else (),
         **_rows(explanation, Sight(request.user)),
     }
+
+
+def _counts(explanation: Explanation, user: Any) -> list[tuple[str, str, str, bool]]:
+    """What each counter counts, how far it is, its limit, and whether it is of what is stored."""
+    names = counted.names([count.counter for count in explanation.counts], user)
+    return [
+        (
+            names[count.counter],
+            counted.total(count.counter, count.total),
+            counted.total(count.counter, count.limit),
+            count.is_storage,
+        )
+        for count in explanation.counts
+    ]
 
 
 def _told(trace: tuple[Step, ...]) -> list[tuple[Step, str]]:

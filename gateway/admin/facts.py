@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from gateway.admin import counted
 from gateway.models import Counter
 from gateway.routing.facts import Domain, Facts, HostedAddress, Platform
 from gateway.search.sight import PAGES
@@ -21,12 +22,13 @@ def used_facts(facts: Facts, user: Any) -> list[tuple[str, str]]:
     addresses = [each for each in facts.addresses.values() if may_view(user, PAGES[each.kind])]
     domains = facts.domains.values() if may_view(user, rows.Domain) else ()
     usage = sorted(facts.usage.items()) if may_view(user, Counter) else ()
+    names = counted.names([name for name, _ in usage], user)
     lines = [
         ("time of the database", _time(facts.now)),
         ("installation", _joined(_of_platform(facts.platform))),
         *((f"domain {each.name}", _joined(_of_domain(each, user))) for each in domains),
         *((f"{each.kind} {each.key}", _joined(_of_address(each))) for each in addresses[:MOST]),
-        *((f"counter {name}", str(each.total)) for name, each in usage),
+        *((names[name], counted.total(name, each.total)) for name, each in usage),
     ]
     return lines if len(addresses) <= MOST else [*lines, ("more addresses", _rest(addresses))]
 

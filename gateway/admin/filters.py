@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 
+from gateway.admin.shown import reason_words
 from gateway.delivery.backlog import OPEN
 from gateway.delivery.queue import lane_of
 from gateway.models import Delivery, Message, RoutingRecord
@@ -83,7 +84,7 @@ class ReasonFilter(EqualsFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         catalogue = {row.reason for row in vars(replies).values() if isinstance(row, Reply)}
-        return [(reason, reason.replace("-", " ")) for reason in sorted(catalogue)]
+        return [(reason, reason_words(reason)) for reason in sorted(catalogue)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         """Those of records are among the refused ones, of which there is an index."""

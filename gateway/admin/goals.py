@@ -24,7 +24,7 @@ class GoalForm(forms.Form):
     """Reads a goal for deliveries; mailboxes are those of the tenants that these belong to."""
 
     goal = forms.ChoiceField(
-        label="Send them to",
+        label="Send to",
         choices=CHOICES,
         initial=ROUTED,
         widget=UnfoldAdminRadioSelectWidget(),

@@ -281,7 +281,8 @@ def _asking_where(
     form = _goal_form(request, chosen)
     if len(ids) > REROUTED_AT_ONCE:
         return _rerouted_by_workers(draft_reroute(chosen, actor=actor_of(request)), form)
-    context = {"goal_form": form, "all_ids": _joined(ids)}
+    context = {"goal_form": form, "all_ids": _joined(ids), "asked_about": _first(ids)}
+    context |= {"asked": _deliveries(len(ids)), "is_more": len(ids) > SHOWN}
     goal = form.read() if form.is_bound else None
     if goal is None:
         return context
@@ -312,13 +313,16 @@ def _goal_form(request: HttpRequest, chosen: QuerySet[Delivery]) -> GoalForm:
     return GoalForm(request.POST if "goal" in request.POST else None, tenants=tenants)
 
 
+def _first(ids: Collection[UUID]) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(pk__in=list(ids)[:SHOWN]).order_by("pk")
+
+
 def _counted(deed: Deed, ids: Collection[UUID]) -> dict[str, Any]:
-    first = Delivery.objects.filter(pk__in=list(ids)[:SHOWN]).order_by("pk")
     return {
         "is_counted": True,
         "count": len(ids),
         "heading": f"{deed.title}: {_deliveries(len(ids))}",
-        "sample": [(row, "") for row in first],
+        "sample": [(row, "") for row in _first(ids)],
         "is_longer": len(ids) > SHOWN,
         "ids": _joined(ids),
     }

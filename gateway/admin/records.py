@@ -21,7 +21,7 @@ from gateway.admin.filters import (
     find_messages,
     find_records,
 )
-from gateway.admin.shown import badge, null_sender
+from gateway.admin.shown import badge, null_sender, reason_words
 from gateway.models import Message, RoutingRecord
 from tenants.octets import print_octets
 
@@ -36,7 +36,7 @@ def _about_body(request: HttpRequest, message: Message | None) -> dict[str, Any]
 
 @admin.register(RoutingRecord)
 class RoutingRecordAdmin(DecidedAdmin):
-    list_display = ("at", "recipient", "from_whom", "answer", "reply", "tenant_link", "queue_id")
+    list_display = ("at", "recipient", "from_whom", "answer", "reply", "tenant_link")
     list_display_links = ("at",)
     list_filter = (
         ("accepted", BooleanRadioFilter),
@@ -56,7 +56,7 @@ class RoutingRecordAdmin(DecidedAdmin):
     fieldsets = (
         (
             "Answer",
-            {"fields": (("reply_line", "answer"), ("rule", "strategy"), ("reason", "detail"))},
+            {"fields": (("reply_line", "answer"), ("rule", "strategy"), ("reason_told", "detail"))},
         ),
         (
             "Envelope",
@@ -100,6 +100,10 @@ class RoutingRecordAdmin(DecidedAdmin):
     @display(description="reply")
     def reply_line(self, record: RoutingRecord) -> str:
         return format_html('<code class="panel-code">{}</code>', record.reply)
+
+    @display(description="reason")
+    def reason_told(self, record: RoutingRecord) -> str:
+        return reason_words(record.reason)
 
     @display(description="declared size")
     def declared(self, record: RoutingRecord) -> str:

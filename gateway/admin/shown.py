@@ -34,6 +34,11 @@ def badge(text: str, colour: str) -> str:
     return format_html('<span class="panel-label panel-label-{}">{}</span>', colour, text)
 
 
+def reason_words(reason: str) -> str:
+    """A reply's reason, as it is spoken."""
+    return reason.replace("-", " ")
+
+
 def null_sender(sender: str) -> str:
     return sender or "<>"
 

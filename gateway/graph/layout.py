@@ -12,7 +12,7 @@ from gateway.graph.tree import Node
 WIDTH, HEIGHT = 204, 46
 GAP, LEADING = 28, 12
 MARGIN = 2
-LONGEST = 25  # characters of a title that fit into a box; of the smaller line below, a few more
+LONGEST = 23  # characters of a title that fit into a box; of the smaller line below, a few more
 LONGEST_BELOW = 29
 
 

@@ -133,7 +133,7 @@ class DomainAdmin(ExportMixin, PanelAdmin):
     def trouble(self, domain: Domain) -> str:
         return trouble_of(domain.checks.all()) or "—"
 
-    @display(description="what comes")
+    @display(description="what comes of it")
     def outlook(self, domain: Domain) -> str:
         return outlook_of(domain, domain.checks.all(), timezone.now()) or "—"
 

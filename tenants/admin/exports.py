@@ -125,10 +125,14 @@ def as_file(pieces: Iterable[str], written: Format, name: str) -> StreamingHttpR
 class ExportAdmin(ReadOnlyAdmin):
     """Who took rows out."""
 
-    list_display = ("at", "actor_name", "what", "written", "rows", "is_whole", "client")
-    fields = ("at", "ended_at", "actor_name", "surface", "client", "what", "written", "rows")
+    list_display = ("at", "actor_name", "what", "taken_as", "rows", "is_whole", "client")
+    fields = ("at", "ended_at", "actor_name", "surface", "client", "what", "taken_as", "rows")
     search_fields = ("actor_name__startswith",)
     empty_hint = "Whoever takes rows out as a file is noted here, with what and how many."
+
+    @display(description="format")
+    def taken_as(self, taken: Export) -> str:
+        return LABELS.get(Format(taken.written), taken.written)
 
     @display(description="whole", boolean=True)
     def is_whole(self, taken: Export) -> bool:

@@ -35,7 +35,7 @@ class NextHop(Ruled):
     port = models.PositiveIntegerField(
         default=25, validators=[MinValueValidator(1), MaxValueValidator(65535)]
     )
-    tls = models.CharField(max_length=16, choices=Tls, default=Tls.OPPORTUNISTIC)
+    tls = models.CharField("TLS", max_length=16, choices=Tls, default=Tls.OPPORTUNISTIC)
     calls_ahead = models.BooleanField(
         "asked about each recipient",
         default=False,

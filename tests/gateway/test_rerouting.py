@@ -218,7 +218,7 @@ def test_the_page_asks_where_to_says_what_that_does_and_does_it(world: World, bo
     url = url_of(Delivery, "intervene", "reroute")
     data = {"ids": f"{fit.pk},{unfit.pk}", "list": "deliveries"}
     question = client.post(url, data).content.decode()
-    assert "Where to?" in question
+    assert "Reroute 2 deliveries: where to?" in question
     assert f'<option value="{box.address}">' in question
 
     data |= {"goal": "mailbox", "place": "NEW@store.example"}

@@ -9,6 +9,7 @@ from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 from django.utils import timezone
 
+from gateway.admin.shown import reason_words
 from gateway.models import Outage
 from gateway.watch import alarms, figures
 from gateway.watch.chart import Chart, Series, draw
@@ -80,7 +81,7 @@ def _mail_numbers(traffic: Traffic, *, now: datetime) -> list[Number]:
     window = traffic.window
     totals = [
         Number(
-            f"Recipients {outcome.label}, last {window.title}",
+            f"{outcome.label.capitalize()}, last {window.title}",
             f"{traffic.total(outcome):,}",
             _url(place, **query, within=window.within),
         )
@@ -130,7 +131,7 @@ def _apart(traffic: Traffic, outcome: str) -> list[tuple[str, tuple[int, ...]]]:
 
 def _series(reason: str, values: tuple[int, ...], window: Window) -> Series:
     query = {} if reason == "other" else {"reason": reason}
-    return Series(reason.replace("-", " "), values, _url(REFUSALS, **query, within=window.within))
+    return Series(reason_words(reason), values, _url(REFUSALS, **query, within=window.within))
 
 
 def _rows(traffic: Traffic) -> list[tuple[datetime, list[str]]]:

@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from gateway.admin.shown import reason_words
 from gateway.directory import platform
 from gateway.retention import DEFAULT_RETENTION_DAYS
 from gateway.watch import figures, holdings, works
@@ -241,7 +242,7 @@ def _traffic(tenant: Tenant, counted: Iterable[tuple[str, str, int]]) -> Group:
 def _by_reason(tenant: Tenant, outcome: str, reason: str, number: int) -> Figure:
     is_accepted = outcome == figures.Outcome.ACCEPTED
     query = "accepted__exact=1" if is_accepted else f"accepted__exact=0&reason={reason}"
-    label = outcome if is_accepted else f"{outcome}: {reason.replace('-', ' ')}"
+    label = outcome if is_accepted else f"{outcome}: {reason_words(reason)}"
     url = _mail_list("routingrecord", tenant, f"{query}&within=day")
     return Figure(label, f"{number:,}", url)
 
