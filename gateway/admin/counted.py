@@ -39,9 +39,14 @@ def names(keys: Iterable[str], user: Any) -> dict[str, str]:
     return {key: _name(about, rows) if about else key for key, about in counted.items()}
 
 
+def is_stored(key: str) -> bool:
+    """Whether a counter is of octets that are stored, which no hour takes away."""
+    return _split(key)[0] == STORED
+
+
 def total(key: str, count: int) -> str:
     """A counter's figure: a size where it is of what is stored, else a number of messages."""
-    return print_about(count) if _split(key)[0] == STORED else f"{count:,}"
+    return print_about(count) if is_stored(key) else f"{count:,}"
 
 
 def _counted(key: str) -> tuple[str, Any, int] | None:

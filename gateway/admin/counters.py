@@ -46,7 +46,7 @@ class CounterAdmin(ReadOnlyAdmin):
 
     @display(description="stands at")
     def stands_at(self, counter: Counter) -> str:
-        if not counter.counts:
+        if counted.is_stored(counter.key):
             return counted.total(counter.key, counter.total)
         window = RollingHour.of(counter.minute, counter.counts)
         return f"{window.at(int(timezone.now().timestamp()) // 60).total:,} in the last hour"

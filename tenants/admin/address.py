@@ -177,7 +177,7 @@ class AddressAdmin(TargetedAdmin):
             return "—"
         return localtime(use.used_at).strftime("%Y-%m-%d") if use.used_at else "never"
 
-    @display(description="expires at", ordering="expires_at", empty_value="-")
+    @display(description="expires at", ordering="expires_at", empty_value="—")
     def expires(self, address: Address) -> str | None:
         """The day, and the time below it where the column is narrow."""
         if address.expires_at is None:

@@ -309,7 +309,25 @@ def test_explain_tells_what_would_be_counted(client: Client, routed: World) -> N
     (count,) = explain("busy@a.example", "", None).counts
     assert (count.total, count.limit) == (0, 7)
     page = client.get("/admin/explain/", {"recipient": "busy@a.example"}).content.decode()
-    assert "0 of 7 in the rolling hour" in page
+    assert "Messages to busy@a.example: 0 of 7 in the rolling hour" in page
+
+
+def test_counters_are_called_after_what_they_count(client: Client, world: World) -> None:
+    alias = make.make_alias(world.domain, "busy", rate_per_hour=7)
+    shown = {
+        f"rate:address:{alias.pk}": ("messages to busy@a.example", "0 in the last hour"),
+        f"rate:tenant:{world.a.pk}": ("messages to A", "0 in the last hour"),
+        f"stored:tenant:{world.a.pk}": ("mail stored for A", "1.2 kB"),
+        "rate:tenant:987654321": ("messages to tenant 987654321", "0 in the last hour"),
+        "rate:tenant:x": ("rate:tenant:x", "0 in the last hour"),
+    }
+    Counter.objects.bulk_create(Counter(key=key, total=1200) for key in shown)
+    page = client.get(url_of(Counter, "changelist")).content.decode()
+    for key, (name, total) in shown.items():
+        assert f">{name}</a>" in page
+        row = client.get(url_of(Counter, "change", key)).content.decode()
+        assert name in row
+        assert total in row
 
 
 @pytest.mark.parametrize("spelling", ["postmaster", "<postmaster>", "<Postmaster>", " postmaster "])

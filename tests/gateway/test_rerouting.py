@@ -298,13 +298,15 @@ def test_more_than_a_request_reroutes_is_a_job_that_foretells_each(
     wrong = client.post(url, sent | {"place": "eve@store.example"}).content.decode()
     assert "The tenant has no mailbox eve@store.example" in wrong
 
-    checked = client.post(url, sent, follow=True).content.decode()
+    foretold = client.post(url, sent, follow=True)
+    checked = foretold.content.decode()
     assert "Reroute 3 deliveries to mailbox new@store.example" in checked
     assert "2 of 3 deliveries would change" in checked
     assert "It has been delivered." in checked
     assert outbox.states(rows) == [State.DELIVERED, State.DEFERRED, State.DEFERRED]
 
-    client.post(job.get_absolute_url().removesuffix("change/") + "start/")
+    start = job.get_absolute_url().removesuffix("change/") + "start/"
+    client.post(start, {"checked": foretold.context_data["checked"]})
     assert outbox.states([*rows, late]) == [
         State.DELIVERED,
         State.PENDING,
