@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.timezone import localtime
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
@@ -126,10 +127,11 @@ class DeliveryAdmin(DeliveryColumns, DeedsMixin, DecidedAdmin):
         return delivery.attempts_made
 
     @display(description="next attempt")
-    def next_attempt(self, delivery: Delivery) -> Any:
+    def next_attempt(self, delivery: Delivery) -> str | None:
         """A dash where none is due."""
-        is_waiting = delivery.state in (Delivery.State.PENDING, Delivery.State.DEFERRED)
-        return delivery.next_attempt_at if is_waiting else None
+        if delivery.state not in (Delivery.State.PENDING, Delivery.State.DEFERRED):
+            return None
+        return localtime(delivery.next_attempt_at).strftime("%Y-%m-%d %H:%M:%S")
 
     @display(description="last reply")
     def said(self, delivery: Delivery) -> str:
