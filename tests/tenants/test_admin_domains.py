@@ -27,7 +27,7 @@ def test_adding_a_domain_is_a_claim_and_leads_to_its_records(client: Client, wor
     values = typed({"tenant": world.a, "name": "Bücher.example", "environment": "staging"})
     data = data_of(page) | values | {"change_reason": "ticket 7"}
     shown = [name for fieldset in page.context_data["adminform"] for name in fieldset.fields]
-    assert shown == ["tenant", "name", "environment", "change_reason"]
+    assert shown == ["tenant", "name", "environment", "may_look_alike", "change_reason"]
     page = client.post(url_of(Domain, "add"), data, follow=True)
     domain = Domain.objects.get(name="xn--bcher-kva.example")
     assert page.redirect_chain == [(domain.get_absolute_url(), 302)]
