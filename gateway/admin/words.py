@@ -54,6 +54,7 @@ SENTENCES = {
     ("call-ahead", "exists"): "The next hop takes mail for this mailbox.",
     ("call-ahead", "gone"): "The next hop does not have this mailbox.",
     ("call-ahead", "unknown"): "The next hop did not say; the mail is taken.",
+    ("SMTPUTF8", "refused"): "A next hop of it takes no internationalised mail.",
     ("call-ahead", "refused"): "Every place that the message could go to is gone.",
 }
 

@@ -7,6 +7,8 @@ The null sender is used so that nothing that checks senders at the hop is asked 
 import asyncio
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from gateway.routing.address import Address
 from gateway.routing.call_ahead import Presence, Word, readable, understand
 from gateway.routing.facts import Hop
@@ -92,13 +94,14 @@ async def _transact(conversation: Conversation, mailbox: Address) -> Word:
     """One question over an open conversation, which is left ready for the next."""
     address = str(mailbox)
     parameters = "" if address.isascii() else " SMTPUTF8"
-    if parameters and "smtputf8" not in conversation.extensions:
-        return Word(Presence.UNKNOWN, "the server does not take internationalised mail")
+    offers = "smtputf8" in conversation.extensions
+    if parameters and not offers:
+        return Word(Presence.UNKNOWN, "the server does not take internationalised mail", offers)
     asked = [f"MAIL FROM:<>{parameters}\r\n".encode(), f"RCPT TO:<{address}>\r\n".encode()]
     sender, recipient, *_ = await _hear(conversation, [*asked, RSET])
     if not sender.is_positive:
-        return Word(Presence.UNKNOWN, readable(f"MAIL was answered {sender}"))
-    return understand(recipient.code, recipient.text)
+        return Word(Presence.UNKNOWN, readable(f"MAIL was answered {sender}"), offers)
+    return replace(understand(recipient.code, recipient.text), offers_smtputf8=offers)
 
 
 async def _hear(conversation: Conversation, commands: list[bytes]) -> list[Reply]:

@@ -48,12 +48,19 @@ class CallAhead:
         self._asking: dict[Question, asyncio.Task[Word]] = {}
         self._resting: dict[Hop, float] = {}
 
-    def judge(self, decision: Decision) -> Decision | Pending[Decision]:
-        """The decision after the hops of `called_ahead` were asked; at once where all is known."""
+    def judge(
+        self, decision: Decision, *, is_international: bool = False
+    ) -> Decision | Pending[Decision]:
+        """The decision after the hops of `called_ahead` were asked; at once where all is known.
+
+        `is_international` tells of a message that needs SMTPUTF8.
+        """
         words = [self._known(place) for place in decision.called_ahead]
         if None not in words:
-            return _judge(decision, [word for word in words if word is not None])
-        return pending_of(asyncio.ensure_future(self._judge_asked(decision)))
+            known = [word for word in words if word is not None]
+            return _judge(decision, known, is_international=is_international)
+        asking = self._judge_asked(decision, is_international=is_international)
+        return pending_of(asyncio.ensure_future(asking))
 
     async def judge_soon(self, decision: Decision) -> Decision:
         """As `judge`, for whoever awaits it."""
@@ -72,9 +79,9 @@ class CallAhead:
         for caller in self._callers.values():
             caller.close()
 
-    async def _judge_asked(self, decision: Decision) -> Decision:
+    async def _judge_asked(self, decision: Decision, *, is_international: bool = False) -> Decision:
         words = await asyncio.gather(*(self._word(place) for place in decision.called_ahead))
-        return _judge(decision, words)
+        return _judge(decision, words, is_international=is_international)
 
     def _known(self, place: Destination) -> Word | None:
         now = self._clock()
@@ -133,10 +140,10 @@ class CallAhead:
         self._resting = {hop: until for hop, until in self._resting.items() if now < until}
 
 
-def _judge(decision: Decision, words: list[Word]) -> Decision:
+def _judge(decision: Decision, words: list[Word], *, is_international: bool) -> Decision:
     for word in words:
         metrics.called_ahead(word.presence)
-    return call_ahead.judge(decision, words)
+    return call_ahead.judge(decision, words, is_international=is_international)
 
 
 def _question(place: Destination) -> Question:

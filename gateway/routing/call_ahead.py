@@ -31,10 +31,14 @@ class Presence(StrEnum):
 
 
 class Word(Struct, frozen=True):
-    """What a hop said of one mailbox, or why it said nothing; `said` is fit for a trace."""
+    """What a hop said of one mailbox, or why it said nothing; `said` is fit for a trace.
+
+    `offers_smtputf8` is what its EHLO said; None where it was not heard.
+    """
 
     presence: Presence
     said: str
+    offers_smtputf8: bool | None = None
 
 
 def understand(code: int, text: str) -> Word:
@@ -48,16 +52,19 @@ def readable(text: str) -> str:
     return line if len(line) <= LONGEST_WORD else f"{line[: LONGEST_WORD - 1]}…"
 
 
-def judge(decision: Decision, words: Sequence[Word]) -> Decision:
+def judge(decision: Decision, words: Sequence[Word], *, is_international: bool = False) -> Decision:
     """The decision after its hops were asked, in the order of `called_ahead`.
 
-    It is refused only where every place that the message could go to is gone.
+    It is refused only where every place that the message could go to is gone, or where one that is
+    there could not take an internationalised message (RFC 6531 §3.5).
     """
     steps = [_step(place, word) for place, word in zip(decision.called_ahead, words, strict=True)]
     told = replace(decision, trace=(*decision.trace, *steps), presence=_worst(words))
     is_all = len(decision.called_ahead) == len(decision.destinations)
     if is_all and all(word.presence is Presence.GONE for word in words):
         return told.refused_with(replies.MAILBOX_GONE, by="call-ahead")
+    if is_international and any(word.offers_smtputf8 is False for word in words):
+        return told.refused_with(replies.HOP_WITHOUT_SMTPUTF8, by="SMTPUTF8")
     return told
 
 

@@ -76,6 +76,9 @@ UNFILTERED = Reply("unfiltered", 451, "4.7.1", "Message cannot be checked now, t
 BAD_ADDRESS_SYNTAX = Reply("syntax-recipient", 553, "5.1.3", "Recipient address syntax is wrong")
 BAD_SENDER_SYNTAX = Reply("syntax-sender", 553, "5.1.7", "Sender address syntax is wrong")
 NEEDS_SMTPUTF8 = Reply("needs-smtputf8", 553, "5.6.7", "Address needs SMTPUTF8")
+HOP_WITHOUT_SMTPUTF8 = Reply(
+    "no-smtputf8", 553, "5.6.7", "Address takes no internationalised mail (SMTPUTF8)"
+)
 
 OK = Reply("ok", 250, "2.0.0", "Ok")
 START_CONTENT = Reply("start", 354, "", "End data with <CR><LF>.<CR><LF>")

@@ -73,6 +73,7 @@ _SENTENCES: Mapping[tuple[str, str | None], str] = {
     ("environment", "refused"): "The forward would lead to another environment: {note}.",
     ("call-ahead", "to be asked"): "Its next hop would be asked about the mailbox: {note}.",
     ("call-ahead", "refused"): "Each next hop says that the mailbox is gone: {note}.",
+    ("SMTPUTF8", "refused"): "A next hop does not take internationalised mail: {note}.",
     ("call-ahead", None): "Asked about the mailbox, its next hop says “{outcome}”: {note}.",
     ("message", "refused"): "The whole message is refused: {note}.",
     ("reply", "accepted"): "So the gateway accepts: {note}.",

@@ -244,7 +244,8 @@ class Conversation:
 
     def _call_ahead(self, transaction: Transaction, rcpt: Rcpt, decision: Decision) -> Answer:
         """Ask the hops of its mailboxes first; where that fails, it is as if nobody had asked."""
-        judged = self.services.call_ahead.judge(decision)
+        is_international = transaction.mail.smtputf8
+        judged = self.services.call_ahead.judge(decision, is_international=is_international)
         if isinstance(judged, Decision):
             return self._admit(transaction, rcpt, judged)
 

@@ -367,6 +367,21 @@ def test_international_mailbox_is_asked_for_where_the_hop_can_take_it(
     assert hop.said("MAIL") == (["MAIL FROM:<> SMTPUTF8"] if offers else [])
 
 
+def test_international_mail_is_refused_where_the_asked_hop_cannot_take_it(
+    gateway: LiveGateway, stage: Stage, hop: ScriptedHop
+) -> None:
+    """It is known by the hop's EHLO, and remembered with its answer."""
+    hop.script["EHLO"] = USUAL["EHLO"].replace("SMTPUTF8", "SIZE")  # type: ignore[union-attr]
+    recipient = add_alias(stage, "x", hop.port)
+
+    for _ in range(2):
+        with gateway.connect() as wire:
+            wire.command("MAIL FROM:<änn@sender.example> SMTPUTF8")
+            assert wire.command(f"RCPT TO:<{recipient}>") == str(replies.HOP_WITHOUT_SMTPUTF8)
+    assert ask(gateway, recipient) == [OK]
+    assert len(hop.said("EHLO")) == 1
+
+
 # --- what is shown of it
 
 

@@ -74,6 +74,27 @@ def test_only_a_refusal_about_the_mailbox_means_that_it_is_gone(code, text, pres
     assert understand(code, text).presence is presence
 
 
+@pytest.mark.parametrize(
+    ("offers", "is_international", "reply"),
+    [
+        ([False], True, replies.HOP_WITHOUT_SMTPUTF8),
+        ([True, False], True, replies.HOP_WITHOUT_SMTPUTF8),
+        ([False], False, replies.ACCEPTED),
+        ([True], True, replies.ACCEPTED),
+        ([None], True, replies.ACCEPTED),
+    ],
+)
+def test_internationalised_mail_is_refused_where_a_hop_is_known_not_to_take_it(
+    offers, is_international, reply
+):
+    boxes = [asked(f"box{number}@s.example") for number, _ in enumerate(offers)]
+    said = [Word(EXISTS, "250 ok", each) for each in offers]
+    decision = judge(decide(X, alias(X, *boxes)), said, is_international=is_international)
+
+    assert decision.reply == reply
+    assert any(step.name == "SMTPUTF8" for step in decision.trace) is not reply.is_accepted
+
+
 def test_what_a_server_says_becomes_one_short_line():
     word = understand(550, "5.1.1 no\n\x00\x1b[31msuch user " + "x" * 500)
 
