@@ -216,6 +216,11 @@ class Delivery(models.Model):
     fence = models.PositiveBigIntegerField(
         default=0, help_text="Goes up with each claim; only its holder may settle."
     )
+    begun_fence = models.PositiveBigIntegerField(
+        null=True,
+        blank=True,
+        help_text="The claim in which it was last begun; noted once a worker has ended with it.",
+    )
     last_reply = models.TextField(blank=True)
     dsn = models.CharField(
         max_length=600,

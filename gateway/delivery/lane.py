@@ -8,7 +8,7 @@ deferred without a try, and other workers are told.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -47,12 +47,14 @@ class Job:
 class Owner:
     """Whom a lane works for: it reads octets, and takes results and news of the hop.
 
-    `may_send` returns once outcomes can be written, so that none is lost. Who reads octets, and
-    sends them, takes room for them in `large` meanwhile. `finish` gets the job, an outcome for each
-    delivery (None: it was not tried), and when the try began.
+    `may_send` returns once outcomes can be written, so that none is lost. `begin` is told what is
+    tried from now on, so that what only waits is not taken for what ends a worker. Who reads octets
+    and sends them takes room for them in `large` meanwhile. `finish` gets the job, an outcome for
+    each delivery (None: it was not tried), and when the try began.
     """
 
     may_send: Callable[[], Awaitable[object]]
+    begin: Callable[[Sequence[Claimed]], Awaitable[None]]
     read: Callable[[Claimed], Awaitable[bytes | None]]
     large: Room
     finish: Callable[[Job, list[Outcome] | None, float], None]

@@ -222,9 +222,20 @@ class Drain:
         lane = self._lanes.get(name)
         if lane is None:
             width = settings.DELIVERY_CONNECTIONS_PER_HOP
-            owner = Owner(self._may_send.wait, self._read, self._large, self._finish, self._tell)
+            owner = Owner(
+                self._may_send.wait,
+                self._begin,
+                self._read,
+                self._large,
+                self._finish,
+                self._tell,
+            )
             lane = self._lanes[name] = Lane(name, width=width, owner=owner)
         return lane
+
+    async def _begin(self, claimed: Sequence[Claimed]) -> None:
+        if suspects := [each for each in claimed if each.crashes]:
+            await self._call(self._body_reader, lambda: queue.note_begun(suspects))
 
     async def _read(self, claimed: Claimed) -> bytes | None:
         bodies = await self._call(self._body_reader, lambda: queue.read_octets([claimed]))

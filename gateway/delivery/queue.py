@@ -2,7 +2,8 @@
 
 The database's clock decides. Attempts are counted before the work; each claim raises the fence,
 and only who holds the newest one may settle. A lease that ran out is a crash of its worker; after
-three the delivery is quarantined and not sent again by itself.
+three the delivery is quarantined and not sent again by itself. The first may be the fault of any
+that the worker had; from then on it is noted which are begun, and those that waited do not count.
 """
 
 import random
@@ -105,7 +106,9 @@ _CLAIM = f"""
     ) d
     LIMIT %(limit)s
 ), lapsed AS (
-    SELECT id, attempts_made, lease_until, crashes FROM gateway_delivery
+    SELECT id, attempts_made, lease_until, crashes,
+        (crashes = 0 OR begun_fence = fence) IS TRUE AS is_crash
+    FROM gateway_delivery
     WHERE state = 'sending' AND lease_until < now()
     ORDER BY lease_until LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), lost AS (
@@ -114,12 +117,13 @@ _CLAIM = f"""
     SELECT id, attempts_made, lease_until - %(lease)s, now(), 'crashed', '', %(interrupted)s
     FROM lapsed
 ), taken AS (
-    SELECT id, 0 AS crash, false AS is_poison, is_out FROM due
-    UNION ALL SELECT id, 1, crashes + 1 >= %(allowed)s, false FROM lapsed
+    SELECT id, false AS is_lapsed, 0 AS crash, false AS is_poison, is_out FROM due
+    UNION ALL
+    SELECT id, true, is_crash::int, is_crash AND crashes + 1 >= %(allowed)s, false FROM lapsed
 ), claimed AS (
     UPDATE gateway_delivery d SET
         state = CASE WHEN is_poison THEN 'quarantined' ELSE 'sending' END,
-        last_reply = CASE WHEN crash = 1 THEN %(interrupted)s ELSE last_reply END,
+        last_reply = CASE WHEN is_lapsed THEN %(interrupted)s ELSE last_reply END,
         crashes = d.crashes + crash,
         attempts_made = d.attempts_made + CASE WHEN is_poison THEN 0 ELSE 1 END,
         fence = d.fence + 1,
@@ -130,7 +134,8 @@ _CLAIM = f"""
 SELECT d.id, d.fence, d.kind, d.attempts_made, now(), d.created_at,
     coalesce(d.tried_since, d.created_at), d.recipient, r.recipient,
     m.sender, d.rewrites_sender, d.null_sender, m.smtputf8, m.queue_id, m.body_id,
-    m.body_expires_on, m.size_octets, d.mark, m.dsn, d.dsn, d.tenant_id, d.is_out, d.hop_id,
+    m.body_expires_on, m.size_octets, d.mark, m.dsn, d.dsn, d.tenant_id, d.crashes, d.is_out,
+    d.hop_id,
     h.protocol, h.host, h.port, h.tls
 FROM claimed d
 JOIN gateway_message m ON m.id = d.message_id
@@ -187,6 +192,13 @@ FROM held WHERE d.id = held.id
 RETURNING d.id
 """  # noqa: S608 - made of constants
 
+_NOTE_BEGUN = """
+UPDATE gateway_delivery d SET begun_fence = d.fence
+FROM unnest(%s::uuid[], %s::bigint[]) AS o(id, fence)
+WHERE d.id = o.id AND d.fence = o.fence AND d.state = 'sending'
+RETURNING d.id
+"""
+
 _BODIES = "SELECT id, expires_on, number, octets FROM gateway_body WHERE id = ANY(%s)"
 _BODIES_OF_DAYS = f"{_BODIES} AND expires_on = ANY(%s)"  # reads their days' partitions alone
 
@@ -240,6 +252,7 @@ class Claimed:
     message_dsn: str
     recipient_dsn: str
     tenant_id: int | None
+    crashes: int
     is_out: bool
     hop_id: int | None
     hop: Hop | None
@@ -327,6 +340,14 @@ def judge(claimed: Claimed, outcome: Outcome, *, spread: float) -> tuple[str, ti
         return Delivery.State.FAILED, timedelta()
     first = timedelta(seconds=settings.RETRY_FIRST_SECONDS)
     return Delivery.State.DEFERRED, retry.delay(claimed.attempt, first=first, spread=spread)
+
+
+def note_begun(claimed: Collection[Claimed]) -> None:
+    """Say that these are tried from now on: should the worker end meanwhile, it counts as a crash.
+
+    For those that a worker has ended with before; others count without it.
+    """
+    run(_NOTE_BEGUN, _fenced(claimed))
 
 
 def settle(settlements: Collection[Settlement]) -> dict[UUID, str]:

@@ -110,6 +110,7 @@ class Server:
         return [answer or outcome for answer in answers] or [outcome] * len(job.claimed)
 
     async def _send(self, job: "Job") -> list[Outcome]:
+        await self._lane.owner.begin(job.claimed)
         transport = await self._ready(route(job.first))
         octets: bytes | None = b""
         if transport.needs_octets:

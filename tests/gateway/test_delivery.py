@@ -12,6 +12,7 @@ from django.utils import timezone
 from prometheus_client import REGISTRY
 from pytest_django import Settings
 
+from gateway.database import connection_parameters
 from gateway.delivery import claim, drain, is_anything_due, queue, settle
 from gateway.delivery.queue import Settlement, Turn
 from gateway.models import Delivery
@@ -254,7 +255,8 @@ def test_stale_worker_settles_nothing() -> None:
 def test_three_crashes_are_quarantined_and_not_sent_again() -> None:
     [delivery] = outbox.put(outbox.add_hop(25))
     for _ in range(3):
-        assert len(claim(1)) == 1
+        [claimed] = claim(1)
+        queue.note_begun([claimed])
         outbox.let_lease_end(delivery.id)
         assert is_anything_due()
     assert claim(1) == []
@@ -263,6 +265,34 @@ def test_three_crashes_are_quarantined_and_not_sent_again() -> None:
     assert delivery.last_reply == queue.INTERRUPTED
     assert len(outbox.attempts(delivery)) == 3
     assert not is_anything_due()
+
+
+def test_what_only_waits_in_workers_that_end_is_never_quarantined() -> None:
+    [delivery] = outbox.put(outbox.add_hop(25))
+    for _ in range(5):
+        assert len(claim(1)) == 1
+        outbox.let_lease_end(delivery.id)
+    assert len(claim(1)) == 1
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.crashes) == (State.SENDING, 1)
+
+
+@pytest.mark.parametrize(("crashes", "is_noted"), [(0, None), (1, True)])
+def test_what_a_worker_ended_with_before_is_noted_when_it_is_begun(
+    sink: Sink, crashes: int, is_noted: bool | None
+) -> None:
+    [delivery] = outbox.put(outbox.add_hop(sink.port), crashes=crashes)
+    noted = []
+
+    def look(_server: object) -> str:
+        with psycopg.connect(**connection_parameters()) as other:
+            noted.extend(other.execute("SELECT begun_fence = fence FROM gateway_delivery"))
+        return "250 2.0.0 taken"
+
+    sink.script.at_data = look
+    drain()
+    assert noted == [(is_noted,)]
+    assert outbox.state(delivery) == State.DELIVERED
 
 
 def test_error_inside_the_worker_counts_towards_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
