@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("gateway", "0021_body_pieces")]
+    dependencies = [("gateway", "0022_message_labels")]
 
     operations = [
         migrations.AddField(
