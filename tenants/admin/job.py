@@ -88,7 +88,7 @@ class JobAdmin(ReadOnlyAdmin):
     def state_label(self, job: Job) -> tuple[str, str]:
         return job.state, _state_of(job)
 
-    @display(description="progress")
+    @display(description="rows")
     def progress(self, job: Job) -> str:
         return f"{job.handled:,} of {job.total:,}" if job.is_open else f"{job.total:,}"
 
