@@ -99,9 +99,7 @@ class Message(models.Model):
 
     class Meta:
         ordering = ("-id",)
-        constraints = [
-            models.UniqueConstraint(fields=["queue_id"], name="message_queue_id_once"),
-        ]
+        constraints = [models.UniqueConstraint(fields=["queue_id"], name="message_queue_id_once")]
         indexes = [
             HashIndex(fields=["message_id"], name="message_by_message_id"),
             models.Index(
@@ -476,10 +474,7 @@ class Concern(models.Model):
         HOLDER = "holder", "holder left"
 
     address = models.ForeignKey(
-        "tenants.Address",
-        on_delete=models.DO_NOTHING,
-        db_constraint=False,
-        related_name="concerns",
+        "tenants.Address", on_delete=models.DO_NOTHING, db_constraint=False, related_name="concerns"
     )
     kind = models.CharField(max_length=8, choices=Kind)
     detail = models.CharField(max_length=500)
