@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from gateway.ids import uuid7
-from gateway.models import loose
+from gateway.models.references import loose
 from gateway.watch.facts import Kind, Severity
 from gateway.watch.places import PlaceField
 from gateway.watch.webhook import conceal, parse_url
