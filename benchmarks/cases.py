@@ -101,10 +101,10 @@ def _special(plan: Plan) -> Iterator[Case]:
 
 
 def _end_to_end(plan: Plan) -> Iterator[Case]:
-    """On few aliases, without and with deliveries that wait for another hop."""
+    """Without and with deliveries that wait for another hop."""
     ours, both = ("ours-delivering",), ("ours-delivering", "postfix-delivering")
     for number, peers in ((0, both), (plan.backlog, ours)):
-        people = Population(plan.few, waiting=number)
+        people = Population(plan.many, waiting=number)
         yield Case("end-to-end", waiting(number), people, _chosen(plan, (16,)), peers, end_to_end)
 
 

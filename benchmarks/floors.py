@@ -52,7 +52,7 @@ class Limit:
 
 
 RATIOS = (
-    Ratio("rcpt", BUSY, POSTFIX, 1.5, is_at_every_size=True),
+    Ratio("rcpt", (1, *BUSY), POSTFIX, 1.5, is_at_every_size=True),
     Ratio("messages", (1, *BUSY), POSTFIX, 1.0, is_at_every_size=True),
     Ratio("rcpt", (16,), BEST, 1.0),
     Ratio("rcpt", (64,), BEST, 2.0),

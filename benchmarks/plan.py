@@ -8,7 +8,7 @@ class Plan:
     """The settings of a benchmark; the defaults are those of the published table."""
 
     only: tuple[str, ...] = ()  # names of cases; none means all of them
-    sizes: tuple[int, ...] = (1_000, 1_000_000)  # aliases; most cases use the largest
+    sizes: tuple[int, ...] = (1_000, 100_000, 1_000_000)  # aliases; most cases use the largest
     connections: tuple[int, ...] = (1, 16, 64)
     processes: int = 1  # of our gateway
     repeats: int = 3

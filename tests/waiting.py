@@ -1,6 +1,5 @@
 """Waiting for a condition with a deadline, since no test may sleep and hope."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +17,14 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = DEADLINE_SECON
 
 def is_running(pid: int) -> bool:
     """Whether there is such a process, a zombie not counted."""
+    fields = told_of(pid)
+    return bool(fields) and fields[0] != "Z"
+
+
+def told_of(pid: int) -> list[str]:
+    """What the kernel tells of a process, from its state on; nothing once it is gone."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return state != "Z"
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return stat.rpartition(")")[2].split()

@@ -6,12 +6,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from mailrouting.embedded import REPOSITORY
 from mailrouting.supervisor import python
 from tests.e2e.stack import children_of
-from tests.waiting import is_running, wait_until
+from tests.waiting import is_running, told_of, wait_until
 
 # A second start may take six seconds on two cores. Other tests use them meanwhile: a clock would
 # measure those, and CPU time grows by up to a half where two threads share a core.
@@ -67,9 +68,8 @@ def read_until(process: subprocess.Popen[str], part: str) -> str:
 
 def cpu_seconds(pid: int) -> float:
     """What this process, those below it and those of them that ended have used so far."""
-    stats = (Path(f"/proc/{each}/stat").read_text() for each in {pid, *descendants(pid)})
-    ticks = (int(field) for stat in stats for field in stat.rpartition(")")[2].split()[11:15])
-    return sum(ticks) / TICKS_PER_SECOND
+    ticks = (told_of(each)[11:15] for each in {pid, *descendants(pid)})
+    return sum(map(int, chain(*ticks))) / TICKS_PER_SECOND
 
 
 def descendants(pid: int) -> set[int]:
