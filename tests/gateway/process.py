@@ -13,7 +13,7 @@ from mailrouting.embedded import REPOSITORY
 from tests.gateway import worker
 from tests.gateway.live import TIMEOUT_SECONDS, Wire
 from tests.gateway.sink import free_port
-from tests.waiting import wait_until
+from tests.waiting import told_of, wait_until
 
 
 class GatewayProcess:
@@ -55,7 +55,7 @@ class GatewayProcess:
 
     def cpu_seconds(self) -> float:
         """What the process has used of a processor so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = told_of(self.pid)
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def terminate(self) -> None:
